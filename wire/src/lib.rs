@@ -1,0 +1,7 @@
+//! The dialect of Divisor: topics, payloads, commands and fixture formats. Bytes in, types out.
+
+mod reason;
+pub mod tick;
+pub mod topic;
+
+pub use reason::Reason;
