@@ -1,7 +1,50 @@
-//! Index arithmetic as a pure state machine.
+//! Index arithmetic as a pure state machine: no socket, clock, file, thread or async, and no
+//! float in the linear kernel.
+//!
+//! Five calls: [`Engine::admit_price`] turns a price into an input, [`Engine::plan`] tries
+//! definitions, [`Engine::apply`] takes a batch, [`Engine::poll_output`] gives its effects, and
+//! [`Engine::poll_timeout`] says when a batch is due without inputs.
+//!
+//! The parts, in the order in which data meets them:
+//!
+//! - [`definition`]: what users state, as data
+//! - [`mod@input`]: what changes the state; the journal holds exactly these
+//! - `admit`: the gate before the sequence
+//! - `engine`: the state machine
+//! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
+//! - `kernel`, `index`: the running sums, and the level that follows from them
+//! - `output`, `view`: what the engine says, and what may be looked at
+//! - `decimal`, `exact`, `time`, `period`, `fx`, `source`: numbers, days, rates, identities
+#![deny(clippy::float_arithmetic)]
 
+mod admit;
+mod basket;
 mod decimal;
+mod define;
+pub mod definition;
+mod engine;
+mod exact;
+mod fx;
+mod ids;
+mod index;
+pub mod input;
+mod kernel;
+mod output;
+mod period;
+mod problem;
+mod revise;
+mod security;
+mod source;
 mod time;
+mod view;
 
+pub use admit::Refused;
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
+pub use define::{Change, Plan, PlanItem};
+pub use engine::{Engine, LABELS_MAX};
+pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
+pub use input::{Batch, Input, Origin, Rate, Tick};
+pub use output::{Cause, Effect, Level, Member, Output, Revised, Status};
+pub use problem::{DefinitionError, Problem};
 pub use time::Time;
+pub use view::{IndexView, SecurityView};

@@ -1,5 +1,7 @@
 //! The dialect of Divisor: topics, payloads, commands and fixture formats. Bytes in, types out.
 
+pub mod command;
+pub mod level;
 mod reason;
 pub mod tick;
 pub mod topic;

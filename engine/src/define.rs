@@ -1,0 +1,341 @@
+//! Loading definitions: compared with what is there, applied whole or not at all.
+
+use crate::definition::{Definitions, Dissemination, IndexDefinition, SecurityDefinition};
+use crate::engine::Mark;
+use crate::index::{Basket, Index};
+use crate::output::{Cause, Output, Status};
+use crate::problem::{DefinitionError, Problem};
+use crate::security::{Security, check_name};
+use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, period};
+
+/// Most places of a level, a divisor or a coefficient: two of them must fit one product.
+const CUT_PLACES_MAX: u8 = 18;
+
+/// What loading a set of definitions would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Each item with what becomes of it.
+    pub items: Vec<PlanItem>,
+}
+
+/// What becomes of one definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanItem {
+    /// `security`, `index` or `revision`.
+    pub kind: &'static str,
+    /// Symbol, code or id.
+    pub name: String,
+    /// What it does.
+    pub change: Change,
+}
+
+/// New, changed or neither.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It was not there.
+    New,
+    /// It is there, equal in everything.
+    Unchanged,
+    /// It is there with other values in these fields.
+    Changed(Vec<&'static str>),
+}
+
+impl Engine {
+    /// Tries definitions on a copy: what they would do, and the engine as it would be.
+    ///
+    /// # Errors
+    /// Every definition that cannot be loaded, with the reason; the engine is not changed.
+    pub fn plan(&self, definitions: &Definitions) -> Result<(Plan, Self), Vec<DefinitionError>> {
+        let mut next = self.clone();
+        next.outputs.clear();
+        let plan = next.load(definitions, self.position() + 1)?;
+        Ok((plan, next))
+    }
+
+    /// Applies definitions that a plan has accepted.
+    pub(crate) fn define(&mut self, position: Position, definitions: &Definitions) {
+        let mut next = self.clone();
+        match next.load(definitions, position) {
+            Ok(_) => *self = next,
+            Err(_) => self.outputs.push_back(Output::Refused { position }),
+        }
+    }
+
+    fn load(
+        &mut self,
+        definitions: &Definitions,
+        position: Position,
+    ) -> Result<Plan, Vec<DefinitionError>> {
+        let mut plan = Plan::default();
+        let mut errors = Vec::new();
+        let mut note = |kind, name: &str, result: Result<Change, DefinitionError>| match result {
+            Ok(change) => plan.items.push(PlanItem {
+                kind,
+                name: name.to_owned(),
+                change,
+            }),
+            Err(error) => errors.push(error),
+        };
+        twice(
+            "security",
+            definitions.securities.iter().map(|s| s.symbol.as_str()),
+            &mut note,
+        );
+        twice(
+            "index",
+            definitions.indexes.iter().map(|x| x.code.as_str()),
+            &mut note,
+        );
+        for security in &definitions.securities {
+            let result = self.load_security(security);
+            note(
+                "security",
+                &security.symbol,
+                result.map_err(|p| p.of("security", &security.symbol)),
+            );
+        }
+        for index in &definitions.indexes {
+            let result = self.load_index(index, position);
+            note(
+                "index",
+                &index.code,
+                result.map_err(|p| p.of("index", &index.code)),
+            );
+        }
+        for revision in &definitions.revisions {
+            let known = self.revisions.get(&revision.id);
+            let result = match known {
+                Some(known) if known == revision => Ok(Change::Unchanged),
+                Some(_) => Err(Problem::RevisionReused.of("revision", &revision.id)),
+                None => {
+                    let effective = revision.effective.unwrap_or(self.time);
+                    self.revisions.insert(revision.id.clone(), revision.clone());
+                    // Tried now in any case, so that a mistake shows when it is loaded.
+                    let mut trial = self.clone();
+                    let tried = trial.apply_revision(revision, effective, position);
+                    if effective > self.time {
+                        self.scheduled
+                            .insert((effective, revision.id.clone()), position);
+                    } else if tried.is_ok() {
+                        *self = trial;
+                    }
+                    tried.map(|()| Change::New)
+                }
+            };
+            note("revision", &revision.id, result);
+        }
+        if errors.is_empty() {
+            Ok(plan)
+        } else {
+            Err(errors)
+        }
+    }
+
+    fn load_security(&mut self, definition: &SecurityDefinition) -> Result<Change, Problem> {
+        let fresh = Security::new(definition.clone())?;
+        let Some(id) = self.security_id(&definition.symbol) else {
+            let id =
+                SecurityId(u32::try_from(self.securities.len()).map_err(|_| Problem::Overflow)?);
+            self.symbols.insert(definition.symbol.as_str().into(), id);
+            self.securities.push(fresh);
+            return Ok(Change::New);
+        };
+        let known = &self.securities[id.at()].definition;
+        if known.currency != definition.currency {
+            return Err(Problem::Fixed("currency"));
+        }
+        if known.price_places != definition.price_places {
+            return Err(Problem::Fixed("price_places"));
+        }
+        let mut changed = Vec::new();
+        if known.name != definition.name {
+            changed.push("name");
+        }
+        if known.price_max != definition.price_max {
+            changed.push("price_max");
+        }
+        if changed.is_empty() {
+            return Ok(Change::Unchanged);
+        }
+        let security = &mut self.securities[id.at()];
+        security.price_max = fresh.price_max;
+        security.definition = definition.clone();
+        // A higher bound must still fit every sum that holds the security.
+        for index in &self.indexes {
+            if index.divisor.is_some() && index.basket.holdings.iter().any(|h| h.security == id) {
+                let coefficients = index.basket.coefficients.clone();
+                index.basket.clone().fix(coefficients, &self.securities)?;
+            }
+        }
+        Ok(Change::Changed(changed))
+    }
+
+    fn load_index(
+        &mut self,
+        definition: &IndexDefinition,
+        position: Position,
+    ) -> Result<Change, Problem> {
+        check(definition)?;
+        match self.codes.get(&definition.code).copied() {
+            None => self.new_index(definition, position).map(|()| Change::New),
+            Some(id) => self.change_index(id, definition, position),
+        }
+    }
+
+    fn new_index(
+        &mut self,
+        definition: &IndexDefinition,
+        position: Position,
+    ) -> Result<(), Problem> {
+        let zone = period::zone(&definition.day.zone)
+            .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
+        let mut index = Index {
+            definition: definition.clone(),
+            zone,
+            basket: Basket::waiting(Vec::new(), definition.currency, &[]),
+            divisor: None,
+            revision: 0,
+            seq: 0,
+            last: None,
+            status: Status::Pending,
+            missing: 0,
+            span: None,
+            prev_close: None,
+            due: Time::MIN,
+            waiting: false,
+        };
+        let holdings = self.holdings(&index)?;
+        index.basket = Basket::waiting(holdings, definition.currency, &self.securities);
+        index.basket.refresh_rates(definition, &self.rates);
+        let id = IndexId(u32::try_from(self.indexes.len()).map_err(|_| Problem::Overflow)?);
+        self.adopt_references(&index);
+        index.count_missing(&self.securities);
+        self.indexes.push(index);
+        self.codes.insert(definition.code.clone(), id);
+        let each_tick = definition.dissemination == Dissemination::Tick;
+        self.marks.push(Mark {
+            ts: Time::MIN,
+            touched: false,
+            each_tick,
+        });
+        self.kernel_is_stale = true;
+        self.watch_days();
+        self.start(id)?;
+        self.try_base(id, position);
+        if self.indexes[id.at()].revision == 0 {
+            self.revised(id, Cause::Definition, self.time, position);
+        }
+        self.touch(id, Time::MIN);
+        Ok(())
+    }
+
+    fn change_index(
+        &mut self,
+        id: IndexId,
+        definition: &IndexDefinition,
+        position: Position,
+    ) -> Result<Change, Problem> {
+        let known = &self.indexes[id.at()].definition;
+        if known.currency != definition.currency {
+            return Err(Problem::Fixed("currency"));
+        }
+        if known.base != definition.base {
+            return Err(Problem::Fixed("base"));
+        }
+        let fields = [
+            ("name", known.name != definition.name),
+            (
+                "dissemination",
+                known.dissemination != definition.dissemination,
+            ),
+            ("day", known.day != definition.day),
+            ("weighting", known.weighting != definition.weighting),
+            ("rounding", known.rounding != definition.rounding),
+            ("fx", known.fx != definition.fx),
+            ("basket", known.basket != definition.basket),
+        ];
+        let changed: Vec<_> = fields
+            .into_iter()
+            .filter(|(_, c)| *c)
+            .map(|(f, _)| f)
+            .collect();
+        if changed.is_empty() {
+            return Ok(Change::Unchanged);
+        }
+        let sums = self.indexes[id.at()].basket.sums(&self.securities);
+        let state = &mut self.indexes[id.at()];
+        let level = if state.is_complete() {
+            state.exact_level(&sums)
+        } else {
+            None
+        };
+        state.zone = period::zone(&definition.day.zone)
+            .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
+        state.definition = definition.clone();
+        state.span = None;
+        self.marks[id.at()].each_tick = definition.dissemination == Dissemination::Tick;
+        self.watch_days();
+        let arithmetic = changed
+            .iter()
+            .any(|f| ["weighting", "rounding", "fx", "basket"].contains(f));
+        if arithmetic {
+            self.revise_index(id, None, level.as_ref(), &[])?;
+            self.revised(id, Cause::Definition, self.time, position);
+            self.try_base(id, position);
+            self.touch(id, Time::MIN);
+        }
+        Ok(Change::Changed(changed))
+    }
+
+    /// Makes every security look at its indexes' days again at its next tick.
+    fn watch_days(&mut self) {
+        for security in &mut self.securities {
+            security.roll_at = Time::MIN;
+        }
+    }
+}
+
+/// Reports names that occur twice.
+fn twice<'a>(
+    kind: &'static str,
+    names: impl Iterator<Item = &'a str>,
+    note: &mut impl FnMut(&'static str, &str, Result<Change, DefinitionError>),
+) {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            note(kind, name, Err(Problem::Twice.of(kind, name)));
+        }
+    }
+}
+
+/// What can be checked without looking at other definitions.
+fn check(definition: &IndexDefinition) -> Result<(), Problem> {
+    check_name(&definition.code)?;
+    let rounding = definition.rounding;
+    let cuts = [
+        ("rounding.level", rounding.level.places, CUT_PLACES_MAX),
+        ("rounding.divisor", rounding.divisor.places, CUT_PLACES_MAX),
+        (
+            "rounding.coefficient",
+            rounding.coefficient.places,
+            CUT_PLACES_MAX,
+        ),
+        ("fx", definition.fx.places, CUT_PLACES_MAX),
+    ];
+    const { assert!(CUT_PLACES_MAX <= PLACES_MAX) };
+    for (field, places, max) in cuts {
+        if places > max {
+            return Err(Problem::Places { field, places, max });
+        }
+    }
+    if definition.dissemination == (Dissemination::Interval { every_ms: 0 }) {
+        return Err(Problem::Interval);
+    }
+    match (definition.base.value, definition.base.divisor) {
+        (Some(value), None) if value.is_positive() => Ok(()),
+        (None, Some(_)) if definition.weighting.follows_weights() => Err(Problem::BaseDivisor),
+        (None, Some(divisor)) if divisor.is_positive() => Ok(()),
+        _ => Err(Problem::Base),
+    }
+}

@@ -1,0 +1,420 @@
+//! The state machine: a batch in, effects out.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::definition::{Dissemination, RevisionDefinition};
+use crate::fx::Rates;
+use crate::index::Index;
+use crate::input::{Batch, Input, Origin, Rate, Tick};
+use crate::kernel::{Entry, Kernel};
+use crate::output::{Effect, Level, Output, Status};
+use crate::security::{Security, is_older};
+use crate::source::Sources;
+use crate::{Currency, Decimal, IndexId, LabelId, Position, SecurityId, Time};
+
+/// Texts that may be interned at the most, so that a publisher cannot grow the state for ever.
+pub const LABELS_MAX: usize = 65_536;
+
+/// All securities and indexes, and what they are worth.
+///
+/// A pure function of its inputs: the same batches give the same outputs, bit for bit, on every
+/// machine. It reads no clock, does no I/O, and its iteration order never depends on a hash.
+/// `clone` is a full, independent copy.
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    pub(crate) securities: Vec<Security>,
+    /// Only for look-ups, never iterated.
+    pub(crate) symbols: HashMap<Box<str>, SecurityId>,
+    pub(crate) indexes: Vec<Index>,
+    pub(crate) codes: BTreeMap<String, IndexId>,
+    pub(crate) rates: Rates,
+    /// Revisions that were loaded, by id: what makes loading one again harmless.
+    pub(crate) revisions: BTreeMap<String, RevisionDefinition>,
+    /// Ids of revisions whose time has not come, by that time.
+    pub(crate) scheduled: BTreeMap<(Time, String), Position>,
+    pub(crate) kernel: Kernel,
+    /// The memberships changed since the kernel was built.
+    pub(crate) kernel_is_stale: bool,
+    /// What the tick path needs of each index, side by side.
+    pub(crate) marks: Vec<Mark>,
+    /// Indexes with a mark, in the order they were touched.
+    touched: Vec<IndexId>,
+    sources: Sources,
+    labels: Vec<Box<str>>,
+    /// Only for look-ups, never iterated.
+    label_ids: HashMap<Box<str>, LabelId>,
+    position: Position,
+    pub(crate) time: Time,
+    epoch: u64,
+    pub(crate) outputs: VecDeque<Output>,
+}
+
+/// What the tick path keeps per index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    /// The time of the newest input.
+    pub(crate) ts: Time,
+    pub(crate) touched: bool,
+    /// A level leaves at each tick.
+    pub(crate) each_tick: bool,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies a batch. Its effects wait in [`Self::poll_output`].
+    ///
+    /// The batch's position must follow the last one and its time must not fall; both are the
+    /// sequencer's duty and asserted in debug builds.
+    pub fn apply(&mut self, batch: &Batch) {
+        debug_assert!(batch.first == self.position + 1 && batch.time >= self.time);
+        self.time = self.time.max(batch.time);
+        self.apply_due_revisions();
+        for (position, input) in (batch.first..).zip(&batch.inputs) {
+            self.position = position;
+            match input {
+                Input::Tick(tick) => self.tick(position, tick),
+                Input::Rate(rate) => self.rate(position, rate),
+                Input::Define(definitions) => self.define(position, definitions),
+                Input::Label(text) => self.label(text),
+                Input::Boot { epoch } => self.epoch = *epoch,
+            }
+        }
+        self.disseminate();
+    }
+
+    /// The next effect of the batches applied so far.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When a batch is wanted at the latest, even without inputs: a revision takes effect or an
+    /// interval ends.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let revision = self.scheduled.first_key_value().map(|((time, _), _)| *time);
+        let interval = self
+            .indexes
+            .iter()
+            .filter(|x| x.waiting)
+            .map(|x| x.due)
+            .min();
+        revision.into_iter().chain(interval).min()
+    }
+
+    /// The position of the last input.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The time of the last batch.
+    #[must_use]
+    pub const fn time(&self) -> Time {
+        self.time
+    }
+
+    /// The boot count of the daemon that wrote the last inputs.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The id of an interned text.
+    #[must_use]
+    pub fn label_id(&self, text: &str) -> Option<LabelId> {
+        self.label_ids.get(text).copied()
+    }
+
+    /// The text of a label.
+    #[must_use]
+    pub fn label_text(&self, id: LabelId) -> Option<&str> {
+        self.labels.get(id.0 as usize).map(AsRef::as_ref)
+    }
+
+    /// How many labels there are; the next one gets this id.
+    #[must_use]
+    pub const fn label_count(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The id of a security.
+    #[must_use]
+    pub fn security_id(&self, symbol: &str) -> Option<SecurityId> {
+        self.symbols.get(symbol).copied()
+    }
+
+    fn label(&mut self, text: &str) {
+        if self.labels.len() < LABELS_MAX && !self.label_ids.contains_key(text) {
+            // The count is below 2^16 by the bound above.
+            let id = LabelId(u32::try_from(self.labels.len()).unwrap_or(u32::MAX));
+            self.labels.push(text.into());
+            self.label_ids.insert(text.into(), id);
+        }
+    }
+
+    /// False when the identity of an input was there before.
+    fn is_new(&mut self, origin: &Origin) -> bool {
+        match (origin.inc, origin.seq) {
+            (Some(inc), Some(seq)) => self.sources.admit(origin.source, inc, seq),
+            _ => true,
+        }
+    }
+
+    fn tick(&mut self, position: Position, tick: &Tick) {
+        if !self.is_new(&tick.origin) {
+            self.outputs.push_back(Output::Tick {
+                position,
+                effect: Effect::Duplicate,
+            });
+            return;
+        }
+        let known = self.securities.get(tick.security.at());
+        if known.is_none_or(|security| security.is_late(&tick.origin)) {
+            self.outputs.push_back(Output::Tick {
+                position,
+                effect: Effect::Late,
+            });
+            return;
+        }
+        self.outputs.push_back(Output::Tick {
+            position,
+            effect: Effect::Applied,
+        });
+        if self.kernel_is_stale {
+            self.rebuild_kernel();
+        }
+        if tick.origin.ts >= self.securities[tick.security.at()].roll_at {
+            self.begin_day_of_security(tick.security, tick.origin.ts, position);
+        }
+        let security = &mut self.securities[tick.security.at()];
+        let before = security.price;
+        security.price = tick.price;
+        security.origin = Some(tick.origin);
+        let (marks, touched) = (&mut self.marks, &mut self.touched);
+        self.kernel
+            .apply(tick.security, tick.price - before, |index| {
+                let mark = &mut marks[index.at()];
+                mark.ts = mark.ts.max(tick.origin.ts);
+                if !mark.touched {
+                    mark.touched = true;
+                    touched.push(index);
+                }
+            });
+        if before == 0 {
+            self.first_price(tick.security, position);
+        }
+        self.disseminate_tick(tick.security, position);
+    }
+
+    /// Levels of the indexes that publish at each tick.
+    fn disseminate_tick(&mut self, security: SecurityId, position: Position) {
+        for at in 0..self.kernel.entries(security).len() {
+            let index = self.kernel.entries(security)[at].index;
+            if self.marks[index.at()].each_tick {
+                self.publish(index, position);
+            }
+        }
+    }
+
+    fn rate(&mut self, position: Position, rate: &Rate) {
+        if !self.is_new(&rate.origin) {
+            self.outputs.push_back(Output::Tick {
+                position,
+                effect: Effect::Duplicate,
+            });
+            return;
+        }
+        if self
+            .rates
+            .last_origin(rate)
+            .is_some_and(|last| is_older(&rate.origin, last))
+        {
+            self.outputs.push_back(Output::Tick {
+                position,
+                effect: Effect::Late,
+            });
+            return;
+        }
+        self.outputs.push_back(Output::Tick {
+            position,
+            effect: Effect::Applied,
+        });
+        if self.kernel_is_stale {
+            self.rebuild_kernel();
+        }
+        let affected: Vec<IndexId> = (0u32..)
+            .zip(&self.indexes)
+            .filter(|(_, index)| index.depends_on(rate.base, rate.quote))
+            .map(|(at, _)| IndexId(at))
+            .collect();
+        for index in &affected {
+            self.begin_day(*index, rate.origin.ts, position);
+        }
+        self.rates.set(rate);
+        for index in affected {
+            let state = &mut self.indexes[index.at()];
+            let definition = state.definition.clone();
+            state.basket.refresh_rates(&definition, &self.rates);
+            self.touch(index, rate.origin.ts);
+            self.try_base(index, position);
+            if self.marks[index.at()].each_tick {
+                self.publish(index, position);
+            }
+        }
+    }
+
+    /// Notes that the level of an index has changed.
+    pub(crate) fn touch(&mut self, index: IndexId, ts: Time) {
+        let mark = &mut self.marks[index.at()];
+        mark.ts = mark.ts.max(ts);
+        if !mark.touched {
+            mark.touched = true;
+            self.touched.push(index);
+        }
+    }
+
+    /// The end of a batch: levels of the conflated indexes, and of those whose interval is over.
+    fn disseminate(&mut self) {
+        if self.kernel_is_stale {
+            self.rebuild_kernel();
+        }
+        let position = self.position;
+        let mut touched = std::mem::take(&mut self.touched);
+        for index in touched.drain(..) {
+            self.marks[index.at()].touched = false;
+            match self.indexes[index.at()].definition.dissemination {
+                Dissemination::Tick => {}
+                Dissemination::Conflate => self.publish(index, position),
+                Dissemination::Interval { .. } => self.indexes[index.at()].waiting = true,
+            }
+        }
+        self.touched = touched;
+        for at in 0..self.indexes.len() {
+            let Dissemination::Interval { every_ms } = self.indexes[at].definition.dissemination
+            else {
+                continue;
+            };
+            if self.indexes[at].waiting && self.indexes[at].due <= self.time {
+                let every = i64::from(every_ms) * 1_000_000;
+                let now = self.time.as_nanos();
+                let next = (now.div_euclid(every) + 1).saturating_mul(every);
+                self.indexes[at].due = Time::from_nanos(next);
+                self.indexes[at].waiting = false;
+                // Ids are given in order, so the offset is the id.
+                self.publish(IndexId(u32::try_from(at).unwrap_or(u32::MAX)), position);
+            }
+        }
+    }
+
+    /// Computes the level of an index and puts it out; without one, the index is pending.
+    pub(crate) fn publish(&mut self, index: IndexId, position: Position) {
+        if self.kernel_is_stale {
+            self.rebuild_kernel();
+        }
+        let state = &mut self.indexes[index.at()];
+        let sums = self
+            .kernel
+            .sums(state.basket.first_slot, state.basket.currencies.len());
+        let level = if state.is_complete() {
+            state.level(sums)
+        } else {
+            None
+        };
+        let status = if level.is_some() {
+            Status::Live
+        } else {
+            Status::Pending
+        };
+        if status != state.status {
+            state.status = status;
+            self.outputs.push_back(Output::Status {
+                index,
+                status,
+                position,
+            });
+        }
+        let Some(level) = level else { return };
+        let ts = self.marks[index.at()].ts;
+        state.seq += 1;
+        let level = Level {
+            index,
+            seq: state.seq,
+            level,
+            prev_close: state.prev_close,
+            ts: if ts == Time::MIN { self.time } else { ts },
+            ts_calc: self.time,
+            position,
+            revision: state.revision,
+            status,
+        };
+        state.last = Some(level);
+        self.outputs.push_back(Output::Level(level));
+    }
+
+    /// Lays the memberships out anew and recomputes every sum from scratch.
+    pub(crate) fn rebuild_kernel(&mut self) {
+        let mut next_slot = 0;
+        for index in &mut self.indexes {
+            index.basket.first_slot = next_slot;
+            next_slot += index.basket.currencies.len();
+        }
+        let memberships = (0u32..).zip(&self.indexes).flat_map(|(id, index)| {
+            let basket = &index.basket;
+            basket
+                .holdings
+                .iter()
+                .enumerate()
+                .map(move |(at, holding)| {
+                    let slot = basket.first_slot + basket.slots[at];
+                    let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+                    (
+                        holding.security,
+                        Entry {
+                            q: basket.quantities[at],
+                            slot,
+                            index: IndexId(id),
+                        },
+                    )
+                })
+        });
+        self.kernel = Kernel::build(self.securities.len(), next_slot, memberships);
+        for index in &self.indexes {
+            for (at, sum) in index.basket.sums(&self.securities).into_iter().enumerate() {
+                self.kernel.set_sum(index.basket.first_slot + at, sum);
+            }
+        }
+        self.kernel_is_stale = false;
+    }
+
+    /// The level of an index from its sums, unrounded ones recomputed from scratch: the slow,
+    /// obvious way that the running sums must agree with.
+    #[must_use]
+    pub fn recompute(&self, index: IndexId) -> Option<Decimal> {
+        let state = self.indexes.get(index.at())?;
+        if !state.is_complete() {
+            return None;
+        }
+        let sums = state.basket.sums(&self.securities);
+        let cut = state.definition.rounding.level;
+        state.exact_level(&sums)?.round(cut)
+    }
+}
+
+impl Index {
+    /// True when a rate of this pair can move the level.
+    fn depends_on(&self, base: Currency, quote: Currency) -> bool {
+        let foreign = &self.basket.currencies[1..];
+        let own = self.definition.currency;
+        if foreign.contains(&base) && quote == own {
+            return true;
+        }
+        self.definition.fx.pivot == Some(base)
+            && !foreign.is_empty()
+            && (quote == own || foreign.contains(&quote))
+    }
+}

@@ -1,0 +1,416 @@
+//! The state of one index: basket, divisor, and the level that follows from the sums.
+
+use ethnum::I256;
+use jiff::tz::TimeZone;
+
+use crate::basket::{Holding, Rule};
+use crate::definition::{Cut, IndexDefinition, Reset, Weighting};
+use crate::exact::Ratio;
+use crate::fx::Rates;
+use crate::output::{Level, Member, Status};
+use crate::period::Span;
+use crate::problem::Problem;
+use crate::security::Security;
+use crate::{Currency, Decimal, RoundingMode, Time, pow10};
+
+/// What target weights are turned into units of: large, so that units of 12 places keep more
+/// than 12 digits even for a price of a million. Only ratios matter, the divisor takes it out.
+const NOTIONAL: i128 = 1_000_000_000;
+
+/// Sums stay below `2^126`, one bit short of what an `i128` holds.
+const SUM_BITS_MAX: u32 = 126;
+
+/// One index.
+#[derive(Debug, Clone)]
+pub(crate) struct Index {
+    pub(crate) definition: IndexDefinition,
+    pub(crate) zone: TimeZone,
+    pub(crate) basket: Basket,
+    /// None while the index waits for the prices of its base.
+    pub(crate) divisor: Option<Decimal>,
+    pub(crate) revision: u32,
+    /// The number of the last level.
+    pub(crate) seq: u64,
+    pub(crate) last: Option<Level>,
+    pub(crate) status: Status,
+    /// Constituents without a price.
+    pub(crate) missing: usize,
+    /// The day of the newest input.
+    pub(crate) span: Option<Span>,
+    pub(crate) prev_close: Option<Decimal>,
+    /// For interval dissemination: when the next level may leave.
+    pub(crate) due: Time,
+    /// For interval dissemination: something changed since the last level.
+    pub(crate) waiting: bool,
+}
+
+/// Members with the coefficients that are in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Basket {
+    pub(crate) holdings: Vec<Holding>,
+    /// Parallel to `holdings`; empty while they wait for prices.
+    pub(crate) coefficients: Vec<Decimal>,
+    /// The coefficients as integers for the kernel, parallel to `holdings`.
+    pub(crate) quantities: Vec<i128>,
+    /// The slot of each holding, parallel to `holdings`.
+    pub(crate) slots: Vec<usize>,
+    /// The currency of each slot; the first is the index currency.
+    pub(crate) currencies: Vec<Currency>,
+    /// Index currency for one of the slot's currency, parallel to `currencies`.
+    pub(crate) rates: Vec<Option<Decimal>>,
+    /// Sums are in units of `10^-scale`.
+    pub(crate) scale: u32,
+    /// The constant part of the first slot's sum.
+    pub(crate) cash: i128,
+    /// Where the slots of this index begin in the kernel.
+    pub(crate) first_slot: usize,
+}
+
+impl Basket {
+    /// A basket whose coefficients are not known yet.
+    pub(crate) fn waiting(
+        holdings: Vec<Holding>,
+        currency: Currency,
+        securities: &[Security],
+    ) -> Self {
+        let mut currencies = vec![currency];
+        let mut slots = Vec::with_capacity(holdings.len());
+        for holding in &holdings {
+            let own = securities[holding.security.at()].definition.currency;
+            let slot = currencies
+                .iter()
+                .position(|c| *c == own)
+                .unwrap_or_else(|| {
+                    currencies.push(own);
+                    currencies.len() - 1
+                });
+            slots.push(slot);
+        }
+        Self {
+            quantities: vec![0; holdings.len()],
+            coefficients: Vec::new(),
+            rates: vec![None; currencies.len()],
+            holdings,
+            slots,
+            currencies,
+            scale: 0,
+            cash: 0,
+            first_slot: 0,
+        }
+    }
+
+    /// Puts coefficients into force: chooses the smallest scale at which all are integers and
+    /// proves that no price up to `price_max` can overflow a sum.
+    pub(crate) fn fix(
+        &mut self,
+        coefficients: Vec<Decimal>,
+        securities: &[Security],
+    ) -> Result<(), Problem> {
+        let price_places = |holding: &Holding| {
+            u32::from(securities[holding.security.at()].definition.price_places)
+        };
+        let finest = self.holdings.iter().map(price_places).max().unwrap_or(0);
+        let places = coefficients
+            .iter()
+            .map(|c| c.normalized().places())
+            .max()
+            .unwrap_or(0);
+        self.scale = u32::from(places) + finest;
+        let mut bound = 0i128;
+        for (at, holding) in self.holdings.iter().enumerate() {
+            let quantity_places =
+                u8::try_from(self.scale - price_places(holding)).map_err(|_| Problem::Overflow)?;
+            let quantity = Some(quantity_places)
+                .filter(|places| *places <= crate::PLACES_MAX)
+                .and_then(|places| coefficients[at].at_places(places))
+                .ok_or(Problem::Overflow)?;
+            self.quantities[at] = quantity;
+            let highest = i128::from(securities[holding.security.at()].price_max);
+            bound = quantity
+                .checked_abs()
+                .and_then(|q| q.checked_mul(highest))
+                .and_then(|value| bound.checked_add(value))
+                .ok_or(Problem::Overflow)?;
+        }
+        if bound >> SUM_BITS_MAX != 0 {
+            return Err(Problem::Overflow);
+        }
+        self.coefficients = coefficients;
+        Ok(())
+    }
+
+    /// The sums from scratch, one per slot, cash included.
+    pub(crate) fn sums(&self, securities: &[Security]) -> Vec<i128> {
+        let mut sums = vec![0i128; self.currencies.len()];
+        sums[0] = self.cash;
+        for (at, holding) in self.holdings.iter().enumerate() {
+            let price = i128::from(securities[holding.security.at()].price);
+            sums[self.slots[at]] += price * self.quantities[at];
+        }
+        sums
+    }
+
+    /// The market value in the index currency, unrounded.
+    pub(crate) fn market_value(&self, sums: &[i128]) -> Option<Ratio> {
+        let mut value = Ratio::zero();
+        for (sum, rate) in sums.iter().zip(&self.rates) {
+            value = value.add(&Ratio::scaled(*sum, self.scale).multiply(&(*rate)?.into()));
+        }
+        Some(value)
+    }
+
+    /// Reads the rates anew; true when every slot has one.
+    pub(crate) fn refresh_rates(&mut self, definition: &IndexDefinition, table: &Rates) -> bool {
+        for (currency, rate) in self.currencies.iter().zip(&mut self.rates) {
+            *rate = table.convert(*currency, definition.currency, definition.fx);
+        }
+        self.rates.iter().all(Option::is_some)
+    }
+
+    /// Cash as a decimal, for people and the store.
+    pub(crate) fn cash(&self) -> Decimal {
+        Ratio::scaled(self.cash, self.scale)
+            .round(Cut {
+                places: 12,
+                mode: RoundingMode::HalfUp,
+            })
+            .unwrap_or(Decimal::ZERO)
+            .normalized()
+    }
+}
+
+/// Prices that hold for one computation instead of the last ones, by holding: reference prices
+/// of a definition, or adjusted prices that no price place could express.
+pub(crate) type Overrides = Vec<Option<Ratio>>;
+
+impl Index {
+    /// Fixes coefficients and divisor so that the level is `level` at the given prices: the one
+    /// way in which bases, resets and revisions come about (METHODOLOGY §1.2; since
+    /// `D' = D·MV'/MV = MV'/level`, continuity and base are the same formula).
+    pub(crate) fn establish(
+        &mut self,
+        level: &Ratio,
+        overrides: &Overrides,
+        securities: &[Security],
+    ) -> Result<(), Problem> {
+        let prices = self.exact_prices(overrides, securities)?;
+        let cut = self.definition.rounding.coefficient;
+        let mut coefficients = Vec::with_capacity(prices.len());
+        for (at, holding) in self.basket.holdings.iter().enumerate() {
+            coefficients.push(match holding.rule {
+                Rule::Units(units) => units,
+                Rule::Weight(weight) => {
+                    let rate = self.rate(at)?;
+                    Ratio::from(Decimal::new(NOTIONAL, 0))
+                        .multiply(&weight.exact())
+                        .divide(&prices[at].multiply(&rate.into()))
+                        .and_then(|q| q.round(cut))
+                        .ok_or(Problem::NoDivisor("coefficient"))?
+                        .normalized()
+                }
+            });
+        }
+        self.basket.cash = 0;
+        self.basket.fix(coefficients, securities)?;
+        let mut value = Ratio::zero();
+        for (at, price) in prices.iter().enumerate() {
+            let coefficient = Ratio::from(self.basket.coefficients[at]);
+            value = value.add(
+                &price
+                    .multiply(&coefficient)
+                    .multiply(&self.rate(at)?.into()),
+            );
+        }
+        if matches!(self.definition.weighting, Weighting::ConstantWeight) {
+            let rest = Ratio::from(Decimal::new(NOTIONAL, 0)).subtract(&value);
+            self.basket.cash = rest
+                .round_scaled(self.basket.scale, RoundingMode::HalfUp)
+                .filter(|cash| cash.unsigned_abs() >> SUM_BITS_MAX == 0)
+                .ok_or(Problem::Overflow)?;
+            value = value.add(&Ratio::scaled(self.basket.cash, self.basket.scale));
+        }
+        let divisor = value
+            .divide(level)
+            .filter(|_| value.is_positive() && level.is_positive())
+            .and_then(|d| d.round(self.definition.rounding.divisor))
+            .filter(|d| d.is_positive())
+            .ok_or(Problem::NoDivisor("divisor"))?;
+        self.divisor = Some(divisor);
+        self.forget_references();
+        Ok(())
+    }
+
+    /// Fixes stated units under a stated divisor.
+    pub(crate) fn establish_with_divisor(
+        &mut self,
+        divisor: Decimal,
+        securities: &[Security],
+    ) -> Result<(), Problem> {
+        let units = |holding: &Holding| match holding.rule {
+            Rule::Units(units) => Ok(units),
+            Rule::Weight(_) => Err(Problem::BaseDivisor),
+        };
+        let coefficients: Result<Vec<_>, _> = self.basket.holdings.iter().map(units).collect();
+        self.basket.fix(coefficients?, securities)?;
+        self.divisor = Some(divisor);
+        self.forget_references();
+        Ok(())
+    }
+
+    /// A reference price serves once; a later reset uses the market's.
+    fn forget_references(&mut self) {
+        for holding in &mut self.basket.holdings {
+            holding.reference = None;
+        }
+    }
+
+    fn rate(&self, at: usize) -> Result<Decimal, Problem> {
+        let slot = self.basket.slots[at];
+        self.basket.rates[slot]
+            .ok_or_else(|| Problem::NoRate(self.basket.currencies[slot].to_string()))
+    }
+
+    /// The price of each holding: the override, else the reference, else the last price.
+    fn exact_prices(
+        &self,
+        overrides: &Overrides,
+        securities: &[Security],
+    ) -> Result<Vec<Ratio>, Problem> {
+        let price = |(at, holding): (usize, &Holding)| {
+            if let Some(Some(price)) = overrides.get(at) {
+                return Ok(price.clone());
+            }
+            if let Some(price) = holding.reference {
+                return Ok(price.into());
+            }
+            let security = &securities[holding.security.at()];
+            match security.last_price() {
+                Some(price) => Ok(price.into()),
+                None => Err(Problem::NoPrice(security.definition.symbol.clone())),
+            }
+        };
+        self.basket.holdings.iter().enumerate().map(price).collect()
+    }
+
+    /// True when a level can be computed.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.missing == 0 && self.divisor.is_some() && self.basket.rates.iter().all(Option::is_some)
+    }
+
+    /// The unrounded level, for continuity.
+    pub(crate) fn exact_level(&self, sums: &[i128]) -> Option<Ratio> {
+        self.basket
+            .market_value(sums)?
+            .divide(&self.divisor?.into())
+    }
+
+    /// The published level: `Σ FX·N / D` cut to the definition's places. `None` when a rate or
+    /// the divisor is missing.
+    pub(crate) fn level(&self, sums: &[i128]) -> Option<Decimal> {
+        let divisor = self.divisor?;
+        let cut = self.definition.rounding.level;
+        let mantissa = if let ([sum], Some(rate)) = (sums, self.basket.rates[0])
+            && rate.mantissa() == 1
+            && let Some(level) = narrow(*sum, self.basket.scale, divisor, cut)
+        {
+            level
+        } else if let Some(level) = self.wide(sums, divisor, cut) {
+            level
+        } else {
+            self.exact_level(sums)?
+                .round_scaled(u32::from(cut.places), cut.mode)?
+        };
+        Some(Decimal::new(mantissa, cut.places))
+    }
+
+    /// The level in 256 bits: several currencies, or a sum of many digits. `None` when even
+    /// those overflow.
+    fn wide(&self, sums: &[i128], divisor: Decimal, cut: Cut) -> Option<i128> {
+        let finest = self
+            .basket
+            .rates
+            .iter()
+            .map(|r| r.map(Decimal::places))
+            .max()??;
+        let mut value = I256::ZERO;
+        for (sum, rate) in sums.iter().zip(&self.basket.rates) {
+            let rate = (*rate)?;
+            let rate = I256::from(rate.mantissa()).checked_mul(power(finest - rate.places())?)?;
+            value = value.checked_add(I256::from(*sum).checked_mul(rate)?)?;
+        }
+        let places = self.basket.scale + u32::from(finest);
+        let (up, down) = shift(places, divisor, cut);
+        let numerator = value.checked_mul(power(u8::try_from(up).ok()?)?)?;
+        let denominator =
+            I256::from(divisor.mantissa()).checked_mul(power(u8::try_from(down).ok()?)?)?;
+        let quotient = numerator / denominator;
+        let rest = numerator % denominator;
+        // The rounding itself, on what is left, in the terms of the one rounding of the engine.
+        let step = round_step(quotient, rest, denominator, cut.mode);
+        i128::try_from(quotient + step).ok()
+    }
+
+    /// Holds the composition for the outside.
+    pub(crate) fn members(&self, securities: &[Security]) -> Vec<Member> {
+        let member = |(at, holding): (usize, &Holding)| Member {
+            security: holding.security,
+            coefficient: self.basket.coefficients.get(at).copied(),
+            price: securities[holding.security.at()].last_price(),
+        };
+        self.basket
+            .holdings
+            .iter()
+            .enumerate()
+            .map(member)
+            .collect()
+    }
+
+    /// How often this index restores its weights.
+    pub(crate) const fn reset(&self) -> Reset {
+        match self.definition.weighting {
+            Weighting::Equal { reset } | Weighting::FixedWeight { reset } => reset,
+            Weighting::ConstantWeight => Reset::Daily,
+            Weighting::Price | Weighting::MarketCap | Weighting::FixedUnits => Reset::Never,
+        }
+    }
+}
+
+/// The level in 128 bits: one sum in the index currency. `None` when the digits do not fit.
+fn narrow(sum: i128, scale: u32, divisor: Decimal, cut: Cut) -> Option<i128> {
+    let (up, down) = shift(scale, divisor, cut);
+    let numerator = sum.checked_mul(pow10(u8::try_from(up).ok()?)?)?;
+    let denominator = divisor
+        .mantissa()
+        .checked_mul(pow10(u8::try_from(down).ok()?)?)?;
+    Some(crate::div_round(numerator, denominator, cut.mode))
+}
+
+/// A value in `10^-scale` divided by the divisor, in units of the level: by which powers of ten
+/// numerator and denominator must grow.
+fn shift(scale: u32, divisor: Decimal, cut: Cut) -> (u32, u32) {
+    let wanted = u32::from(cut.places) + u32::from(divisor.places());
+    (wanted.saturating_sub(scale), scale.saturating_sub(wanted))
+}
+
+fn power(exponent: u8) -> Option<I256> {
+    I256::from(10).checked_pow(u32::from(exponent))
+}
+
+/// What rounding adds to a quotient that was cut toward zero.
+fn round_step(quotient: I256, rest: I256, denominator: I256, mode: RoundingMode) -> I256 {
+    if rest == I256::ZERO {
+        return I256::ZERO;
+    }
+    let half = rest.abs().cmp(&(denominator - rest.abs()));
+    let away = match mode {
+        RoundingMode::Down => false,
+        RoundingMode::Up => true,
+        RoundingMode::HalfUp => half.is_ge(),
+        RoundingMode::HalfEven => half.is_gt() || (half.is_eq() && quotient % 2 != I256::ZERO),
+    };
+    match (away, rest < I256::ZERO) {
+        (false, _) => I256::ZERO,
+        (true, true) => I256::from(-1),
+        (true, false) => I256::from(1),
+    }
+}

@@ -1,0 +1,95 @@
+//! Everything that changes the engine's state. The journal holds exactly these.
+
+use crate::definition::Definitions;
+use crate::{Currency, Decimal, LabelId, Position, SecurityId, Time};
+
+/// One commit batch: what a journal record holds and what [`crate::Engine::apply`] takes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// The position of the first input; the others follow without a gap.
+    pub first: Position,
+    /// The batch's time: `ts_calc` of the levels it causes. Never falls from batch to batch.
+    pub time: Time,
+    /// The inputs. None at all is a due timer.
+    pub inputs: Vec<Input>,
+}
+
+impl Batch {
+    /// The position of the last input; for a batch without inputs that of the one before it.
+    #[must_use]
+    pub const fn last(&self) -> Position {
+        self.first + self.inputs.len() as u64 - 1
+    }
+}
+
+/// One input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A price.
+    Tick(Tick),
+    /// An FX rate.
+    Rate(Rate),
+    /// Definitions and revisions, checked by [`crate::Engine::plan`] beforehand.
+    Define(Box<Definitions>),
+    /// Gives the next label id to a text.
+    Label(Box<str>),
+    /// The daemon has started: its boot count.
+    Boot {
+        /// Rises by one with each start.
+        epoch: u64,
+    },
+}
+
+/// A price of one security, already checked by [`crate::Engine::admit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick {
+    /// Whose price.
+    pub security: SecurityId,
+    /// The price in units of `10^-price_places` of the security.
+    pub price: i64,
+    /// Where it comes from and when.
+    pub origin: Origin,
+    /// Traded size.
+    pub size: Option<Decimal>,
+    /// Where it traded.
+    pub venue: Option<LabelId>,
+}
+
+/// A rate: `rate` units of `quote` for one `base`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// The currency that costs.
+    pub base: Currency,
+    /// The currency it is paid in.
+    pub quote: Currency,
+    /// The rate's digits, in units of `10^-places`.
+    pub mantissa: i64,
+    /// The rate's places.
+    pub places: u8,
+    /// Where it comes from and when.
+    pub origin: Origin,
+}
+
+impl Rate {
+    /// The rate as a decimal.
+    #[must_use]
+    pub const fn value(&self) -> Decimal {
+        Decimal::new(self.mantissa as i128, self.places)
+    }
+}
+
+/// The origin of a price or rate: its time and its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// When it was made.
+    pub ts: Time,
+    /// When the daemon received it.
+    pub received: Time,
+    /// Who made it.
+    pub source: LabelId,
+    /// Incarnation of the source.
+    pub inc: Option<u64>,
+    /// Number within the incarnation. With `inc` it is the identity that makes a redelivery
+    /// harmless; alone it only orders equal times.
+    pub seq: Option<u64>,
+}

@@ -1,0 +1,147 @@
+//! What the engine has to say after a batch.
+
+use crate::{Decimal, IndexId, Position, SecurityId, Time};
+
+/// One effect of a batch, in the order of the inputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// What became of the tick or rate at a position.
+    Tick {
+        /// The tick's position.
+        position: Position,
+        /// What it did.
+        effect: Effect,
+    },
+    /// A new level.
+    Level(Level),
+    /// An index has a new revision; ask [`crate::Engine::index`] for the composition.
+    Revised(Revised),
+    /// An index changed its status.
+    Status {
+        /// Which index.
+        index: IndexId,
+        /// What it is now.
+        status: Status,
+        /// Caused by the input at this position.
+        position: Position,
+    },
+    /// Definitions that did not fit the state any more. Cannot happen after a plan; kept so that
+    /// a replay of damaged data has an answer.
+    Refused {
+        /// The position of the input.
+        position: Position,
+    },
+}
+
+/// What became of a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It is the security's price now.
+    Applied,
+    /// Older than the security's last price: stored and counted, never applied backwards.
+    Late,
+    /// Its identity (`src`, `inc`, `seq`) was there before: no effect at all.
+    Duplicate,
+}
+
+/// A level of one index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Level {
+    /// Which index.
+    pub index: IndexId,
+    /// Its number: contiguous per index, the same on every replay.
+    pub seq: u64,
+    /// The level with the definition's places.
+    pub level: Decimal,
+    /// The last level of the day before, once there is one.
+    pub prev_close: Option<Decimal>,
+    /// The time of the newest input.
+    pub ts: Time,
+    /// The time of the batch.
+    pub ts_calc: Time,
+    /// The position of the input, or the last of the batch, that caused it.
+    pub position: Position,
+    /// The revision of basket and divisor it was computed with.
+    pub revision: u32,
+    /// What the level is worth.
+    pub status: Status,
+}
+
+/// What a level is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Status {
+    /// A price, a rate or the divisor is missing: there is no level.
+    #[default]
+    Pending,
+    /// Every constituent has a price and every currency a rate.
+    Live,
+}
+
+impl Status {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Live => "live",
+        }
+    }
+}
+
+/// A new revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revised {
+    /// Which index.
+    pub index: IndexId,
+    /// The number of the revision, from 1.
+    pub revision: u32,
+    /// The divisor from here on; none while the index waits for prices.
+    pub divisor: Option<Decimal>,
+    /// Constant part of the sum, in the index currency (constant-weight indexes).
+    pub cash: Decimal,
+    /// Why.
+    pub cause: Cause,
+    /// When it takes effect.
+    pub effective: Time,
+    /// The position of the input that brought it.
+    pub position: Position,
+    /// The basket from here on, in the order of the definition.
+    pub members: Vec<Member>,
+}
+
+/// A constituent as a revision fixes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Which security.
+    pub security: SecurityId,
+    /// Its coefficient `q` in `Σ p·q`; none while it waits for prices.
+    pub coefficient: Option<Decimal>,
+    /// Its price at the moment of the revision.
+    pub price: Option<Decimal>,
+}
+
+/// Why an index has a new revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The index was defined, or its definition changed.
+    Definition,
+    /// Every constituent has a price now: the divisor follows from the base value.
+    Base,
+    /// A revision was loaded: basket, adjustment or both.
+    Revision,
+    /// Target weights were restored at a period's end.
+    Reset,
+}
+
+impl Cause {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Definition => "definition",
+            Self::Base => "base",
+            Self::Revision => "revision",
+            Self::Reset => "reset",
+        }
+    }
+}

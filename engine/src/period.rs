@@ -1,0 +1,138 @@
+//! Days and periods of an index in its own time zone.
+
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
+
+use crate::Time;
+use crate::definition::Reset;
+
+/// The day a time falls in: its end, and whether a reset period ends with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// The first moment of the next day.
+    pub(crate) day_end: Time,
+    /// The first moment of the next reset period; [`Time::MAX`] for [`Reset::Never`].
+    pub(crate) period_end: Time,
+}
+
+/// Looks a time zone up in the data that is compiled in, so that every machine has the same days.
+pub(crate) fn zone(name: &str) -> Option<TimeZone> {
+    jiff::tz::TimeZoneDatabase::bundled().get(name).ok()
+}
+
+/// The day and period of `time`.
+pub(crate) fn span(time: Time, zone: &TimeZone, reset: Reset) -> Span {
+    let date = zone.to_datetime(jiff::Timestamp::from(time)).date();
+    let tomorrow = date.tomorrow().ok();
+    let next = match reset {
+        Reset::Never => None,
+        Reset::Daily => tomorrow,
+        Reset::Weekly => date.nth_weekday(1, Weekday::Monday).ok(),
+        Reset::Monthly => date.last_of_month().tomorrow().ok(),
+        Reset::Quarterly => {
+            let last = (date.month() + 2) / 3 * 3;
+            jiff::civil::Date::new(date.year(), last, 1)
+                .ok()
+                .and_then(|first| first.last_of_month().tomorrow().ok())
+        }
+        Reset::Yearly => date.last_of_year().tomorrow().ok(),
+    };
+    Span {
+        day_end: start_of(tomorrow, zone),
+        period_end: start_of(next, zone),
+    }
+}
+
+/// The first moment of a date in a zone; "never" at the end of what can be told.
+fn start_of(date: Option<jiff::civil::Date>, zone: &TimeZone) -> Time {
+    date.and_then(|date| date.to_zoned(zone.clone()).ok())
+        .and_then(|start| i64::try_from(start.timestamp().as_nanosecond()).ok())
+        .map_or(Time::MAX, Time::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Time {
+        let stamp: jiff::Timestamp = text.parse().unwrap();
+        Time::from_nanos(stamp.as_nanosecond().try_into().unwrap())
+    }
+
+    #[test]
+    fn ends_days_and_periods() {
+        let check = |at: &str, tz: &str, reset, day_end: &str, period_end: Option<&str>| {
+            let got = span(time(at), &zone(tz).unwrap(), reset);
+            assert_eq!(
+                got.day_end.to_string(),
+                time(day_end).to_string(),
+                "{at} {tz}"
+            );
+            assert_eq!(
+                got.period_end,
+                period_end.map_or(Time::MAX, time),
+                "{at} {tz} {reset:?}"
+            );
+        };
+        let noon = "2021-11-04T12:00:00Z";
+        let midnight = "2021-11-05T00:00:00Z";
+        check(noon, "UTC", Reset::Never, midnight, None);
+        check(noon, "UTC", Reset::Daily, midnight, Some(midnight));
+        check(
+            noon,
+            "UTC",
+            Reset::Weekly,
+            midnight,
+            Some("2021-11-08T00:00:00Z"),
+        );
+        check(
+            noon,
+            "UTC",
+            Reset::Monthly,
+            midnight,
+            Some("2021-12-01T00:00:00Z"),
+        );
+        check(
+            noon,
+            "UTC",
+            Reset::Quarterly,
+            midnight,
+            Some("2022-01-01T00:00:00Z"),
+        );
+        check(
+            noon,
+            "UTC",
+            Reset::Yearly,
+            midnight,
+            Some("2022-01-01T00:00:00Z"),
+        );
+        // New York: 4 h behind before 2021-11-07, 5 h after.
+        check(
+            "2021-11-07T03:00:00Z",
+            "America/New_York",
+            Reset::Daily,
+            "2021-11-07T04:00:00Z",
+            Some("2021-11-07T04:00:00Z"),
+        );
+        check(
+            "2021-11-07T04:00:00Z",
+            "America/New_York",
+            Reset::Daily,
+            "2021-11-08T05:00:00Z",
+            Some("2021-11-08T05:00:00Z"),
+        );
+        // A Monday belongs to the week it begins.
+        check(
+            "2021-11-08T00:00:00Z",
+            "UTC",
+            Reset::Weekly,
+            "2021-11-09T00:00:00Z",
+            Some("2021-11-15T00:00:00Z"),
+        );
+        assert!(zone("Mars/Olympus").is_none());
+        let _ends = (
+            span(Time::MIN, &zone("UTC").unwrap(), Reset::Yearly),
+            span(Time::MAX, &zone("Asia/Tokyo").unwrap(), Reset::Weekly),
+        );
+    }
+}

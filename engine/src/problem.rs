@@ -1,0 +1,134 @@
+//! What can be wrong with a definition.
+
+use crate::CurrencyError;
+
+/// A refused definition: what it is about, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{subject}: {problem}")]
+pub struct DefinitionError {
+    /// `security AAPL`, `index DOW30`, `revision 2021-11-04-IBM`.
+    pub subject: String,
+    /// Why it is refused.
+    pub problem: Problem,
+}
+
+/// Why a definition is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The name does not fit a topic.
+    #[error("`{0}` is not a name: 1 to 64 printable characters without blank, `/`, `+` and `#`")]
+    Name(String),
+    /// Defined twice in one load.
+    #[error("is defined twice")]
+    Twice,
+    /// A field that cannot change while prices or levels exist.
+    #[error("{0} cannot change; define a new one")]
+    Fixed(&'static str),
+    /// A number of places out of range.
+    #[error("{field} has {places} places, at most {max} are possible")]
+    Places {
+        /// Which number.
+        field: &'static str,
+        /// As stated.
+        places: u8,
+        /// What is possible.
+        max: u8,
+    },
+    /// `price_max` does not fit the security's places.
+    #[error(
+        "price_max {0} does not fit: it must be above 0 and below 9.2e18 units of the last price place"
+    )]
+    PriceMax(String),
+    /// No such time zone.
+    #[error("`{0}` is not a time zone of the IANA data base")]
+    Zone(String),
+    /// Neither or both of base value and divisor.
+    #[error("the base needs either a value or a divisor, above 0")]
+    Base,
+    /// Target weights need a level to start from.
+    #[error("an index of target weights starts from a base value, not from a divisor")]
+    BaseDivisor,
+    /// A basket without members.
+    #[error("the basket is empty")]
+    EmptyBasket,
+    /// A constituent that is not defined.
+    #[error("constituent `{0}` is not a known security")]
+    UnknownSecurity(String),
+    /// A constituent listed twice.
+    #[error("constituent `{0}` is in the basket twice")]
+    TwiceInBasket(String),
+    /// A constituent lacks what the weighting needs.
+    #[error("constituent `{symbol}` needs `{field}` in this weighting")]
+    Missing {
+        /// Which constituent.
+        symbol: String,
+        /// Which field.
+        field: &'static str,
+    },
+    /// A constituent states what the weighting does not use.
+    #[error("constituent `{symbol}` states `{field}`, which this weighting does not use")]
+    Unused {
+        /// Which constituent.
+        symbol: String,
+        /// Which field.
+        field: &'static str,
+    },
+    /// A number of a constituent is out of its range.
+    #[error("constituent `{symbol}`: `{field}` is {value}, it must be {range}")]
+    Range {
+        /// Which constituent.
+        symbol: String,
+        /// Which field.
+        field: &'static str,
+        /// As stated.
+        value: String,
+        /// What is possible.
+        range: &'static str,
+    },
+    /// The sums could overflow.
+    #[error(
+        "the sum of price_max times coefficient needs more than 126 bits; lower price_max, \
+         price_places or rounding.coefficient.places"
+    )]
+    Overflow,
+    /// A divisor or coefficient that does not come out.
+    #[error(
+        "the {0} of the new basket cannot be computed: the market value before or after is not above 0, or the number is too long"
+    )]
+    NoDivisor(&'static str),
+    /// A constituent without a price joins a running index.
+    #[error("constituent `{0}` has no price yet: send one first or state `price`")]
+    NoPrice(String),
+    /// A currency without a rate joins a running index.
+    #[error("there is no rate from {0} to the index currency yet: send one first")]
+    NoRate(String),
+    /// A revision of an index that is not defined.
+    #[error("`{0}` is not a known index")]
+    UnknownIndex(String),
+    /// An adjustment that states none or several of its three forms.
+    #[error("adjustment of `{0}`: state exactly one of `price`, `less` and `split`")]
+    Adjustment(String),
+    /// A price that an adjustment leaves is not above zero, or too large.
+    #[error("adjustment of `{0}`: the price that remains is not above 0 or above price_max")]
+    AdjustedPrice(String),
+    /// The id of a revision was used for another one.
+    #[error("a revision with this id and another content was loaded before")]
+    RevisionReused,
+    /// A dissemination interval of zero.
+    #[error("the dissemination interval must be at least 1 ms")]
+    Interval,
+    /// A text is no currency.
+    #[error(transparent)]
+    Currency(#[from] CurrencyError),
+}
+
+impl Problem {
+    pub(crate) fn of(self, kind: &str, name: &str) -> DefinitionError {
+        let name: String = name.chars().take(64).collect();
+        DefinitionError {
+            subject: format!("{kind} {name}"),
+            problem: self,
+        }
+    }
+}

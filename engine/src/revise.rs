@@ -1,0 +1,414 @@
+//! How an index comes to a new revision: base, reset, loaded revision. All end in
+//! [`Index::establish`], and every one leaves an [`Output::Revised`].
+
+use crate::basket::{self, Holding, Rule};
+use crate::definition::{Adjustment, Constituent, RevisionDefinition, Weighting};
+use crate::exact::Ratio;
+use crate::index::{Basket, Index, Overrides};
+use crate::output::{Cause, Output, Revised};
+use crate::problem::{DefinitionError, Problem};
+use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time, period};
+
+/// A reference price that changes without a trade, resolved and computed exactly.
+pub(crate) struct Adjusted {
+    security: SecurityId,
+    price: Ratio,
+    /// The units that take the place of one; none where only the price changes.
+    split: Option<Ratio>,
+}
+
+/// An index that a revision changes, with its new basket where one is stated.
+type NewBasket = (IndexId, Option<Vec<Constituent>>);
+
+impl Engine {
+    /// The first price of a security: indexes that waited for it may start.
+    pub(crate) fn first_price(&mut self, security: SecurityId, position: Position) {
+        for at in 0..self.kernel.entries(security).len() {
+            let index = self.kernel.entries(security)[at].index;
+            self.indexes[index.at()].missing -= 1;
+            self.try_base(index, position);
+        }
+    }
+
+    /// Starts an index from its base value once every constituent has a price.
+    pub(crate) fn try_base(&mut self, index: IndexId, position: Position) {
+        let state = &self.indexes[index.at()];
+        let Some(value) = state.definition.base.value else {
+            return;
+        };
+        if state.divisor.is_some() || state.basket.rates.iter().any(Option::is_none) {
+            return;
+        }
+        let referenced = state.basket.holdings.iter().all(|h| h.reference.is_some());
+        if state.missing > 0 && !referenced {
+            return;
+        }
+        let mut next = state.clone();
+        // A base that cannot be computed leaves the index pending; the definition was checked
+        // as far as it can be without prices.
+        if next
+            .establish(&value.into(), &Overrides::new(), &self.securities)
+            .is_ok()
+        {
+            self.indexes[index.at()] = next;
+            self.put_in_force(index);
+            self.revised(index, Cause::Base, self.time, position);
+            self.touch(index, Time::MIN);
+        }
+    }
+
+    /// A tick at or after the end of a day begins the next one in every index that holds the
+    /// security, before its price counts.
+    pub(crate) fn begin_day_of_security(
+        &mut self,
+        security: SecurityId,
+        ts: Time,
+        position: Position,
+    ) {
+        let mut roll_at = Time::MAX;
+        for at in 0..self.kernel.entries(security).len() {
+            let index = self.kernel.entries(security)[at].index;
+            self.begin_day(index, ts, position);
+            if let Some(span) = self.indexes[index.at()].span {
+                roll_at = roll_at.min(span.day_end);
+            }
+        }
+        self.securities[security.at()].roll_at = roll_at;
+    }
+
+    /// Begins the day of `ts` in one index: the last level becomes the previous close, and a
+    /// period that ended restores its weights at the prices so far.
+    pub(crate) fn begin_day(&mut self, index: IndexId, ts: Time, position: Position) {
+        let state = &mut self.indexes[index.at()];
+        let reset = state.reset();
+        let next = || period::span(ts, &state.zone, reset);
+        let Some(span) = state.span else {
+            state.span = Some(next());
+            return;
+        };
+        if ts < span.day_end {
+            return;
+        }
+        state.span = Some(next());
+        if let Some(last) = state.last {
+            state.prev_close = Some(last.level);
+        }
+        if ts >= span.period_end && state.is_complete() {
+            self.restore_weights(index, span.period_end, position);
+        }
+    }
+
+    /// Restores the target weights of an index at the last prices.
+    fn restore_weights(&mut self, index: IndexId, effective: Time, position: Position) {
+        let mut next = self.indexes[index.at()].clone();
+        let sums = next.basket.sums(&self.securities);
+        let restored = next
+            .exact_level(&sums)
+            .ok_or(Problem::NoDivisor("level"))
+            .and_then(|level| next.establish(&level, &Overrides::new(), &self.securities));
+        // Weights that cannot be restored (a market value not above 0) stay as they were; the
+        // level remains right, and the missing revision shows it.
+        if restored.is_ok() {
+            self.indexes[index.at()] = next;
+            self.put_in_force(index);
+            self.revised(index, Cause::Reset, effective, position);
+        }
+    }
+
+    /// Hands an index's new quantities to the kernel: in place, since the members are the same.
+    fn put_in_force(&mut self, index: IndexId) {
+        if self.kernel_is_stale {
+            return;
+        }
+        let basket = &self.indexes[index.at()].basket;
+        for (holding, quantity) in basket.holdings.iter().zip(&basket.quantities) {
+            self.kernel
+                .set_coefficient(holding.security, index, *quantity);
+        }
+        for (at, sum) in basket.sums(&self.securities).into_iter().enumerate() {
+            self.kernel.set_sum(basket.first_slot + at, sum);
+        }
+    }
+
+    /// Counts the revision and tells of it.
+    pub(crate) fn revised(
+        &mut self,
+        index: IndexId,
+        cause: Cause,
+        effective: Time,
+        position: Position,
+    ) {
+        let state = &mut self.indexes[index.at()];
+        state.revision += 1;
+        let revised = Revised {
+            index,
+            revision: state.revision,
+            divisor: state.divisor,
+            cash: state.basket.cash(),
+            cause,
+            effective,
+            position,
+            members: state.members(&self.securities),
+        };
+        self.outputs.push_back(Output::Revised(revised));
+    }
+
+    /// Applies the scheduled revisions whose time has come.
+    pub(crate) fn apply_due_revisions(&mut self) {
+        while let Some(entry) = self.scheduled.first_entry() {
+            let (due, _) = entry.key();
+            if *due > self.time {
+                return;
+            }
+            let ((due, id), _) = entry.remove_entry();
+            let Some(revision) = self.revisions.get(&id).cloned() else {
+                continue;
+            };
+            let mut next = self.clone();
+            let position = self.position();
+            // What was possible when it was loaded may no longer be; the state then stays whole.
+            match next.apply_revision(&revision, due, position) {
+                Ok(()) => *self = next,
+                Err(_) => self.outputs.push_back(Output::Refused { position }),
+            }
+        }
+    }
+
+    /// Applies one revision: adjusted prices, new baskets, divisors by continuity.
+    pub(crate) fn apply_revision(
+        &mut self,
+        revision: &RevisionDefinition,
+        effective: Time,
+        position: Position,
+    ) -> Result<(), DefinitionError> {
+        let of = |problem: Problem| problem.of("revision", &revision.id);
+        let adjusted: Result<Vec<_>, _> = revision
+            .adjust
+            .iter()
+            .map(|a| self.resolve_adjustment(a))
+            .collect();
+        let adjusted = adjusted.map_err(of)?;
+        let affected = self.affected(revision, &adjusted).map_err(of)?;
+        // Levels at the prices before; none for an index that has not started.
+        let levels: Vec<Option<Ratio>> = affected
+            .iter()
+            .map(|(index, _)| {
+                let state = &self.indexes[index.at()];
+                let sums = state.basket.sums(&self.securities);
+                if state.is_complete() {
+                    state.exact_level(&sums)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        for change in &adjusted {
+            let security = &mut self.securities[change.security.at()];
+            let places = security.definition.price_places;
+            let units = change
+                .price
+                .round_scaled(u32::from(places), crate::RoundingMode::HalfUp)
+                .and_then(|price| security.in_units(Decimal::new(price, places)));
+            let symbol = || security.definition.symbol.clone();
+            security.price = units.ok_or_else(|| of(Problem::AdjustedPrice(symbol())))?;
+        }
+        self.kernel_is_stale = true;
+        for ((index, basket), level) in affected.into_iter().zip(levels) {
+            self.revise_index(index, basket, level.as_ref(), &adjusted)
+                .map_err(of)?;
+            self.revised(index, Cause::Revision, effective, position);
+            self.try_base(index, position);
+            self.touch(index, Time::MIN);
+        }
+        Ok(())
+    }
+
+    /// The indexes that a revision changes, in the order of their ids, each with its new basket.
+    fn affected(
+        &self,
+        revision: &RevisionDefinition,
+        adjusted: &[Adjusted],
+    ) -> Result<Vec<NewBasket>, Problem> {
+        let mut affected = std::collections::BTreeMap::new();
+        for (id, index) in (0u32..).zip(&self.indexes) {
+            let holds = |change: &Adjusted| {
+                index
+                    .basket
+                    .holdings
+                    .iter()
+                    .any(|h| h.security == change.security)
+            };
+            if adjusted.iter().any(holds) {
+                affected.insert(IndexId(id), None);
+            }
+        }
+        for change in &revision.indexes {
+            let index = self
+                .codes
+                .get(&change.code)
+                .ok_or_else(|| Problem::UnknownIndex(change.code.chars().take(64).collect()))?;
+            affected.insert(*index, change.basket.clone());
+        }
+        Ok(affected.into_iter().collect())
+    }
+
+    fn resolve_adjustment(&self, adjustment: &Adjustment) -> Result<Adjusted, Problem> {
+        let symbol = || adjustment.symbol.chars().take(64).collect::<String>();
+        let security = self
+            .security_id(&adjustment.symbol)
+            .ok_or_else(|| Problem::UnknownSecurity(symbol()))?;
+        let last = self.securities[security.at()]
+            .last_price()
+            .map(Ratio::from)
+            .ok_or_else(|| Problem::NoPrice(symbol()))?;
+        let (price, split) = match (adjustment.price, adjustment.less, adjustment.split) {
+            (Some(price), None, None) => (price.into(), None),
+            (None, Some(less), None) => (last.subtract(&less.into()), None),
+            (None, None, Some(split)) => {
+                let ratio = Ratio::new(split.to.into(), split.from.into())
+                    .filter(Ratio::is_positive)
+                    .ok_or_else(|| Problem::Adjustment(symbol()))?;
+                let price = last
+                    .divide(&ratio)
+                    .ok_or_else(|| Problem::Adjustment(symbol()))?;
+                (price, Some(ratio))
+            }
+            _ => return Err(Problem::Adjustment(symbol())),
+        };
+        if price.is_positive() {
+            Ok(Adjusted {
+                security,
+                price,
+                split,
+            })
+        } else {
+            Err(Problem::AdjustedPrice(symbol()))
+        }
+    }
+
+    /// Gives one index its new basket and the divisor that keeps `level`.
+    pub(crate) fn revise_index(
+        &mut self,
+        id: IndexId,
+        constituents: Option<Vec<Constituent>>,
+        level: Option<&Ratio>,
+        adjusted: &[Adjusted],
+    ) -> Result<(), Problem> {
+        let mut state = self.indexes[id.at()].clone();
+        match constituents {
+            Some(constituents) => state.definition.basket = constituents,
+            None => state.split_units(adjusted)?,
+        }
+        let holdings = self.holdings(&state)?;
+        state.basket = Basket::waiting(holdings, state.definition.currency, &self.securities);
+        let definition = state.definition.clone();
+        state.basket.refresh_rates(&definition, &self.rates);
+        if let Some(level) = level {
+            let overrides = state.overrides(adjusted);
+            self.adopt_references(&state);
+            state.establish(level, &overrides, &self.securities)?;
+        } else {
+            self.adopt_references(&state);
+        }
+        state.count_missing(&self.securities);
+        self.indexes[id.at()] = state;
+        self.kernel_is_stale = true;
+        if level.is_none() {
+            self.start(id)?;
+        }
+        Ok(())
+    }
+
+    /// A basket's holdings, resolved against the securities.
+    pub(crate) fn holdings(&self, index: &Index) -> Result<Vec<Holding>, Problem> {
+        basket::holdings(&index.definition, |symbol| self.security_id(symbol))
+    }
+
+    /// A stated reference price is a security's price until it has one of its own.
+    pub(crate) fn adopt_references(&mut self, index: &Index) {
+        for holding in &index.basket.holdings {
+            let security = &mut self.securities[holding.security.at()];
+            let (0, Some(reference)) = (security.price, holding.reference) else {
+                continue;
+            };
+            security.price = security.in_units(reference).unwrap_or(0);
+            self.kernel_is_stale = true;
+            for other in &mut self.indexes {
+                if other
+                    .basket
+                    .holdings
+                    .iter()
+                    .any(|h| h.security == holding.security)
+                {
+                    other.count_missing(&self.securities);
+                }
+            }
+        }
+    }
+
+    /// Starts an index that has no level yet, as far as prices and rates allow.
+    pub(crate) fn start(&mut self, id: IndexId) -> Result<(), Problem> {
+        let state = &mut self.indexes[id.at()];
+        if let Some(divisor) = state.definition.base.divisor {
+            state.establish_with_divisor(divisor, &self.securities)?;
+            return Ok(());
+        }
+        // Stated units can be checked against overflow before there is any price.
+        if !state.definition.weighting.follows_weights() {
+            let mut trial = state.clone();
+            trial.establish_with_divisor(Decimal::ONE, &self.securities)?;
+        }
+        Ok(())
+    }
+}
+
+impl Index {
+    pub(crate) fn count_missing(&mut self, securities: &[crate::security::Security]) {
+        let unpriced = |h: &&Holding| securities[h.security.at()].price == 0;
+        self.missing = self.basket.holdings.iter().filter(unpriced).count();
+    }
+
+    /// The exact prices of adjusted holdings, by holding.
+    fn overrides(&self, adjusted: &[Adjusted]) -> Overrides {
+        let exact = |holding: &Holding| {
+            adjusted
+                .iter()
+                .find(|a| a.security == holding.security)
+                .map(|a| a.price.clone())
+        };
+        self.basket.holdings.iter().map(exact).collect()
+    }
+
+    /// A split multiplies the stated quantity, except where the weighting counts every share as
+    /// one: there the divisor takes it (METHODOLOGY §1.6).
+    fn split_units(&mut self, adjusted: &[Adjusted]) -> Result<(), Problem> {
+        if self.definition.weighting.ignores_splits() {
+            return Ok(());
+        }
+        for (at, holding) in self.basket.holdings.iter().enumerate() {
+            let split = adjusted.iter().find(|a| a.security == holding.security);
+            let (Some(split), Rule::Units(_)) =
+                (split.and_then(|a| a.split.as_ref()), holding.rule)
+            else {
+                continue;
+            };
+            let constituent = &mut self.definition.basket[at];
+            let quantity = match self.definition.weighting {
+                Weighting::MarketCap => &mut constituent.shares,
+                Weighting::Price
+                | Weighting::FixedUnits
+                | Weighting::Equal { .. }
+                | Weighting::FixedWeight { .. }
+                | Weighting::ConstantWeight => &mut constituent.units,
+            };
+            if let Some(stated) = quantity {
+                let split = Ratio::from(*stated).multiply(split);
+                *stated = split
+                    .round(self.definition.rounding.coefficient)
+                    .ok_or(Problem::Overflow)?
+                    .normalized();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! The state of one security: its definition and its last price.
+
+use crate::definition::SecurityDefinition;
+use crate::input::Origin;
+use crate::problem::Problem;
+use crate::{Decimal, RoundingMode, Time};
+
+/// Most places of a price: 10^18 is the last power of ten in an `i64`.
+const PRICE_PLACES_MAX: u8 = 18;
+
+/// One security.
+#[derive(Debug, Clone)]
+pub(crate) struct Security {
+    /// The last price in units of `10^-price_places`; 0 while there is none.
+    pub(crate) price: i64,
+    /// The largest price admitted, in the same units.
+    pub(crate) price_max: i64,
+    /// Where the last price came from; none for a reference price of a definition.
+    pub(crate) origin: Option<Origin>,
+    /// A tick at or after this time may begin a new day of an index that holds the security.
+    pub(crate) roll_at: Time,
+    pub(crate) definition: SecurityDefinition,
+}
+
+impl Security {
+    /// Checks a definition and starts without a price.
+    pub(crate) fn new(definition: SecurityDefinition) -> Result<Self, Problem> {
+        check_name(&definition.symbol)?;
+        let places = definition.price_places;
+        if places > PRICE_PLACES_MAX {
+            return Err(Problem::Places {
+                field: "price_places",
+                places,
+                max: PRICE_PLACES_MAX,
+            });
+        }
+        let price_max = definition
+            .price_max
+            .at_places(places)
+            .and_then(|max| i64::try_from(max).ok())
+            .filter(|max| *max > 0)
+            .ok_or_else(|| Problem::PriceMax(definition.price_max.to_string()))?;
+        Ok(Self {
+            price: 0,
+            price_max,
+            origin: None,
+            roll_at: Time::MIN,
+            definition,
+        })
+    }
+
+    /// The last price, if there is one.
+    pub(crate) fn last_price(&self) -> Option<Decimal> {
+        (self.price != 0).then(|| Decimal::new(self.price.into(), self.definition.price_places))
+    }
+
+    /// True for an input older than the last applied one: by time, and within one source and
+    /// incarnation by number where times are equal (invariant 7).
+    pub(crate) fn is_late(&self, origin: &Origin) -> bool {
+        self.origin
+            .as_ref()
+            .is_some_and(|last| is_older(origin, last))
+    }
+
+    /// A reference price in the units of this security; finer digits are cut half up.
+    pub(crate) fn in_units(&self, price: Decimal) -> Option<i64> {
+        let cut = price.round(self.definition.price_places, RoundingMode::HalfUp);
+        let units = i64::try_from(cut.at_places(self.definition.price_places)?).ok()?;
+        (units > 0 && units <= self.price_max).then_some(units)
+    }
+}
+
+/// Invariant 7: the applied order is (ts, seq).
+pub(crate) fn is_older(new: &Origin, last: &Origin) -> bool {
+    if new.ts != last.ts {
+        return new.ts < last.ts;
+    }
+    match (new.seq, last.seq) {
+        (Some(new_seq), Some(last_seq)) => {
+            new.source == last.source && new.inc == last.inc && new_seq < last_seq
+        }
+        _ => false,
+    }
+}
+
+/// Names become topic levels: no separators, no wildcards, nothing invisible.
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+    let good = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'+' | b'#');
+    if (1..=64).contains(&name.len()) && name.bytes().all(good) && !name.starts_with('$') {
+        Ok(())
+    } else {
+        Err(Problem::Name(name.chars().take(64).collect()))
+    }
+}

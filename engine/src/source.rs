@@ -1,0 +1,119 @@
+//! Who has sent which numbers already: what makes a redelivered tick harmless (invariant 7).
+
+use std::collections::BTreeMap;
+
+use crate::LabelId;
+
+/// How many numbers below the highest are remembered one by one. A publisher's unacknowledged
+/// window is smaller by custom (1,000), and a connection delivers in order.
+const WINDOW: u64 = 16_384;
+/// Incarnations remembered per source: the current one, and its predecessors whose redeliveries
+/// may still be under way.
+const INCARNATIONS_MAX: usize = 4;
+
+/// The identities seen so far, per source.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sources {
+    seen: BTreeMap<LabelId, Vec<Incarnation>>,
+}
+
+#[derive(Debug, Clone)]
+struct Incarnation {
+    inc: u64,
+    /// The highest number seen.
+    high: u64,
+    /// Bit `seq % WINDOW` tells whether `seq` in `(high - WINDOW, high]` was seen.
+    window: Vec<u64>,
+}
+
+impl Sources {
+    /// Records an identity; false when it was there before. A number so far below the highest
+    /// that it has left the window counts as seen.
+    pub(crate) fn admit(&mut self, source: LabelId, inc: u64, seq: u64) -> bool {
+        let incarnations = self.seen.entry(source).or_default();
+        if let Some(known) = incarnations.iter_mut().find(|i| i.inc == inc) {
+            return known.admit(seq);
+        }
+        if incarnations.len() == INCARNATIONS_MAX {
+            incarnations.remove(0);
+        }
+        incarnations.push(Incarnation::starting(inc, seq));
+        true
+    }
+}
+
+impl Incarnation {
+    fn starting(inc: u64, seq: u64) -> Self {
+        let mut first = Self {
+            inc,
+            high: seq,
+            window: vec![0; (WINDOW / 64) as usize],
+        };
+        first.set(seq);
+        first
+    }
+
+    fn admit(&mut self, seq: u64) -> bool {
+        if seq > self.high {
+            if seq - self.high >= WINDOW {
+                self.window.fill(0);
+            } else {
+                for skipped in self.high + 1..seq {
+                    self.clear(skipped);
+                }
+            }
+            self.high = seq;
+            self.set(seq);
+            return true;
+        }
+        if self.high - seq >= WINDOW || self.is_set(seq) {
+            return false;
+        }
+        self.set(seq);
+        true
+    }
+
+    fn set(&mut self, seq: u64) {
+        self.window[(seq % WINDOW / 64) as usize] |= 1 << (seq % 64);
+    }
+
+    fn clear(&mut self, seq: u64) {
+        self.window[(seq % WINDOW / 64) as usize] &= !(1 << (seq % 64));
+    }
+
+    fn is_set(&self, seq: u64) -> bool {
+        self.window[(seq % WINDOW / 64) as usize] & (1 << (seq % 64)) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn admits_each_identity_once(seqs in prop::collection::vec((0u64..3, 1u64..300), 1..400)) {
+            let mut sources = Sources::default();
+            let mut model = BTreeSet::new();
+            for (inc, seq) in seqs {
+                prop_assert_eq!(sources.admit(LabelId(7), inc, seq), model.insert((inc, seq)));
+            }
+        }
+    }
+
+    #[test]
+    fn forgets_behind_the_window_toward_seen() {
+        let mut sources = Sources::default();
+        let mut admit = |seq| sources.admit(LabelId(1), 9, seq);
+        assert!(admit(10));
+        assert!(admit(10 + WINDOW), "a jump over the whole window");
+        assert!(!admit(10), "below the window");
+        assert!(admit(11), "the lowest number inside it");
+        assert!(admit(u64::MAX) && !admit(u64::MAX));
+        assert!(!admit(12), "far below");
+    }
+}

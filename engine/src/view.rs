@@ -1,0 +1,109 @@
+//! What the outside may look at: definitions with their state, for queries and projections.
+
+use crate::definition::{IndexDefinition, SecurityDefinition};
+use crate::engine::Engine;
+use crate::input::Origin;
+use crate::output::{Level, Member, Status};
+use crate::{Currency, Decimal, IndexId, SecurityId};
+
+/// A security with its last price.
+#[derive(Debug, Clone, Copy)]
+pub struct SecurityView<'a> {
+    /// Its id.
+    pub id: SecurityId,
+    /// As defined.
+    pub definition: &'a SecurityDefinition,
+    /// The last price; none before the first.
+    pub price: Option<Decimal>,
+    /// Where that price came from; none for a reference price.
+    pub origin: Option<&'a Origin>,
+}
+
+/// An index with its state.
+#[derive(Debug, Clone)]
+pub struct IndexView<'a> {
+    /// Its id.
+    pub id: IndexId,
+    /// As defined, with the basket that is in force.
+    pub definition: &'a IndexDefinition,
+    /// The number of the revision in force.
+    pub revision: u32,
+    /// The divisor in force; none while the index waits for prices.
+    pub divisor: Option<Decimal>,
+    /// The constant part of the sum, in the index currency.
+    pub cash: Decimal,
+    /// What the index is worth.
+    pub status: Status,
+    /// The last level.
+    pub level: Option<Level>,
+    /// The members with coefficient and last price.
+    pub members: Vec<Member>,
+    /// Constituents that have no price yet.
+    pub missing: usize,
+}
+
+impl Engine {
+    /// A security by id.
+    #[must_use]
+    pub fn security(&self, id: SecurityId) -> Option<SecurityView<'_>> {
+        let security = self.securities.get(id.at())?;
+        Some(SecurityView {
+            id,
+            definition: &security.definition,
+            price: security.last_price(),
+            origin: security.origin.as_ref(),
+        })
+    }
+
+    /// All securities in order of definition.
+    pub fn securities(&self) -> impl Iterator<Item = SecurityView<'_>> {
+        (0u32..).map_while(|id| self.security(SecurityId(id)))
+    }
+
+    /// The id of an index.
+    #[must_use]
+    pub fn index_id(&self, code: &str) -> Option<IndexId> {
+        self.codes.get(code).copied()
+    }
+
+    /// An index by id.
+    #[must_use]
+    pub fn index(&self, id: IndexId) -> Option<IndexView<'_>> {
+        let index = self.indexes.get(id.at())?;
+        Some(IndexView {
+            id,
+            definition: &index.definition,
+            revision: index.revision,
+            divisor: index.divisor,
+            cash: index.basket.cash(),
+            status: index.status,
+            level: index.last,
+            members: index.members(&self.securities),
+            missing: index.missing,
+        })
+    }
+
+    /// The code of an index.
+    #[must_use]
+    pub fn index_code(&self, id: IndexId) -> Option<&str> {
+        self.indexes
+            .get(id.at())
+            .map(|index| index.definition.code.as_str())
+    }
+
+    /// How many indexes there are.
+    #[must_use]
+    pub const fn index_count(&self) -> usize {
+        self.indexes.len()
+    }
+
+    /// All indexes in order of definition.
+    pub fn indexes(&self) -> impl Iterator<Item = IndexView<'_>> {
+        (0u32..).map_while(|id| self.index(IndexId(id)))
+    }
+
+    /// The last rates: base, quote, units of quote for one base.
+    pub fn rates(&self) -> impl Iterator<Item = (Currency, Currency, Decimal)> {
+        self.rates.iter()
+    }
+}

@@ -1,0 +1,333 @@
+//! Commands on `divisor/control/{verb}` and replies on `divisor/reply/{client}/{id}`.
+//!
+//! | verb | body | result |
+//! |---|---|---|
+//! | `load.begin` | `{id, load}` | `{}` |
+//! | `load.part` | `{id, load, part, items}` | `{}` |
+//! | `load.commit` | `{id, load, parts, dry_run}` | [`LoadSummary`] |
+//! | `load.abort` | `{id, load}` | `{}` |
+//! | `index.list` | `{id, after?, limit?}` | [`Page`] of [`IndexRow`] |
+//! | `index.show` | `{id, code}` | [`IndexDetail`] |
+//! | `security.list` | `{id, after?, limit?}` | [`Page`] of [`SecurityRow`] |
+//! | `security.show` | `{id, symbol}` | [`SecurityDetail`] |
+//! | `status` | `{id}` | [`DaemonStatus`] |
+//!
+//! `id` is the sender's own and comes back in the reply. A load is staged part by part and
+//! applied whole by its commit, or not at all.
+
+use divisor_engine::definition::{Definitions, IndexDefinition, SecurityDefinition};
+use divisor_engine::{Currency, Decimal};
+use serde::{Deserialize, Serialize};
+
+/// The body of any command; which fields are needed, the verb says.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The sender's own id for the reply: 1 to 64 characters of `A-Z a-z 0-9 - _ .`.
+    pub id: String,
+    /// The load a part belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<String>,
+    /// The number of a part, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<u32>,
+    /// How many parts a commit expects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<u32>,
+    /// Validate only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// What a part carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Items>,
+    /// Which index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Which security.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<String>,
+    /// Rows after this name only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Rows at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// The content of a fixture file, and of a part of a load.
+///
+/// Applied in this order whatever the order in the file: securities, rates, prices, indexes,
+/// revisions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Items {
+    /// Securities.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub securities: Vec<SecurityDefinition>,
+    /// FX rates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<RateItem>,
+    /// Prices.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prices: Vec<PriceItem>,
+    /// Indexes with their baskets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<IndexDefinition>,
+    /// Changes of baskets and reference prices.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<divisor_engine::definition::RevisionDefinition>,
+}
+
+impl Items {
+    /// Takes the content of another part behind this one's.
+    pub fn append(&mut self, mut other: Self) {
+        self.securities.append(&mut other.securities);
+        self.rates.append(&mut other.rates);
+        self.prices.append(&mut other.prices);
+        self.indexes.append(&mut other.indexes);
+        self.revisions.append(&mut other.revisions);
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.securities.len()
+            + self.rates.len()
+            + self.prices.len()
+            + self.indexes.len()
+            + self.revisions.len()
+    }
+
+    /// True without any row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The securities alone, and indexes with revisions: the two halves that prices lie between.
+    #[must_use]
+    pub fn definitions(&self) -> (Definitions, Definitions) {
+        let securities = Definitions {
+            securities: self.securities.clone(),
+            ..Definitions::default()
+        };
+        let indexes = Definitions {
+            securities: Vec::new(),
+            indexes: self.indexes.clone(),
+            revisions: self.revisions.clone(),
+        };
+        (securities, indexes)
+    }
+}
+
+/// A price in a fixture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceItem {
+    /// Whose.
+    pub symbol: String,
+    /// The price.
+    pub price: Decimal,
+    /// When it was made: RFC 3339 or a date; the time of the load when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ts: Option<String>,
+}
+
+/// A rate in a fixture: `rate` units of `quote` for one `base`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateItem {
+    /// The currency that costs.
+    pub base: Currency,
+    /// The currency it is paid in.
+    pub quote: Currency,
+    /// The rate.
+    pub rate: Decimal,
+    /// When it was made: RFC 3339 or a date; the time of the load when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ts: Option<String>,
+}
+
+/// A reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply<T> {
+    /// The request's id.
+    pub id: String,
+    /// True when the command was carried out.
+    pub ok: bool,
+    /// What it gave.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub result: Option<T>,
+    /// Why it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<CommandError>,
+}
+
+const fn none<T>() -> Option<T> {
+    None
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandError {
+    /// A stable name: `bad_request`, `unknown_verb`, `not_found`, `refused`, `too_large`,
+    /// `incomplete`.
+    pub kind: String,
+    /// One line for people.
+    pub message: String,
+    /// One line for each thing that is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+}
+
+/// What a load did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadSummary {
+    /// True when nothing was applied on request.
+    pub dry_run: bool,
+    /// New, changed and unchanged securities.
+    pub securities: Tally,
+    /// New, changed and unchanged indexes.
+    pub indexes: Tally,
+    /// New and unchanged revisions.
+    pub revisions: Tally,
+    /// Prices and rates that went into the sequence.
+    pub prices: u64,
+    /// Prices and rates that were there before: the same load, repeated.
+    pub prices_repeated: u64,
+    /// One line for each changed definition: what changed.
+    pub changes: Vec<String>,
+}
+
+/// How many definitions were new, changed, or neither.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Not there before.
+    pub new: u64,
+    /// There with other values.
+    pub changed: u64,
+    /// There and equal.
+    pub unchanged: u64,
+}
+
+/// A page of rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The rows, in the order of definition.
+    pub rows: Vec<T>,
+    /// Ask again with `after` set to this for more; absent on the last page.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A line of `index list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexRow {
+    /// The code.
+    pub code: String,
+    /// The name for people.
+    pub name: Option<String>,
+    /// The currency of the level.
+    pub currency: Currency,
+    /// The weighting scheme.
+    pub weighting: String,
+    /// How many constituents.
+    pub constituents: u32,
+    /// Constituents without a price.
+    pub missing: u32,
+    /// The last level.
+    pub level: Option<Decimal>,
+    /// Change against the previous close.
+    pub chg: Option<Decimal>,
+    /// The time of the newest input of the last level.
+    pub ts: Option<String>,
+    /// The number of the last level.
+    pub seq: u64,
+    /// The revision in force.
+    pub rev: u32,
+    /// `live` or `pending`.
+    pub status: String,
+}
+
+/// `index show`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexDetail {
+    /// The line of the list.
+    pub row: IndexRow,
+    /// The definition in force, as a fixture states it.
+    pub definition: IndexDefinition,
+    /// The divisor in force.
+    pub divisor: Option<Decimal>,
+    /// The constant part of the sum.
+    pub cash: Decimal,
+    /// The last level of the day before.
+    pub prev_close: Option<Decimal>,
+    /// The constituents with what they contribute.
+    pub members: Vec<MemberRow>,
+}
+
+/// A constituent of `index show`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRow {
+    /// Whose.
+    pub symbol: String,
+    /// The currency of its price.
+    pub currency: Currency,
+    /// Its last price.
+    pub price: Option<Decimal>,
+    /// The coefficient `q` in force.
+    pub coefficient: Option<Decimal>,
+    /// Its share of the market value, six places; absent while the index is pending.
+    pub weight: Option<Decimal>,
+}
+
+/// A line of `security list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityRow {
+    /// The symbol.
+    pub symbol: String,
+    /// The name for people.
+    pub name: Option<String>,
+    /// The currency of its prices.
+    pub currency: Currency,
+    /// The last price.
+    pub price: Option<Decimal>,
+    /// When that was made.
+    pub ts: Option<String>,
+}
+
+/// `security show`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityDetail {
+    /// The line of the list.
+    pub row: SecurityRow,
+    /// The definition, as a fixture states it.
+    pub definition: SecurityDefinition,
+    /// Who made the last price.
+    pub src: Option<String>,
+    /// Codes of the indexes that hold it.
+    pub indexes: Vec<String>,
+}
+
+/// `status`, and the payload of `divisor/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// The payload's version, 1.
+    pub v: u8,
+    /// `online` or `offline`.
+    pub state: String,
+    /// Version of divisord.
+    pub version: String,
+    /// Its boot count.
+    pub epoch: u64,
+    /// `ok`, or `degraded` while PostgreSQL is away.
+    pub store: String,
+    /// Securities defined.
+    pub securities: u64,
+    /// Indexes defined.
+    pub indexes: u64,
+    /// The position of the last input.
+    pub pos: u64,
+    /// The last position in PostgreSQL.
+    pub projected: u64,
+}
