@@ -15,10 +15,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The position of the last input; for a batch without inputs that of the one before it.
+    /// The position behind the batch. One without inputs takes a position itself, so that no two
+    /// batches share one.
     #[must_use]
-    pub const fn last(&self) -> Position {
-        self.first + self.inputs.len() as u64 - 1
+    pub const fn next(&self) -> Position {
+        self.first + if self.inputs.is_empty() { 1 } else { self.inputs.len() as u64 }
     }
 }
 
