@@ -79,7 +79,7 @@ impl Engine {
             match input {
                 Input::Tick(tick) => self.tick(position, tick),
                 Input::Rate(rate) => self.rate(position, rate),
-                Input::Define(definitions) => self.define(position, definitions),
+                Input::Define { definitions, .. } => self.define(position, definitions),
                 Input::Label(text) => self.label(text),
                 Input::Boot { epoch } => self.epoch = *epoch,
             }

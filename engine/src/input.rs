@@ -31,7 +31,12 @@ pub enum Input {
     /// An FX rate.
     Rate(Rate),
     /// Definitions and revisions, checked by [`crate::Engine::plan`] beforehand.
-    Define(Box<Definitions>),
+    Define {
+        /// The user or client that loaded them, for the audit trail.
+        by: LabelId,
+        /// What is defined.
+        definitions: Box<Definitions>,
+    },
     /// Gives the next label id to a text.
     Label(Box<str>),
     /// The daemon has started: its boot count.
