@@ -19,7 +19,12 @@ impl Batch {
     /// batches share one.
     #[must_use]
     pub const fn next(&self) -> Position {
-        self.first + if self.inputs.is_empty() { 1 } else { self.inputs.len() as u64 }
+        self.first
+            + if self.inputs.is_empty() {
+                1
+            } else {
+                self.inputs.len() as u64
+            }
     }
 }
 

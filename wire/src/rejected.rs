@@ -44,7 +44,11 @@ impl Rejected {
             reason: reason.as_str().to_owned(),
             place: *place,
             accepted,
-            refused: if refused.len() > 1 { refused.iter().map(each).collect() } else { Vec::new() },
+            refused: if refused.len() > 1 {
+                refused.iter().map(each).collect()
+            } else {
+                Vec::new()
+            },
         })
     }
 }

@@ -123,14 +123,22 @@ pub fn decode(record: &Record, batch: &mut Batch) -> Result<(), RecordError> {
     batch.inputs.clear();
     let mut cursor = Cursor(&record.body);
     for place in 0..record.count {
-        let input = cursor.input().map_err(|why| RecordError { first: record.first, place, why })?;
+        let input = cursor.input().map_err(|why| RecordError {
+            first: record.first,
+            place,
+            why,
+        })?;
         batch.inputs.push(input);
     }
     if cursor.0.is_empty() {
         return Ok(());
     }
     let why = format!("{} bytes follow the last input", cursor.0.len());
-    Err(RecordError { first: record.first, place: record.count, why })
+    Err(RecordError {
+        first: record.first,
+        place: record.count,
+        why,
+    })
 }
 
 /// What is left of a body.
@@ -151,7 +159,9 @@ impl<'a> Cursor<'a> {
                 let text = std::str::from_utf8(self.bytes()?).map_err(|e| e.to_string())?;
                 Ok(Input::Label(text.into()))
             }
-            BOOT => Ok(Input::Boot { epoch: u64::from_le_bytes(self.array()?) }),
+            BOOT => Ok(Input::Boot {
+                epoch: u64::from_le_bytes(self.array()?),
+            }),
             tag => Err(format!("unknown kind of input {tag}")),
         }
     }
@@ -175,7 +185,13 @@ impl<'a> Cursor<'a> {
         } else {
             Some(LabelId(u32::from_le_bytes(self.array()?)))
         };
-        Ok(Input::Tick(Tick { security, price, origin, size, venue }))
+        Ok(Input::Tick(Tick {
+            security,
+            price,
+            origin,
+            size,
+            venue,
+        }))
     }
 
     fn rate(&mut self) -> Result<Input, String> {
@@ -187,7 +203,13 @@ impl<'a> Cursor<'a> {
             return Err(format!("a rate with {places} places"));
         }
         let (origin, _) = self.origin()?;
-        Ok(Input::Rate(Rate { base, quote, mantissa, places, origin }))
+        Ok(Input::Rate(Rate {
+            base,
+            quote,
+            mantissa,
+            places,
+            origin,
+        }))
     }
 
     fn origin(&mut self) -> Result<(Origin, u8), String> {
@@ -196,11 +218,24 @@ impl<'a> Cursor<'a> {
         let received = Time::from_nanos(i64::from_le_bytes(self.array()?));
         let source = LabelId(u32::from_le_bytes(self.array()?));
         let mut number = |flag| -> Result<Option<u64>, String> {
-            if flags & flag == 0 { Ok(None) } else { Ok(Some(u64::from_le_bytes(self.array()?))) }
+            if flags & flag == 0 {
+                Ok(None)
+            } else {
+                Ok(Some(u64::from_le_bytes(self.array()?)))
+            }
         };
         let inc = number(HAS_INC)?;
         let seq = number(HAS_SEQ)?;
-        Ok((Origin { ts, received, source, inc, seq }, flags))
+        Ok((
+            Origin {
+                ts,
+                received,
+                source,
+                inc,
+                seq,
+            },
+            flags,
+        ))
     }
 
     fn byte(&mut self) -> Result<u8, String> {
@@ -209,14 +244,20 @@ impl<'a> Cursor<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let (array, rest) = self.0.split_first_chunk().ok_or("the record ends too early")?;
+        let (array, rest) = self
+            .0
+            .split_first_chunk()
+            .ok_or("the record ends too early")?;
         self.0 = rest;
         Ok(*array)
     }
 
     fn bytes(&mut self) -> Result<&'a [u8], String> {
         let len = u32::from_le_bytes(self.array()?) as usize;
-        let (bytes, rest) = self.0.split_at_checked(len).ok_or("the record ends too early")?;
+        let (bytes, rest) = self
+            .0
+            .split_at_checked(len)
+            .ok_or("the record ends too early")?;
         self.0 = rest;
         Ok(bytes)
     }
@@ -231,15 +272,20 @@ mod tests {
 
     fn origin() -> impl Strategy<Value = Origin> {
         let number = prop::option::of(any::<u64>());
-        (any::<i64>(), any::<i64>(), any::<u32>(), number.clone(), number).prop_map(
-            |(ts, received, source, inc, seq)| Origin {
+        (
+            any::<i64>(),
+            any::<i64>(),
+            any::<u32>(),
+            number.clone(),
+            number,
+        )
+            .prop_map(|(ts, received, source, inc, seq)| Origin {
                 ts: Time::from_nanos(ts),
                 received: Time::from_nanos(received),
                 source: LabelId(source),
                 inc,
                 seq,
-            },
-        )
+            })
     }
 
     fn input() -> impl Strategy<Value = Input> {
@@ -262,9 +308,18 @@ mod tests {
             ),
             (any::<i64>(), 0..=18u8, origin()).prop_map(move |(mantissa, places, origin)| {
                 let quote = Currency::parse("EURX1234").unwrap();
-                Input::Rate(Rate { base: usd, quote, mantissa, places, origin })
+                Input::Rate(Rate {
+                    base: usd,
+                    quote,
+                    mantissa,
+                    places,
+                    origin,
+                })
             }),
-            Just(Input::Define { by: LabelId(3), definitions: Box::new(definitions) }),
+            Just(Input::Define {
+                by: LabelId(3),
+                definitions: Box::new(definitions)
+            }),
             ".{0,40}".prop_map(|text| Input::Label(text.into())),
             any::<u64>().prop_map(|epoch| Input::Boot { epoch }),
         ]
