@@ -217,7 +217,7 @@ fn try_load(
     let mut define = |definitions: Definitions, plan: Plan| {
         if tally(&mut summary, plan) {
             Some(Input::Define {
-                by,
+                by: load.by,
                 definitions: Box::new(definitions),
             })
         } else {
@@ -257,8 +257,8 @@ fn market_inputs(
         Ok(Origin {
             ts,
             received: now,
-            source,
-            inc: Some(content),
+            source: load.source,
+            inc: Some(load.content),
             seq: Some(row as u64 + 1),
         })
     };
