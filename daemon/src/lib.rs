@@ -6,3 +6,4 @@ pub mod health;
 pub mod ingress;
 pub mod journal;
 pub mod sequencer;
+pub mod store;

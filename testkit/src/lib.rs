@@ -1,1 +1,5 @@
-//! testkit
+//! What the tests and benches of several crates share.
+
+mod postgres;
+
+pub use postgres::{Postgres, TestDatabase, programs};
