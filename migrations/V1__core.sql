@@ -59,11 +59,12 @@ create table basket (
     position         bigint not null,
     effective        timestamptz not null,
     effective_nanos  smallint not null default 0,
-    divisor          numeric not null,
+    divisor          numeric,
     cash             numeric,
     body             json not null default '{}',
     primary key (index_id, revision)
 );
+comment on column basket.divisor is 'none while the index waits for the prices of its base';
 comment on table basket is 'the revisions of an index: each level names the one it was made with';
 
 create table basket_member (

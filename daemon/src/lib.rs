@@ -5,5 +5,6 @@ pub mod egress;
 pub mod health;
 pub mod ingress;
 pub mod journal;
+pub mod record;
 pub mod sequencer;
 pub mod store;

@@ -17,22 +17,21 @@ mod control;
 mod gather;
 mod loads;
 mod queries;
-pub mod record;
 
 use std::time::Duration;
 
-use divisor_engine::{Batch, Engine, Input, Time};
+use divisor_engine::{Batch, Engine, Input};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::egress::{Announcement, Outlet};
 use crate::health::Health;
 use crate::ingress::{Receipt, Submission};
-use crate::journal::{AppendError, Log, ReadError, Records};
+use crate::journal::{AppendError, Log, ReadError};
+use crate::record::{self, ReplayError};
 use announce::Announcer;
 use gather::Gathering;
 use loads::Loads;
-use record::RecordError;
 
 /// How often the thread wakes without any input: to feed the watchdog and renew `divisor/status`.
 const IDLE: Duration = Duration::from_millis(500);
@@ -83,13 +82,13 @@ pub enum SequencerError {
     #[error(transparent)]
     Journal(#[from] AppendError),
     /// The journal cannot be read back.
-    #[error("failed to {0}")]
+    #[error(transparent)]
     Read(#[from] ReadError),
-    /// A record of the journal makes no sense.
-    #[error("failed to {0}")]
-    Record(#[from] RecordError),
+    /// The journal cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// A batch cannot be written.
-    #[error("failed to encode a batch: {0}")]
+    #[error("encode a batch: {0}")]
     Encode(#[from] serde_json::Error),
 }
 
@@ -128,7 +127,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         oldest: u64,
         epoch: u64,
     ) -> Result<Self, SequencerError> {
-        let engine = replay(&log, oldest, None)?;
+        let engine = record::replay(&mut log.reader_from(oldest)?, None)?;
         let first = log.next_position();
         let time = clock.now().max(engine.time());
         let mut sequencer = Self {
@@ -345,26 +344,4 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         self.announcer.status(status, true, &mut self.announcements);
         self.flush_announcements();
     }
-}
-
-/// Rebuilds an engine from a log, from its oldest record up to `end`, or to the last.
-///
-/// # Errors
-/// When the log cannot be read or does not make sense.
-pub fn replay<L: Log>(log: &L, oldest: u64, end: Option<u64>) -> Result<Engine, SequencerError> {
-    let mut engine = Engine::new();
-    let mut reader = log.reader_from(oldest)?;
-    let mut batch = Batch {
-        first: 0,
-        time: Time::MIN,
-        inputs: Vec::new(),
-    };
-    while end.is_none_or(|end| engine.next_position() < end)
-        && let Some(record) = reader.next_record()?
-    {
-        record::decode(&record, &mut batch)?;
-        engine.apply(&batch);
-        while engine.poll_output().is_some() {}
-    }
-    Ok(engine)
 }

@@ -11,8 +11,10 @@
 pub mod cluster;
 mod encode;
 mod error;
+mod follower;
 mod migrate;
 mod partition;
+mod project;
 mod rare;
 pub mod rows;
 mod writer;
@@ -20,6 +22,7 @@ mod writer;
 pub use cluster::{ClusterError, PrivateCluster};
 pub use encode::{Numeric, Stamp};
 pub use error::{StoreError, is_outage};
+pub use follower::{Backing, FollowError, Follower, Settings};
 pub use migrate::{MigrateError, Report, migrate};
 pub use partition::PartitionUnit;
 pub use rows::RowBatch;

@@ -122,7 +122,7 @@ fn revision(row: &RevisionRow, run: Run<'_>) -> Result<u64, postgres::Error> {
         &row.position.cast_signed(),
         &Stamp(row.effective),
         &nanos_rest(row.effective),
-        &Numeric(row.divisor),
+        &row.divisor.map(Numeric),
         &row.cash.map(Numeric),
         &row.body,
     ])

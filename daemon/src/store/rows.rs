@@ -173,8 +173,8 @@ pub struct RevisionRow {
     pub position: u64,
     /// From when on it counts.
     pub effective: Time,
-    /// The rounded divisor.
-    pub divisor: Decimal,
+    /// The rounded divisor; none while the index waits for prices.
+    pub divisor: Option<Decimal>,
     /// Cash in the basket.
     pub cash: Option<Decimal>,
     /// The rest, as JSON.

@@ -16,10 +16,11 @@
 //! inc u64 and seq u64 where flagged. A decimal is mantissa i128, places u8.
 
 use divisor_engine::{
-    Batch, Currency, Decimal, Input, LabelId, Origin, PLACES_MAX, Rate, SecurityId, Tick, Time,
+    Batch, Currency, Decimal, Engine, Input, LabelId, Origin, PLACES_MAX, Rate, SecurityId, Tick,
+    Time,
 };
 
-use crate::journal::Record;
+use crate::journal::{ReadError, Record, Records};
 
 const TICK: u8 = 1;
 const RATE: u8 = 2;
@@ -139,6 +140,38 @@ pub fn decode(record: &Record, batch: &mut Batch) -> Result<(), RecordError> {
         place: record.count,
         why,
     })
+}
+
+/// Why a journal could not be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A record makes no sense.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Rebuilds an engine from a log's oldest record on, up to position `end` or to the last one.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay(records: &mut impl Records, end: Option<u64>) -> Result<Engine, ReplayError> {
+    let mut engine = Engine::new();
+    let mut batch = Batch {
+        first: 0,
+        time: Time::MIN,
+        inputs: Vec::new(),
+    };
+    while end.is_none_or(|end| engine.next_position() < end)
+        && let Some(record) = records.next_record()?
+    {
+        decode(&record, &mut batch)?;
+        engine.apply(&batch);
+        while engine.poll_output().is_some() {}
+    }
+    Ok(engine)
 }
 
 /// What is left of a body.
