@@ -1,1 +1,3 @@
+//! `divisord`: the daemon.
+
 fn main() {}
