@@ -1,6 +1,7 @@
 //! The daemon of Divisor, in the order in which a price meets its parts.
 
 pub mod clock;
+pub mod door;
 pub mod egress;
 pub mod health;
 pub mod ingress;
