@@ -206,7 +206,9 @@ impl Engine {
         };
         let holdings = self.holdings(&index)?;
         index.basket = Basket::waiting(holdings, definition.currency, &self.securities);
-        index.basket.refresh_rates(definition, &self.rates);
+        index.refresh_rates(&self.rates);
+        let newest = index.newest_price(&self.securities);
+        index.span = newest.map(|ts| period::span(ts, &index.zone, index.reset()));
         let id = IndexId(u32::try_from(self.indexes.len()).map_err(|_| Problem::Overflow)?);
         self.adopt_references(&index);
         index.count_missing(&self.securities);
@@ -225,7 +227,7 @@ impl Engine {
         if self.indexes[id.at()].revision == 0 {
             self.revised(id, Cause::Definition, self.time, position);
         }
-        self.touch(id, Time::MIN);
+        self.touch(id, newest.unwrap_or(Time::MIN));
         Ok(())
     }
 
@@ -272,7 +274,10 @@ impl Engine {
         state.zone = period::zone(&definition.day.zone)
             .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
         state.definition = definition.clone();
-        state.span = None;
+        // The day it is in, by the new zone and reset.
+        let ts = self.marks[id.at()].ts;
+        let span = || period::span(ts, &state.zone, state.reset());
+        state.span = (ts != Time::MIN).then(span);
         self.marks[id.at()].each_tick = definition.dissemination == Dissemination::Tick;
         self.watch_days();
         let arithmetic = changed
@@ -288,7 +293,7 @@ impl Engine {
     }
 
     /// Makes every security look at its indexes' days again at its next tick.
-    fn watch_days(&mut self) {
+    pub(crate) fn watch_days(&mut self) {
         for security in &mut self.securities {
             security.roll_at = Time::MIN;
         }

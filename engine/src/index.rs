@@ -159,14 +159,6 @@ impl Basket {
         Some(value)
     }
 
-    /// Reads the rates anew; true when every slot has one.
-    pub(crate) fn refresh_rates(&mut self, definition: &IndexDefinition, table: &Rates) -> bool {
-        for (currency, rate) in self.currencies.iter().zip(&mut self.rates) {
-            *rate = table.convert(*currency, definition.currency, definition.fx);
-        }
-        self.rates.iter().all(Option::is_some)
-    }
-
     /// Cash as a decimal, for people and the store.
     pub(crate) fn cash(&self) -> Decimal {
         Ratio::scaled(self.cash, self.scale)
@@ -184,6 +176,20 @@ impl Basket {
 pub(crate) type Overrides = Vec<Option<Ratio>>;
 
 impl Index {
+    /// Reads the rates anew.
+    pub(crate) fn refresh_rates(&mut self, table: &Rates) {
+        let (own, rule) = (self.definition.currency, self.definition.fx);
+        for (currency, rate) in self.basket.currencies.iter().zip(&mut self.basket.rates) {
+            *rate = table.convert(*currency, own, rule);
+        }
+    }
+
+    /// The time of the newest price in the basket, if one has a time.
+    pub(crate) fn newest_price(&self, securities: &[Security]) -> Option<Time> {
+        let ts = |holding: &Holding| Some(securities[holding.security.at()].origin?.ts);
+        self.basket.holdings.iter().filter_map(ts).max()
+    }
+
     /// Fixes coefficients and divisor so that the level is `level` at the given prices: the one
     /// way in which bases, resets and revisions come about (METHODOLOGY §1.2; since
     /// `D' = D·MV'/MV = MV'/level`, continuity and base are the same formula).

@@ -90,6 +90,12 @@ impl Engine {
             return;
         }
         state.span = Some(next());
+        // A day's last level leaves even where a batch or an interval spans its end: it is the
+        // close. What caused it lies before this input.
+        if state.waiting || self.marks[index.at()].touched {
+            self.publish(index, position - 1);
+        }
+        let state = &mut self.indexes[index.at()];
         if let Some(last) = state.last {
             state.prev_close = Some(last.level);
         }
@@ -301,8 +307,7 @@ impl Engine {
         }
         let holdings = self.holdings(&state)?;
         state.basket = Basket::waiting(holdings, state.definition.currency, &self.securities);
-        let definition = state.definition.clone();
-        state.basket.refresh_rates(&definition, &self.rates);
+        state.refresh_rates(&self.rates);
         if let Some(level) = level {
             let overrides = state.overrides(adjusted);
             self.adopt_references(&state);
@@ -313,6 +318,7 @@ impl Engine {
         state.count_missing(&self.securities);
         self.indexes[id.at()] = state;
         self.kernel_is_stale = true;
+        self.watch_days();
         if level.is_none() {
             self.start(id)?;
         }

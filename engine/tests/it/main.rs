@@ -1,0 +1,8 @@
+//! The engine from outside: only what its users can call, mostly through the public JSON formats.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and its helpers with it"
+)]
+
+mod days;
+mod support;
