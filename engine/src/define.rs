@@ -5,6 +5,7 @@ use crate::engine::Mark;
 use crate::index::{Basket, Index};
 use crate::output::{Cause, Output, Status};
 use crate::problem::{DefinitionError, Problem};
+use crate::revise::Turn;
 use crate::security::{Security, check_name};
 use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, period};
 
@@ -102,6 +103,7 @@ impl Engine {
                 result.map_err(|p| p.of("index", &index.code)),
             );
         }
+        self.start_waiting(position);
         for revision in &definitions.revisions {
             let known = self.revisions.get(&revision.id);
             let result = match known {
@@ -190,6 +192,7 @@ impl Engine {
         let zone = period::zone(&definition.day.zone)
             .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
         let mut index = Index {
+            stated: definition.clone(),
             definition: definition.clone(),
             zone,
             basket: Basket::waiting(Vec::new(), definition.currency, &[]),
@@ -210,7 +213,7 @@ impl Engine {
         let newest = index.newest_price(&self.securities);
         index.span = newest.map(|ts| period::span(ts, &index.zone, index.reset()));
         let id = IndexId(u32::try_from(self.indexes.len()).map_err(|_| Problem::Overflow)?);
-        self.adopt_references(&index);
+        self.adopt_references(&index)?;
         index.count_missing(&self.securities);
         self.indexes.push(index);
         self.codes.insert(definition.code.clone(), id);
@@ -237,7 +240,7 @@ impl Engine {
         definition: &IndexDefinition,
         position: Position,
     ) -> Result<Change, Problem> {
-        let known = &self.indexes[id.at()].definition;
+        let known = &self.indexes[id.at()].stated;
         if known.currency != definition.currency {
             return Err(Problem::Fixed("currency"));
         }
@@ -273,7 +276,13 @@ impl Engine {
         };
         state.zone = period::zone(&definition.day.zone)
             .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
+        let new_basket = changed.contains(&"basket");
+        let in_force = std::mem::take(&mut state.definition.basket);
+        state.stated = definition.clone();
         state.definition = definition.clone();
+        if !new_basket {
+            state.definition.basket = in_force;
+        }
         // The day it is in, by the new zone and reset.
         let ts = self.marks[id.at()].ts;
         let span = || period::span(ts, &state.zone, state.reset());
@@ -284,7 +293,12 @@ impl Engine {
             .iter()
             .any(|f| ["weighting", "rounding", "fx", "basket"].contains(f));
         if arithmetic {
-            self.revise_index(id, None, level.as_ref(), &[])?;
+            let turn = if new_basket || changed.contains(&"weighting") {
+                Turn::Restore
+            } else {
+                Turn::Keep
+            };
+            self.revise_index(id, turn, level.as_ref(), &[])?;
             self.revised(id, Cause::Definition, self.time, position);
             self.try_base(id, position);
             self.touch(id, Time::MIN);

@@ -23,6 +23,9 @@ const SUM_BITS_MAX: u32 = 126;
 /// One index.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
+    /// As it was loaded last: what a later load is compared with.
+    pub(crate) stated: IndexDefinition,
+    /// The same with the basket that is in force, as revisions and splits left it.
     pub(crate) definition: IndexDefinition,
     pub(crate) zone: TimeZone,
     pub(crate) basket: Basket,
@@ -159,6 +162,15 @@ impl Basket {
         Some(value)
     }
 
+    /// Sets the constant part of the sum, cut to its scale.
+    fn set_cash(&mut self, cash: &Ratio) -> Result<(), Problem> {
+        self.cash = cash
+            .round_scaled(self.scale, RoundingMode::HalfUp)
+            .filter(|cash| cash.unsigned_abs() >> SUM_BITS_MAX == 0)
+            .ok_or(Problem::Overflow)?;
+        Ok(())
+    }
+
     /// Cash as a decimal, for people and the store.
     pub(crate) fn cash(&self) -> Decimal {
         Ratio::scaled(self.cash, self.scale)
@@ -174,6 +186,12 @@ impl Basket {
 /// Prices that hold for one computation instead of the last ones, by holding: reference prices
 /// of a definition, or adjusted prices that no price place could express.
 pub(crate) type Overrides = Vec<Option<Ratio>>;
+
+/// What a revision keeps of target weights that have drifted.
+pub(crate) struct Kept {
+    pub(crate) coefficients: Vec<Decimal>,
+    pub(crate) cash: Ratio,
+}
 
 impl Index {
     /// Reads the rates anew.
@@ -200,6 +218,33 @@ impl Index {
         securities: &[Security],
     ) -> Result<(), Problem> {
         let prices = self.exact_prices(overrides, securities)?;
+        let coefficients = self.target_coefficients(&prices)?;
+        self.basket.cash = 0;
+        self.basket.fix(coefficients, securities)?;
+        if matches!(self.definition.weighting, Weighting::ConstantWeight) {
+            let held = self.value_at(&prices)?;
+            let rest = Ratio::from(Decimal::new(NOTIONAL, 0)).subtract(&held);
+            self.basket.set_cash(&rest)?;
+        }
+        self.settle(level, &prices)
+    }
+
+    /// As [`Self::establish`], but with coefficients and cash that are there already.
+    pub(crate) fn carry(
+        &mut self,
+        level: &Ratio,
+        kept: Kept,
+        overrides: &Overrides,
+        securities: &[Security],
+    ) -> Result<(), Problem> {
+        let prices = self.exact_prices(overrides, securities)?;
+        self.basket.fix(kept.coefficients, securities)?;
+        self.basket.set_cash(&kept.cash)?;
+        self.settle(level, &prices)
+    }
+
+    /// The coefficients that the weighting gives at these prices.
+    fn target_coefficients(&self, prices: &[Ratio]) -> Result<Vec<Decimal>, Problem> {
         let cut = self.definition.rounding.coefficient;
         let mut coefficients = Vec::with_capacity(prices.len());
         for (at, holding) in self.basket.holdings.iter().enumerate() {
@@ -216,25 +261,23 @@ impl Index {
                 }
             });
         }
-        self.basket.cash = 0;
-        self.basket.fix(coefficients, securities)?;
-        let mut value = Ratio::zero();
+        Ok(coefficients)
+    }
+
+    /// What the basket is worth at these prices, in the index currency and unrounded.
+    fn value_at(&self, prices: &[Ratio]) -> Result<Ratio, Problem> {
+        let mut value = Ratio::scaled(self.basket.cash, self.basket.scale);
         for (at, price) in prices.iter().enumerate() {
             let coefficient = Ratio::from(self.basket.coefficients[at]);
-            value = value.add(
-                &price
-                    .multiply(&coefficient)
-                    .multiply(&self.rate(at)?.into()),
-            );
+            let own = price.multiply(&coefficient);
+            value = value.add(&own.multiply(&self.rate(at)?.into()));
         }
-        if matches!(self.definition.weighting, Weighting::ConstantWeight) {
-            let rest = Ratio::from(Decimal::new(NOTIONAL, 0)).subtract(&value);
-            self.basket.cash = rest
-                .round_scaled(self.basket.scale, RoundingMode::HalfUp)
-                .filter(|cash| cash.unsigned_abs() >> SUM_BITS_MAX == 0)
-                .ok_or(Problem::Overflow)?;
-            value = value.add(&Ratio::scaled(self.basket.cash, self.basket.scale));
-        }
+        Ok(value)
+    }
+
+    /// Gives the basket the divisor at which its level is `level`.
+    fn settle(&mut self, level: &Ratio, prices: &[Ratio]) -> Result<(), Problem> {
+        let value = self.value_at(prices)?;
         let divisor = value
             .divide(level)
             .filter(|_| value.is_positive() && level.is_positive())
@@ -264,7 +307,7 @@ impl Index {
     }
 
     /// A reference price serves once; a later reset uses the market's.
-    fn forget_references(&mut self) {
+    pub(crate) fn forget_references(&mut self) {
         for holding in &mut self.basket.holdings {
             holding.reference = None;
         }

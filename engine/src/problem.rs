@@ -109,6 +109,9 @@ pub enum Problem {
     /// An adjustment that states none or several of its three forms.
     #[error("adjustment of `{0}`: state exactly one of `price`, `less` and `split`")]
     Adjustment(String),
+    /// A revision that names a security or an index twice.
+    #[error("`{0}` is in the revision twice")]
+    TwiceInRevision(String),
     /// A price that an adjustment leaves is not above zero, or too large.
     #[error("adjustment of `{0}`: the price that remains is not above 0 or above price_max")]
     AdjustedPrice(String),

@@ -5,4 +5,5 @@
 )]
 
 mod days;
+mod revisions;
 mod support;
