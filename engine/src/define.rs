@@ -160,13 +160,15 @@ impl Engine {
             return Ok(Change::Unchanged);
         }
         let security = &mut self.securities[id.at()];
+        if security.price > fresh.price_max {
+            return Err(Problem::PriceMaxPassed(definition.price_max.to_string()));
+        }
         security.price_max = fresh.price_max;
         security.definition = definition.clone();
         // A higher bound must still fit every sum that holds the security.
         for index in &self.indexes {
-            if index.divisor.is_some() && index.basket.holdings.iter().any(|h| h.security == id) {
-                let coefficients = index.basket.coefficients.clone();
-                index.basket.clone().fix(coefficients, &self.securities)?;
+            if index.basket.holdings.iter().any(|h| h.security == id) {
+                index.check_sums(&self.securities)?;
             }
         }
         Ok(Change::Changed(changed))

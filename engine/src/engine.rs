@@ -178,7 +178,11 @@ impl Engine {
             return;
         }
         let known = self.securities.get(tick.security.at());
-        if known.is_none_or(|security| security.is_late(&tick.origin)) {
+        // The bound is looked at again: it may have been lowered since the tick was admitted, and
+        // the sums rely on it.
+        let comes_late =
+            |known: &Security| known.is_late(&tick.origin) || tick.price > known.price_max;
+        if known.is_none_or(comes_late) {
             self.outputs.push_back(Output::Tick {
                 position,
                 effect: Effect::Late,

@@ -306,6 +306,20 @@ impl Index {
         Ok(())
     }
 
+    /// Proves again that no sum can overflow, where coefficients are known: in force, or stated
+    /// by an index that still waits for prices.
+    pub(crate) fn check_sums(&self, securities: &[Security]) -> Result<(), Problem> {
+        let mut trial = self.clone();
+        if self.divisor.is_some() {
+            let coefficients = self.basket.coefficients.clone();
+            trial.basket.fix(coefficients, securities)
+        } else if self.definition.weighting.follows_weights() {
+            Ok(())
+        } else {
+            trial.establish_with_divisor(Decimal::ONE, securities)
+        }
+    }
+
     /// A reference price serves once; a later reset uses the market's.
     pub(crate) fn forget_references(&mut self) {
         for holding in &mut self.basket.holdings {

@@ -40,6 +40,9 @@ pub enum Problem {
         "price_max {0} does not fit: it must be above 0 and below 9.2e18 units of the last price place"
     )]
     PriceMax(String),
+    /// A bound below the price that is there.
+    #[error("price_max {0} is below the last price")]
+    PriceMaxPassed(String),
     /// No such time zone.
     #[error("`{0}` is not a time zone of the IANA data base")]
     Zone(String),

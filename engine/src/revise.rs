@@ -412,12 +412,7 @@ impl Engine {
             state.establish_with_divisor(divisor, &self.securities)?;
             return Ok(());
         }
-        // Stated units can be checked against overflow before there is any price.
-        if !state.definition.weighting.follows_weights() {
-            let mut trial = state.clone();
-            trial.establish_with_divisor(Decimal::ONE, &self.securities)?;
-        }
-        Ok(())
+        state.check_sums(&self.securities)
     }
 }
 
