@@ -136,9 +136,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Run => {
             logging::start(&loaded.config.log);
             let (trigger, shutdown) = shutdown::token();
-            let outcome = run::run(&loaded.config, shutdown);
-            drop(trigger);
-            outcome
+            run::run(&loaded.config, trigger, &shutdown)
         }
         Verb::Check => {
             loaded.config.database.resolve()?;

@@ -39,6 +39,9 @@ pub use store::{Database, DatabaseUrl, Partition, Store};
 /// The shipped configuration: the built-in default and the reference of all keys.
 pub const BUILT_IN: &str = include_str!("../../../broker.toml");
 
+/// The journal's directory in the state directory.
+pub const JOURNAL: &str = "journal";
+
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -123,7 +126,7 @@ impl Config {
     /// Where the segments of the journal are.
     #[must_use]
     pub fn journal_dir(&self) -> PathBuf {
-        self.state_dir.join("journal")
+        self.state_dir.join(JOURNAL)
     }
 
     /// All that is wrong with the values, each on its own or together with others.

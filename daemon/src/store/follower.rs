@@ -90,9 +90,15 @@ impl FollowError {
     fn is_outage(&self) -> bool {
         match self {
             Self::Store(error) => error.is_outage(),
-            Self::Cluster(error) => !matches!(error, ClusterError::ProgramsMissing { .. }),
+            Self::Cluster(error) => !error.needs_operator(),
             Self::Read(_) | Self::Record(_) | Self::Replay(_) | Self::Ahead { .. } => false,
         }
+    }
+
+    /// True for a database that holds the rows of another journal.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        matches!(self, Self::Store(StoreError::ForeignJournal { .. }))
     }
 
     /// True for a server that is too old: an error of the set-up, not an outage.

@@ -3,6 +3,5 @@
 mod cli;
 mod cluster;
 mod config;
-mod door;
 mod notify;
 mod store;
