@@ -4,6 +4,12 @@
 //! `cargo bench -p divisord --bench store`; under `cargo test --benches` it runs small, so that it
 //! never rots.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench fails loudly and prints"
+)]
+
 use std::time::{Duration, Instant};
 
 use divisor_engine::{Decimal, Time};
