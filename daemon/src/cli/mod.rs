@@ -44,25 +44,25 @@ struct Options {
     /// The configuration file
     ///
     /// Only what differs from the defaults needs to be in it. Without this, the file named by
-    /// $DIVISOR_CONFIG is read, or /etc/divisor/broker.toml if it exists.
+    /// `$DIVISOR_CONFIG` is read, or /etc/divisor/broker.toml if it exists.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 
     /// The state directory: journal and private PostgreSQL
     ///
-    /// The same as --set state_dir=DIR.
+    /// The same as `--set state_dir=DIR`.
     #[arg(long, value_name = "DIR", global = true)]
     state: Option<String>,
 
     /// Where to listen for MQTT; may be repeated
     ///
-    /// The same as --set mqtt.listen=ADDR,ADDR.
+    /// The same as `--set mqtt.listen=ADDR,ADDR`.
     #[arg(long, value_name = "ADDR", global = true)]
     listen: Vec<String>,
 
     /// Sets a key of the configuration; may be repeated
     ///
-    /// For example --set journal.bytes_max=8GiB. `divisord print-config` lists the keys.
+    /// For example `--set journal.bytes_max=8GiB`. `divisord print-config` lists the keys.
     #[arg(long, value_name = "KEY=VALUE", global = true)]
     set: Vec<String>,
 }
