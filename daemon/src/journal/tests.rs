@@ -97,8 +97,16 @@ fn damage_that_no_crash_explains_is_refused() {
         "an earlier segment ends early",
         |disk| disk.damage(SECOND, |bytes| bytes.truncate(at(3))),
         "recovered up to 10, epoch 2, then failed to read the journal: \
-         00000000000000000004.journal is damaged at byte 7096: its records end here, but no segment \
-         begins at position 7 (restore the file from a copy, or cut the journal there with \
+         00000000000000000004.journal is damaged at byte 7096: its records end here, but no other \
+         segment begins at position 7 (restore the file from a copy, or cut the journal there with \
+         `divisord journal repair`)",
+    );
+    check(
+        "an earlier segment is empty",
+        |disk| disk.damage(SECOND, |bytes| bytes[at(0)..].fill(0)),
+        "recovered up to 10, epoch 2, then failed to read the journal: \
+         00000000000000000004.journal is damaged at byte 4096: its records end here, but no other \
+         segment begins at position 4 (restore the file from a copy, or cut the journal there with \
          `divisord journal repair`)",
     );
     check(
