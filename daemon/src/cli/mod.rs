@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Flag, Inputs, Loaded};
 use crate::exit::{self, Failure};
-use crate::{logging, run, shutdown};
+use crate::{logging, run, shutdown, store};
 
 /// Calculates financial indexes in real time.
 ///
@@ -143,12 +143,20 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
             print("the configuration is good\n")
         }
         Verb::PrintConfig => print(&loaded.print()),
-        Verb::Migrate => Err(Failure::new(
-            exit::INTERNAL,
-            anyhow!("migrate: the store is not merged yet"),
-        )),
+        Verb::Migrate => migrate(&loaded.config),
         Verb::Journal(verb) => verb.run(&loaded.config),
     }
+}
+
+/// Brings the schema of the configured database up to date.
+fn migrate(config: &Config) -> Result<(), Failure> {
+    let failed = |error: anyhow::Error| Failure::new(exit::DATABASE, error);
+    let (mut client, _cluster) = run::connect(config)?;
+    let report = store::migrate(&mut client).map_err(|error| failed(error.into()))?;
+    if report.applied.is_empty() {
+        return print("the schema is up to date\n");
+    }
+    print(&format!("applied {}\n", report.applied.join(", ")))
 }
 
 impl Options {
