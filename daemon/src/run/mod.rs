@@ -32,6 +32,8 @@ use crate::shutdown::{Shutdown, Trigger};
 use crate::state::StateDir;
 use store::StoreThread;
 
+pub(crate) use store::connect;
+
 /// How long the connections' tasks may take to end when the runtime does.
 const LAST_TASKS: Duration = Duration::from_millis(500);
 

@@ -16,7 +16,7 @@ use crate::exit::{self, Failure};
 use crate::health::Health;
 use crate::journal::{Journal, Recovered};
 use crate::state::StateDir;
-use crate::store::{Backing, FollowError, Follower};
+use crate::store::{Backing, FollowError, Follower, PrivateCluster};
 
 /// The file with the journal's name, in the state directory.
 const IDENTITY: &str = "identity";
@@ -119,6 +119,30 @@ fn backing(config: &Config, state: &StateDir) -> Result<Option<Backing>, Failure
     }
     let private = config.database.private;
     Ok(private.then(|| Backing::Private(state.path().join("postgres"))))
+}
+
+/// A connection to the configured database, for a verb that needs one; the cluster runs as long as
+/// the second value lives.
+pub(crate) fn connect(
+    config: &Config,
+) -> Result<(postgres::Client, Option<PrivateCluster>), Failure> {
+    let failed = |error: anyhow::Error| Failure::new(exit::DATABASE, error);
+    let state = StateDir::take(&config.state_dir)?;
+    let (settings, cluster) = match backing(config, &state)? {
+        Some(Backing::Url(url)) => (*url, None),
+        Some(Backing::Private(dir)) => {
+            let cluster = PrivateCluster::start(&dir).map_err(|error| failed(error.into()))?;
+            (cluster.config(), Some(cluster))
+        }
+        None => {
+            let error =
+                anyhow!("find a database: neither database.url nor database.private is set");
+            return Err(Failure::new(exit::CONFIG, error));
+        }
+    };
+    let client = settings.connect(postgres::NoTls);
+    let client = client.context("connect to PostgreSQL (is it running, is the url right?)");
+    Ok((client.map_err(failed)?, cluster))
 }
 
 /// The name of the journal, random and made with it: PostgreSQL remembers whose rows it holds.

@@ -203,7 +203,7 @@ fn what_is_printed_can_be_read_again_and_hides_secrets() {
 fn the_url_may_be_in_a_file() {
     let world = World::new("");
     let secret = world.dir.path().join("url");
-    let mut inputs = world.inputs.clone();
+    let mut inputs = world.inputs;
     inputs.flags.push(Flag {
         name: "--set".to_owned(),
         key: "database.url_file".to_owned(),
