@@ -5,5 +5,6 @@
 mod cli;
 mod cluster;
 mod config;
+mod e2e;
 mod notify;
 mod store;
