@@ -29,6 +29,7 @@ use crate::journal::{Journal, Recovered};
 use crate::notify;
 use crate::sequencer::{Sequencer, SequencerError};
 use crate::shutdown::{Shutdown, Trigger};
+use crate::snapshots::{self, Keeper, Snapshots};
 use crate::state::StateDir;
 use store::StoreThread;
 
@@ -61,7 +62,9 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let journal_dir = state.subdirectory(config::JOURNAL)?;
     let (journal, recovered) = Journal::open(&journal_dir, config.journal.settings())?;
     report_recovery(&recovered);
-    let store = StoreThread::start(config, &state, &journal, &recovered, &health)?;
+    let snapshots = open_snapshots(&state)?;
+    let snapshot = snapshots.newest(recovered.next).unwrap_or_default();
+    let store = StoreThread::start(config, &state, &journal, &snapshots, &health)?;
     let counters = Arc::default();
     let door_settings = settings::door(config);
     let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;
@@ -69,9 +72,12 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         journal,
         Arc::clone(&exchange),
         WallClock,
-        health,
+        health.clone(),
         settings::sequencer(config),
-        recovered.oldest,
+        Keeper::start(snapshots, health.clone())
+            .context("start threads")
+            .map_err(internal)?,
+        snapshot,
         recovered.epoch,
     )?;
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
@@ -163,6 +169,14 @@ impl Watchdog {
             self.last = Some(Instant::now());
         }
     }
+}
+
+fn open_snapshots(state: &StateDir) -> Result<Snapshots, Failure> {
+    let dir = state.subdirectory("snapshots")?;
+    snapshots::clean(&dir)
+        .context("read the snapshots")
+        .map_err(internal)?;
+    Ok(Snapshots::new(dir))
 }
 
 fn report_recovery(recovered: &Recovered) {
