@@ -488,7 +488,9 @@ where
                 with_will: false, ..
             })
             | Ending::Shutdown => None,
-            _ => self.will.take(),
+            Ending::Gone | Ending::Goodbye(_) | Ending::Closed(_) | Ending::Evicted(_) => {
+                self.will.take()
+            }
         };
         let code = match ending {
             Ending::Gone | Ending::Goodbye(_) => None,
@@ -525,7 +527,9 @@ where
                     give(eviction, session);
                 }
             }
-            _ => leave(door, claim, session, session_expiry, will, client, shutdown).await,
+            Ending::Gone | Ending::Goodbye(_) | Ending::Closed(_) | Ending::Shutdown => {
+                leave(door, claim, session, session_expiry, will, client, shutdown).await;
+            }
         }
         if code.is_some() || !out.is_empty() {
             let _ = timeout(FLUSH_TIMEOUT, writer.write_all(&out)).await;

@@ -1,0 +1,3 @@
+//! The daemon from outside.
+
+mod door;
