@@ -5,5 +5,6 @@
 mod cli;
 mod cluster;
 mod config;
+mod door;
 mod notify;
 mod store;
