@@ -1,4 +1,19 @@
-//! The topics of Divisor: parsing, building, and the rules for symbols.
+//! The topics of Divisor: parsing, building, and the rules for symbols, topics and filters.
+//!
+//! | topic | [`Topic::parse`] |
+//! |---|---|
+//! | `securities/BRK.B/price` | `Price("BRK.B")` |
+//! | `fx/EUR/USD/rate` | `Rate("EUR", "USD")` |
+//! | `divisor/control/load` | `Control("load")` |
+//! | `indexes/DOW30/level`, `divisor/status` | `Reserved` |
+//! | `securities/a/b/price`, `weather/oslo` | `Other` |
+
+/// The longest symbol, currency, index code or verb in bytes. ISIN, RIC and composite codes of
+/// options all stay below 32; twice that leaves room without letting a topic become a payload.
+pub const SYMBOL_BYTES_MAX: usize = 64;
+
+/// What MQTT's two-byte length can carry.
+pub const TOPIC_BYTES_MAX: usize = 65_535;
 
 /// What a topic that a client publishes to means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,4 +28,275 @@ pub enum Topic<'a> {
     Reserved,
     /// Everything else: an ordinary routed topic.
     Other,
+}
+
+impl<'a> Topic<'a> {
+    /// The meaning of a topic that is valid by [`topic_is_valid`].
+    #[must_use]
+    pub fn parse(topic: &'a str) -> Self {
+        let mut levels = topic.split('/');
+        let head = [
+            levels.next(),
+            levels.next(),
+            levels.next(),
+            levels.next(),
+            levels.next(),
+        ];
+        match head {
+            [Some("securities"), Some(symbol), Some("price"), None, None]
+                if symbol_is_valid(symbol) =>
+            {
+                Self::Price(symbol)
+            }
+            [Some("fx"), Some(base), Some(quote), Some("rate"), None]
+                if symbol_is_valid(base) && symbol_is_valid(quote) =>
+            {
+                Self::Rate(base, quote)
+            }
+            [Some("divisor"), Some("control"), Some(verb), None, None] if symbol_is_valid(verb) => {
+                Self::Control(verb)
+            }
+            [Some("indexes" | "divisor"), ..] => Self::Reserved,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether a text may stand as one level of our topics: a symbol, a currency, an index code.
+///
+/// Printable ASCII only, so that no symbol can look like another, and nothing that MQTT gives a
+/// meaning to. Dots are part of symbols (`BRK.B`).
+#[must_use]
+pub fn symbol_is_valid(symbol: &str) -> bool {
+    (1..=SYMBOL_BYTES_MAX).contains(&symbol.len())
+        && !symbol.starts_with('$')
+        && symbol
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'+' | b'#'))
+}
+
+/// The retained level of an index.
+#[must_use]
+pub fn level_topic(code: &str) -> String {
+    format!("indexes/{code}/level")
+}
+
+/// Revisions, corporate actions, status changes and corrections of an index.
+#[must_use]
+pub fn event_topic(code: &str) -> String {
+    format!("indexes/{code}/event")
+}
+
+/// Where the reply to a command goes when the client named no response topic.
+#[must_use]
+pub fn reply_topic(client: &str, id: &str) -> String {
+    format!("divisor/reply/{}/{}", as_level(client), as_level(id))
+}
+
+/// Where a client reads why its messages were refused.
+#[must_use]
+pub fn rejected_topic(client: &str) -> String {
+    format!("divisor/rejected/{}", as_level(client))
+}
+
+/// A text of a client as one topic level: percent-encoded, since a client id may hold slashes,
+/// wildcards or anything else that UTF-8 can say.
+#[must_use]
+pub fn as_level(text: &str) -> String {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut level = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            level.push(char::from(byte));
+        } else {
+            level.push('%');
+            level.push(char::from(HEX[usize::from(byte >> 4)]));
+            level.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+    level
+}
+
+/// Whether a client may name this topic in a PUBLISH at all (MQTT 5 §4.7.3).
+#[must_use]
+pub fn topic_is_valid(topic: &str) -> bool {
+    (1..=TOPIC_BYTES_MAX).contains(&topic.len())
+        && !topic.bytes().any(|byte| matches!(byte, 0 | b'+' | b'#'))
+}
+
+/// Whether a topic filter is well-formed: `#` only as the last level, wildcards alone in theirs.
+#[must_use]
+pub fn filter_is_valid(filter: &str) -> bool {
+    if !(1..=TOPIC_BYTES_MAX).contains(&filter.len()) || filter.contains('\0') {
+        return false;
+    }
+    let mut levels = filter.split('/').peekable();
+    while let Some(level) = levels.next() {
+        let last = levels.peek().is_none();
+        let fits = match level {
+            "+" => true,
+            "#" => last,
+            plain => !plain.contains(['+', '#']),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether a valid topic matches a valid filter. A wildcard in the first level leaves topics
+/// alone that begin with `$` (MQTT 5 §4.7.2).
+#[must_use]
+pub fn filter_matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut topic_levels = topic.split('/');
+    for wanted in filter.split('/') {
+        if wanted == "#" {
+            return true;
+        }
+        match topic_levels.next() {
+            Some(level) if wanted == "+" || wanted == level => {}
+            _ => return false,
+        }
+    }
+    topic_levels.next().is_none()
+}
+
+/// Whether some topic could match both filters.
+#[must_use]
+pub fn filters_overlap(a: &str, b: &str) -> bool {
+    let mut b_levels = b.split('/');
+    for level in a.split('/') {
+        let other = b_levels.next();
+        match (level, other) {
+            ("#", _) | (_, Some("#")) => return true,
+            (_, None) => return false,
+            ("+", _) | (_, Some("+")) => {}
+            (level, Some(other)) if level == other => {}
+            _ => return false,
+        }
+    }
+    matches!(b_levels.next(), None | Some("#"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_told_apart() {
+        let check = |topic, expected| assert_eq!(Topic::parse(topic), expected, "{topic}");
+        check("securities/AAPL/price", Topic::Price("AAPL"));
+        check("securities/BRK.B/price", Topic::Price("BRK.B"));
+        check("securities/a$b/price", Topic::Price("a$b"));
+        check("securities/$a/price", Topic::Other);
+        check("securities//price", Topic::Other);
+        check("securities/a b/price", Topic::Other);
+        check("securities/é/price", Topic::Other);
+        check("securities/a/b/price", Topic::Other);
+        check("securities/AAPL/price/", Topic::Other);
+        check("/securities/AAPL/price", Topic::Other);
+        check("fx/EUR/USD/rate", Topic::Rate("EUR", "USD"));
+        check("fx/EUR/rate", Topic::Other);
+        check("divisor/control/load", Topic::Control("load"));
+        check("divisor/control", Topic::Reserved);
+        check("divisor/control/a/b", Topic::Reserved);
+        check("divisor/status", Topic::Reserved);
+        check("divisor/reply/c/1", Topic::Reserved);
+        check("indexes/DOW30/level", Topic::Reserved);
+        check("indexes", Topic::Reserved);
+        check("indexes2/DOW30/level", Topic::Other);
+        check("weather/oslo", Topic::Other);
+        check("é/x", Topic::Other);
+    }
+
+    #[test]
+    fn symbols_are_printable_and_bounded() {
+        let long = "A".repeat(SYMBOL_BYTES_MAX);
+        assert!(symbol_is_valid(&long));
+        assert!(!symbol_is_valid(&format!("{long}A")));
+        for bad in ["", "a/b", "a+b", "a#b", "$a", "a b", "ä", "a\0", "a\n"] {
+            assert!(!symbol_is_valid(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn client_ids_become_one_level() {
+        assert_eq!(rejected_topic("feed-1"), "divisor/rejected/feed-1");
+        assert_eq!(
+            rejected_topic("a/b+#$%é"),
+            "divisor/rejected/a%2Fb%2B%23%24%25%C3%A9"
+        );
+        assert_eq!(reply_topic("cli", "7/8"), "divisor/reply/cli/7%2F8");
+        assert!(topic_is_valid(&rejected_topic("\0+#/")));
+        assert_eq!(level_topic("DOW30"), "indexes/DOW30/level");
+        assert_eq!(event_topic("DOW30"), "indexes/DOW30/event");
+    }
+
+    #[test]
+    fn filters_are_validated() {
+        for good in [
+            "#", "+", "/", "a", "a/+/b", "+/+", "a/#", "/+", "a//b", "$SYS/#", "é/#",
+        ] {
+            assert!(filter_is_valid(good), "{good}");
+        }
+        for bad in [
+            "", "#/a", "a#", "a/#/b", "a+", "+a", "a/b+/c", "a/#b", "a\0",
+        ] {
+            assert!(!filter_is_valid(bad), "{bad:?}");
+        }
+        for bad in ["", "a/+", "#", "a\0b"] {
+            assert!(!topic_is_valid(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn filters_match_as_the_specification_says() {
+        let check = |filter, topic, expected| {
+            assert_eq!(filter_matches(filter, topic), expected, "{filter} {topic}");
+        };
+        check("sport/tennis/player1/#", "sport/tennis/player1", true);
+        check(
+            "sport/tennis/player1/#",
+            "sport/tennis/player1/score/wimbledon",
+            true,
+        );
+        check("sport/#", "sport", true);
+        check("#", "a/b", true);
+        check("sport/tennis/+", "sport/tennis/player1", true);
+        check("sport/tennis/+", "sport/tennis/player1/ranking", false);
+        check("sport/+", "sport", false);
+        check("sport/+", "sport/", true);
+        check("+/+", "/finance", true);
+        check("/+", "/finance", true);
+        check("+", "/finance", false);
+        check("#", "$SYS/a", false);
+        check("+/monitor", "$SYS/monitor", false);
+        check("$SYS/#", "$SYS/a", true);
+        check("$SYS/monitor/+", "$SYS/monitor/c", true);
+        check("a/b", "a/b", true);
+        check("a/b", "a/B", false);
+        check("a/b", "a/b/c", false);
+        check("a/b/c", "a/b", false);
+        check("é/+", "é/x", true);
+    }
+
+    #[test]
+    fn overlap_is_found() {
+        let check = |a, b, expected| {
+            assert_eq!(filters_overlap(a, b), expected, "{a} {b}");
+            assert_eq!(filters_overlap(b, a), expected, "{b} {a}");
+        };
+        check("a/#", "a/+", true);
+        check("a/#", "a", true);
+        check("a/b", "a/+", true);
+        check("a/b", "a/c", false);
+        check("a/+/c", "a/b/+", true);
+        check("a/+", "a/b/c", false);
+        check("#", "x/y/z", true);
+        check("securities/+/price", "indexes/#", false);
+    }
 }

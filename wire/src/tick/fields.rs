@@ -1,0 +1,166 @@
+//! The fields of a tick and their rules, shared by both readers.
+
+use divisor_engine::{Decimal, Time};
+
+use super::{Tick, when};
+use crate::Reason;
+
+/// The longest `src`, `ccy` or `venue` in bytes; these texts end up in every row of the store.
+const TEXT_BYTES_MAX: usize = 64;
+
+/// A JSON value as far as a tick cares.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value<'a> {
+    /// A text without its quotes and escapes.
+    Text(&'a str),
+    /// The literal of a number.
+    Number(&'a str),
+    /// The same as leaving the field out.
+    Null,
+    /// True, false, an object or an array: right for no field.
+    Other,
+}
+
+/// The fields read so far, and the first thing that was wrong with them.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    seen: u8,
+    wrong: Option<Reason>,
+    price: Option<Decimal>,
+    ts: Option<Time>,
+    src: Option<Box<str>>,
+    inc: Option<u64>,
+    seq: Option<u64>,
+    size: Option<Decimal>,
+    ccy: Option<Box<str>>,
+    venue: Option<Box<str>>,
+}
+
+impl Fields {
+    /// Takes one field; unknown names are ignored, a known name may come once.
+    pub(super) fn set(&mut self, key: &str, value: Value<'_>) {
+        let bit = match key {
+            "price" => 1,
+            "ts" => 1 << 1,
+            "src" => 1 << 2,
+            "inc" => 1 << 3,
+            "seq" => 1 << 4,
+            "size" => 1 << 5,
+            "ccy" => 1 << 6,
+            "venue" => 1 << 7,
+            _ => return,
+        };
+        let result = if self.seen & bit != 0 {
+            Err(Reason::BadField)
+        } else {
+            self.seen |= bit;
+            self.read(key, value)
+        };
+        if let Err(reason) = result {
+            self.wrong.get_or_insert(reason);
+        }
+    }
+
+    fn read(&mut self, key: &str, value: Value<'_>) -> Result<(), Reason> {
+        if matches!(value, Value::Null) {
+            return Ok(());
+        }
+        match key {
+            "price" => self.price = Some(decimal(value).ok_or(Reason::BadPrice)?),
+            "ts" => self.ts = Some(time(value).ok_or(Reason::BadTimestamp)?),
+            "src" => self.src = Some(text(value).ok_or(Reason::BadField)?),
+            "inc" => self.inc = Some(whole(value).ok_or(Reason::BadField)?),
+            "seq" => self.seq = Some(whole(value).ok_or(Reason::BadField)?),
+            "size" => {
+                let size = decimal(value).filter(|size| size.mantissa() >= 0);
+                self.size = Some(size.ok_or(Reason::BadField)?);
+            }
+            "ccy" => self.ccy = Some(text(value).ok_or(Reason::BadField)?),
+            _ => self.venue = Some(text(value).ok_or(Reason::BadField)?),
+        }
+        Ok(())
+    }
+
+    /// The tick, or the first thing that was wrong with it.
+    pub(super) fn finish(self) -> Result<Tick, Reason> {
+        if let Some(reason) = self.wrong {
+            return Err(reason);
+        }
+        let tick = bare(self.price.ok_or(Reason::BadPrice)?)?;
+        Ok(Tick {
+            ts: self.ts,
+            src: self.src,
+            inc: self.inc,
+            seq: self.seq,
+            size: self.size,
+            ccy: self.ccy,
+            venue: self.venue,
+            ..tick
+        })
+    }
+}
+
+/// A tick that says nothing but its price.
+pub(super) fn bare(price: Decimal) -> Result<Tick, Reason> {
+    if price.is_positive() {
+        Ok(Tick {
+            price,
+            ts: None,
+            src: None,
+            inc: None,
+            seq: None,
+            size: None,
+            ccy: None,
+            venue: None,
+        })
+    } else {
+        Err(Reason::PriceNotPositive)
+    }
+}
+
+/// A tick from an element of an array that is not an object.
+pub(super) fn element(value: Value<'_>) -> Result<Tick, Reason> {
+    match value {
+        Value::Text(_) | Value::Number(_) => bare(decimal(value).ok_or(Reason::BadPrice)?),
+        Value::Null | Value::Other => Err(Reason::Malformed),
+    }
+}
+
+fn decimal(value: Value<'_>) -> Option<Decimal> {
+    match value {
+        Value::Text(literal) | Value::Number(literal) => Decimal::parse(literal.as_bytes()).ok(),
+        Value::Null | Value::Other => None,
+    }
+}
+
+fn time(value: Value<'_>) -> Option<Time> {
+    match value {
+        Value::Text(text) => when::from_text(text),
+        Value::Number(literal) => when::from_epoch(literal),
+        Value::Null | Value::Other => None,
+    }
+}
+
+fn whole(value: Value<'_>) -> Option<u64> {
+    match value {
+        Value::Text(digits) | Value::Number(digits) => {
+            // `parse` alone would take a leading plus.
+            digits
+                .bytes()
+                .all(|b| b.is_ascii_digit())
+                .then(|| digits.parse().ok())?
+        }
+        Value::Null | Value::Other => None,
+    }
+}
+
+fn text(value: Value<'_>) -> Option<Box<str>> {
+    match value {
+        Value::Text(text)
+            if (1..=TEXT_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control) =>
+        {
+            Some(text.into())
+        }
+        _ => None,
+    }
+}

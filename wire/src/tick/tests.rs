@@ -1,0 +1,222 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// What a message says, as one line: the ticks' fields and the refusals in their places.
+fn read(payload: &str) -> String {
+    match decode(payload.as_bytes(), 4) {
+        Err(reason) => reason.to_string(),
+        Ok(decoded) => {
+            let mut parts: Vec<String> = decoded.ticks.iter().map(show).collect();
+            parts.extend(
+                decoded
+                    .refused
+                    .iter()
+                    .map(|(place, why)| format!("!{place} {why}")),
+            );
+            parts.join("; ")
+        }
+    }
+}
+
+fn show(tick: &Tick) -> String {
+    let mut line = tick.price.to_string();
+    let optional = [
+        tick.ts.map(|ts| ts.to_string()),
+        tick.src.as_deref().map(str::to_owned),
+        tick.inc.map(|inc| inc.to_string()),
+        tick.seq.map(|seq| seq.to_string()),
+        tick.size.map(|size| size.to_string()),
+        tick.ccy.as_deref().map(str::to_owned),
+        tick.venue.as_deref().map(str::to_owned),
+    ];
+    for field in optional.iter().flatten() {
+        line.push(' ');
+        line.push_str(field);
+    }
+    line
+}
+
+#[test]
+fn payloads_are_read() {
+    let check = |payload: &str, expected: &str| assert_eq!(read(payload), expected, "{payload}");
+    check(
+        r#"{"price":"189.84","ts":"2026-11-22T14:30:00.123456Z","src":"feed-1","inc":7,"seq":42,"size":"100","ccy":"USD","venue":"XNYS"}"#,
+        "189.84 2026-11-22T14:30:00.123456Z feed-1 7 42 100 USD XNYS",
+    );
+    check("189.84", "189.84");
+    check(" 189.84\n", "189.84");
+    check("\"189.84\"", "189.84");
+    check("1e2", "100");
+    check("[1, 2.5, \"3\"]", "1; 2.5; 3");
+    check(
+        "[{\"price\":1},{\"price\":0},2,-1]",
+        "1; 2; !1 price_not_positive; !3 price_not_positive",
+    );
+    check("[]", "");
+    check("", "empty_payload");
+    check(" \n", "empty_payload");
+    check("abc", "malformed");
+    check("{", "malformed");
+    check("{}", "!0 bad_price");
+    check("{\"price\":1}x", "malformed");
+    check("[1,]", "malformed");
+    check("[1,2,3,4,5]", "too_many_ticks");
+    check("[[1]]", "!0 malformed");
+    check("[null]", "!0 malformed");
+    check("0", "!0 price_not_positive");
+    check("-1", "!0 price_not_positive");
+    check("NaN", "malformed");
+    check("{\"price\":NaN}", "malformed");
+    check("{\"price\":\"NaN\"}", "!0 bad_price");
+    check("{\"price\":true}", "!0 bad_price");
+    check("{\"price\":null}", "!0 bad_price");
+    check("{\"price\":01}", "malformed");
+    check("{\"price\":1,\"price\":2}", "!0 bad_field");
+    check("{\"price\":1,\"x\":1,\"x\":2}", "1");
+    check("{\"price\":1,\"x\":{\"y\":[1]}}", "1");
+    check("{\"price\":1,\"seq\":-1}", "!0 bad_field");
+    check("{\"price\":1,\"seq\":1.0}", "!0 bad_field");
+    check("{\"price\":1,\"seq\":\"9\"}", "1 9");
+    check("{\"price\":1,\"seq\":18446744073709551616}", "!0 bad_field");
+    check("{\"price\":1,\"src\":\"\"}", "!0 bad_field");
+    check("{\"price\":1,\"src\":\"a\\u0000\"}", "!0 bad_field");
+    check("{\"price\":1,\"src\":\"\\u00e9\"}", "1 é");
+    check("{\"price\":1,\"src\":7}", "!0 bad_field");
+    check("{\"price\":1,\"src\":null}", "1");
+    check("{\"pr\\u0069ce\":1}", "1");
+    check(
+        "{\"price\":123456789012345678901234567890123456789012}",
+        "!0 bad_price",
+    );
+    check("{\"price\":0.1e-200}", "!0 bad_price");
+    check(
+        &format!("{{\"price\":1,\"src\":\"{}\"}}", "s".repeat(65)),
+        "!0 bad_field",
+    );
+    check(
+        &format!("{{\"price\":1,\"x\":{}}}", "[".repeat(100_000)),
+        "malformed",
+    );
+    check(
+        &format!(
+            "{{\"price\":1,\"x\":{}{}}}",
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        ),
+        "1",
+    );
+    check(&"[".repeat(100_000), "malformed");
+}
+
+#[test]
+fn bytes_that_are_not_text_are_malformed() {
+    for payload in [
+        &b"{\"price\":1,\"src\":\"\xff\"}"[..],
+        b"\xff",
+        b"[\xc3]",
+        b"{\"\xff\":1}",
+    ] {
+        assert_eq!(decode(payload, 4), Err(Reason::Malformed), "{payload:?}");
+    }
+}
+
+#[test]
+fn times_are_read() {
+    let check = |ts: &str, expected: &str| {
+        assert_eq!(
+            read(&format!("{{\"price\":1,\"ts\":{ts}}}")),
+            expected,
+            "{ts}"
+        );
+    };
+    let noon = "1 2025-11-22T14:30:00.000000Z";
+    check("\"2025-11-22T14:30:00Z\"", noon);
+    check("\"2025-11-22T15:30:00+01:00\"", noon);
+    check("\"2025-11-22 14:30:00Z\"", noon);
+    check("1763821800", noon);
+    check("1763821800000", noon);
+    check("1763821800000000", noon);
+    check("1763821800000000000", noon);
+    check("\"1763821800\"", noon);
+    check("1763821800.123456", "1 2025-11-22T14:30:00.123456Z");
+    check("1763821800.1234567899", "1 2025-11-22T14:30:00.123456789Z");
+    check("0", "1 1970-01-01T00:00:00.000000Z");
+    check("\"2024-02-29T00:00:00Z\"", "1 2024-02-29T00:00:00.000000Z");
+    check("\"2025-02-29T00:00:00Z\"", "!0 bad_timestamp");
+    check("\"2025-11-22\"", "!0 bad_timestamp");
+    check("\"2025-11-22T14:30:00\"", "!0 bad_timestamp");
+    check("\"2025-13-22T14:30:00Z\"", "!0 bad_timestamp");
+    check("\"2025-11-22T24:30:00Z\"", "!0 bad_timestamp");
+    check("\"9999-11-22T14:30:00Z\"", "!0 bad_timestamp");
+    check("\"\"", "!0 bad_timestamp");
+    check("\"now\"", "!0 bad_timestamp");
+    check("true", "!0 bad_timestamp");
+    check("99999999999999999999999", "!0 bad_timestamp");
+}
+
+/// Pieces that make most payloads nearly right, which is where two readers could differ.
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("{".to_owned()),
+        Just("}".to_owned()),
+        Just("[".to_owned()),
+        Just("]".to_owned()),
+        Just(",".to_owned()),
+        Just(":".to_owned()),
+        Just(" ".to_owned()),
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("\"x\":".to_owned()),
+        Just("\"\\u0041\"".to_owned()),
+        "\"(price|ts|src|inc|seq|size|ccy|venue|x)\":",
+        "-?[0-9]{1,3}(\\.[0-9]{1,2})?([eE][+-]?[0-9])?",
+        "\"[a-z0-9.é]{0,4}\"",
+    ]
+}
+
+fn object() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        "-?[0-9]{1,3}(\\.[0-9]{1,2})?",
+        "\"[0-9]{1,3}\"",
+        "\"[a-zé\\\\]{0,3}\"",
+        Just("null".to_owned()),
+        Just("[1,{}]".to_owned()),
+    ];
+    let field = ("(price|ts|src|seq|size|x)", value).prop_map(|(key, v)| format!("\"{key}\":{v}"));
+    proptest::collection::vec(field, 0..5).prop_map(|fields| format!("{{{}}}", fields.join(",")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_readers_agree(
+        payload in prop_oneof![
+            proptest::collection::vec(piece(), 0..12).prop_map(|parts| parts.concat()),
+            object(),
+            proptest::collection::vec(object(), 0..6).prop_map(|list| format!("[{}]", list.join(","))),
+        ],
+    ) {
+        if let Some(fast) = scan::decode(payload.as_bytes(), 4) {
+            prop_assert_eq!(Ok(fast), strict::decode(payload.as_bytes(), 4), "{}", payload);
+        }
+    }
+
+    #[test]
+    fn the_fast_clock_agrees(nanos in 0i64..9_000_000_000_000_000_000, digits in 0usize..10) {
+        let stamp: jiff::Timestamp = Time::from_nanos(nanos).into();
+        let text = format!("{stamp:.digits$}");
+        let expected: jiff::Timestamp = text.parse().unwrap();
+        prop_assert_eq!(
+            when::from_text(&text).map(Time::as_nanos),
+            i64::try_from(expected.as_nanosecond()).ok(),
+            "{}", text
+        );
+    }
+
+    #[test]
+    fn no_bytes_panic(payload in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let _ = decode(&payload, 4);
+    }
+}
