@@ -48,7 +48,7 @@ impl Engine {
     pub fn plan(&self, definitions: &Definitions) -> Result<(Plan, Self), Vec<DefinitionError>> {
         let mut next = self.clone();
         next.outputs.clear();
-        let plan = next.load(definitions, self.position() + 1)?;
+        let plan = next.load(definitions, self.next_position())?;
         Ok((plan, next))
     }
 

@@ -123,6 +123,21 @@ pub enum Weighting {
     ConstantWeight,
 }
 
+impl Weighting {
+    /// The scheme's name, as definitions state it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Price => "price",
+            Self::MarketCap => "market_cap",
+            Self::FixedUnits => "fixed_units",
+            Self::Equal { .. } => "equal",
+            Self::FixedWeight { .. } => "fixed_weight",
+            Self::ConstantWeight => "constant_weight",
+        }
+    }
+}
+
 /// How often target weights are restored. The reset happens at the first input of a new period,
 /// with the prices before it; since nothing moves in between, that equals the boundary itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -43,7 +43,8 @@ pub struct Engine {
     labels: Vec<Box<str>>,
     /// Only for look-ups, never iterated.
     label_ids: HashMap<Box<str>, LabelId>,
-    position: Position,
+    /// The position behind the last batch.
+    next: Position,
     pub(crate) time: Time,
     epoch: u64,
     pub(crate) outputs: VecDeque<Output>,
@@ -71,20 +72,20 @@ impl Engine {
     /// The batch's position must follow the last one and its time must not fall; both are the
     /// sequencer's duty and asserted in debug builds.
     pub fn apply(&mut self, batch: &Batch) {
-        debug_assert!(batch.first == self.position + 1 && batch.time >= self.time);
+        debug_assert!(batch.first == self.next && batch.time >= self.time);
         self.time = self.time.max(batch.time);
-        self.apply_due_revisions();
+        self.apply_due_revisions(batch.first);
         for (position, input) in (batch.first..).zip(&batch.inputs) {
-            self.position = position;
             match input {
                 Input::Tick(tick) => self.tick(position, tick),
                 Input::Rate(rate) => self.rate(position, rate),
-                Input::Define(definitions) => self.define(position, definitions),
+                Input::Define { definitions, .. } => self.define(position, definitions),
                 Input::Label(text) => self.label(text),
                 Input::Boot { epoch } => self.epoch = *epoch,
             }
         }
-        self.disseminate();
+        self.next = batch.next();
+        self.disseminate(self.next - 1);
     }
 
     /// The next effect of the batches applied so far.
@@ -106,10 +107,10 @@ impl Engine {
         revision.into_iter().chain(interval).min()
     }
 
-    /// The position of the last input.
+    /// The position behind the last batch, which is the first of the next one.
     #[must_use]
-    pub const fn position(&self) -> Position {
-        self.position
+    pub const fn next_position(&self) -> Position {
+        self.next
     }
 
     /// The time of the last batch.
@@ -279,11 +280,10 @@ impl Engine {
     }
 
     /// The end of a batch: levels of the conflated indexes, and of those whose interval is over.
-    fn disseminate(&mut self) {
+    fn disseminate(&mut self, position: Position) {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
-        let position = self.position;
         let mut touched = std::mem::take(&mut self.touched);
         for index in touched.drain(..) {
             self.marks[index.at()].touched = false;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The place of an input in the one sequence, from 1. 0 means "before everything".
+/// The place of an input in the one sequence, from 0.
 pub type Position = u64;
 
 /// A security's place in the engine's tables, given in order of definition and never reused.

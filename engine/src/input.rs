@@ -15,10 +15,16 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The position of the last input; for a batch without inputs that of the one before it.
+    /// The position behind the batch. One without inputs takes a position itself, so that no two
+    /// batches share one.
     #[must_use]
-    pub const fn last(&self) -> Position {
-        self.first + self.inputs.len() as u64 - 1
+    pub const fn next(&self) -> Position {
+        self.first
+            + if self.inputs.is_empty() {
+                1
+            } else {
+                self.inputs.len() as u64
+            }
     }
 }
 
@@ -30,7 +36,12 @@ pub enum Input {
     /// An FX rate.
     Rate(Rate),
     /// Definitions and revisions, checked by [`crate::Engine::plan`] beforehand.
-    Define(Box<Definitions>),
+    Define {
+        /// The user or client that loaded them, for the audit trail.
+        by: LabelId,
+        /// What is defined.
+        definitions: Box<Definitions>,
+    },
     /// Gives the next label id to a text.
     Label(Box<str>),
     /// The daemon has started: its boot count.

@@ -154,7 +154,7 @@ impl Engine {
     }
 
     /// Applies the scheduled revisions whose time has come.
-    pub(crate) fn apply_due_revisions(&mut self) {
+    pub(crate) fn apply_due_revisions(&mut self, position: Position) {
         while let Some(entry) = self.scheduled.first_entry() {
             let (due, _) = entry.key();
             if *due > self.time {
@@ -165,7 +165,6 @@ impl Engine {
                 continue;
             };
             let mut next = self.clone();
-            let position = self.position();
             // What was possible when it was loaded may no longer be; the state then stays whole.
             match next.apply_revision(&revision, due, position) {
                 Ok(()) => *self = next,

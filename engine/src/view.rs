@@ -1,10 +1,12 @@
 //! What the outside may look at: definitions with their state, for queries and projections.
 
-use crate::definition::{IndexDefinition, SecurityDefinition};
+use crate::basket::Holding;
+use crate::definition::{Cut, IndexDefinition, SecurityDefinition};
 use crate::engine::Engine;
+use crate::exact::Ratio;
 use crate::input::Origin;
 use crate::output::{Level, Member, Status};
-use crate::{Currency, Decimal, IndexId, SecurityId};
+use crate::{Currency, Decimal, IndexId, RoundingMode, SecurityId};
 
 /// A security with its last price.
 #[derive(Debug, Clone, Copy)]
@@ -95,6 +97,43 @@ impl Engine {
     #[must_use]
     pub const fn index_count(&self) -> usize {
         self.indexes.len()
+    }
+
+    /// How many securities there are.
+    #[must_use]
+    pub const fn security_count(&self) -> usize {
+        self.securities.len()
+    }
+
+    /// The codes of the indexes that hold a security, in order of definition.
+    pub fn holders(&self, security: SecurityId) -> impl Iterator<Item = &str> {
+        self.indexes
+            .iter()
+            .filter(move |index| index.basket.holdings.iter().any(|h| h.security == security))
+            .map(|index| index.definition.code.as_str())
+    }
+
+    /// Each member's share of an index's market value, cut half up, parallel to
+    /// [`IndexView::members`]; cash has its own share. None while the index is incomplete.
+    #[must_use]
+    pub fn weights(&self, index: IndexId, places: u8) -> Option<Vec<Decimal>> {
+        let state = self
+            .indexes
+            .get(index.at())
+            .filter(|index| index.is_complete())?;
+        let basket = &state.basket;
+        let total = basket.market_value(&basket.sums(&self.securities))?;
+        let cut = Cut {
+            places,
+            mode: RoundingMode::HalfUp,
+        };
+        let weight = |(at, holding): (usize, &Holding)| {
+            let price = i128::from(self.securities[holding.security.at()].price);
+            let rate = Ratio::from(basket.rates[basket.slots[at]]?);
+            let value = Ratio::scaled(price * basket.quantities[at], basket.scale);
+            value.multiply(&rate).divide(&total)?.round(cut)
+        };
+        basket.holdings.iter().enumerate().map(weight).collect()
     }
 
     /// All indexes in order of definition.

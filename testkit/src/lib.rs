@@ -1,1 +1,7 @@
-//! testkit
+//! What the tests and benches of several crates share.
+
+mod daemon;
+mod postgres;
+
+pub use daemon::{Daemon, Options, PATIENCE, eventually};
+pub use postgres::{Postgres, TestDatabase, programs};

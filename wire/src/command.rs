@@ -320,8 +320,10 @@ pub struct DaemonStatus {
     pub version: String,
     /// Its boot count.
     pub epoch: u64,
-    /// `ok`, or `degraded` while PostgreSQL is away.
+    /// `ok`, `degraded` while PostgreSQL is away, `off` where there is none by configuration.
     pub store: String,
+    /// `ok`, or `full` while nothing is acknowledged for want of room.
+    pub journal: String,
     /// Securities defined.
     pub securities: u64,
     /// Indexes defined.

@@ -1,8 +1,10 @@
 //! The dialect of Divisor: topics, payloads, commands and fixture formats. Bytes in, types out.
 
 pub mod command;
+pub mod event;
 pub mod level;
 mod reason;
+pub mod rejected;
 pub mod tick;
 pub mod topic;
 

@@ -1,0 +1,94 @@
+//! What the parts know of themselves and others may ask: the source of `divisor/status`,
+//! readiness and systemd's status line.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Shared by all parts; each writes only its own fields.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// The position behind the last row in PostgreSQL; written by the store.
+    projected: AtomicU64,
+    /// The position behind the last durable input; written by the sequencer.
+    durable: AtomicU64,
+    /// The journal has no room; written by the sequencer.
+    journal_full: AtomicBool,
+    /// Why the store does not project, when it does not; written by the store.
+    store_trouble: Mutex<Option<String>>,
+    /// True once there is no store by configuration.
+    store_off: AtomicBool,
+}
+
+impl Health {
+    /// The position behind the last row in PostgreSQL.
+    #[must_use]
+    pub fn projected(&self) -> u64 {
+        self.0.projected.load(Ordering::Relaxed)
+    }
+
+    /// Notes how far PostgreSQL is.
+    pub fn set_projected(&self, position: u64) {
+        self.0.projected.store(position, Ordering::Relaxed);
+    }
+
+    /// The position behind the last durable input.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.0.durable.load(Ordering::Relaxed)
+    }
+
+    /// Notes how far the journal is.
+    pub fn set_durable(&self, position: u64) {
+        self.0.durable.store(position, Ordering::Relaxed);
+    }
+
+    /// True while the journal has no room: nothing is acknowledged, no level leaves.
+    #[must_use]
+    pub fn journal_is_full(&self) -> bool {
+        self.0.journal_full.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the journal has room.
+    pub fn set_journal_full(&self, full: bool) {
+        self.0.journal_full.store(full, Ordering::Relaxed);
+    }
+
+    /// Notes why the store does not project, or that it does.
+    pub fn set_store_trouble(&self, trouble: Option<String>) {
+        *self
+            .0
+            .store_trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Why the store does not project.
+    #[must_use]
+    pub fn store_trouble(&self) -> Option<String> {
+        self.0
+            .store_trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Notes that there is no store by configuration.
+    pub fn set_store_off(&self) {
+        self.0.store_off.store(true, Ordering::Relaxed);
+    }
+
+    /// The store in one word: `ok`, `degraded`, or `off` by configuration.
+    #[must_use]
+    pub fn store_word(&self) -> &'static str {
+        if self.0.store_off.load(Ordering::Relaxed) {
+            "off"
+        } else if self.store_trouble().is_some() {
+            "degraded"
+        } else {
+            "ok"
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! From the engine's effects to messages: levels, events, the daemon's status.
+
+use std::sync::Arc;
+
+use divisor_engine::{Engine, IndexId, Level, Output, Revised};
+use divisor_wire::command::DaemonStatus;
+use divisor_wire::event::EventMessage;
+use divisor_wire::level;
+use divisor_wire::topic::{event_topic, level_topic};
+
+use crate::egress::Announcement;
+
+/// The topic of the daemon's status.
+const STATUS_TOPIC: &str = "divisor/status";
+
+/// Makes messages of effects.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    epoch: u64,
+    /// Topics by index id, made once.
+    level_topics: Vec<Arc<str>>,
+    /// What `divisor/status` said last, positions aside.
+    status: Option<DaemonStatus>,
+}
+
+impl Announcer {
+    pub(super) const fn new(epoch: u64) -> Self {
+        Self {
+            epoch,
+            level_topics: Vec::new(),
+            status: None,
+        }
+    }
+
+    pub(super) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The effects of a batch.
+    pub(super) fn outputs(&mut self, engine: &mut Engine, into: &mut Vec<Announcement>) {
+        while let Some(output) = engine.poll_output() {
+            match output {
+                Output::Tick { .. } => {}
+                Output::Level(level) => self.level(engine, &level, into),
+                Output::Revised(revised) => revision(engine, &revised, into),
+                Output::Status {
+                    index,
+                    status,
+                    position,
+                } => {
+                    let Some(code) = engine.index_code(index) else {
+                        continue;
+                    };
+                    let event = EventMessage::Status {
+                        v: 1,
+                        index: code.to_owned(),
+                        status: status.as_str().to_owned(),
+                        pos: position,
+                    };
+                    push_event(code, &event, into);
+                }
+                Output::Refused { position } => {
+                    tracing::error!(
+                        position,
+                        "a definition that was planned could not be applied"
+                    );
+                }
+            }
+        }
+    }
+
+    /// The last level of every index: what a restart retains again before the first new tick.
+    pub(super) fn everything(&mut self, engine: &Engine, into: &mut Vec<Announcement>) {
+        let levels: Vec<Level> = engine.indexes().filter_map(|index| index.level).collect();
+        for level in levels {
+            self.level(engine, &level, into);
+        }
+    }
+
+    fn level(&mut self, engine: &Engine, level: &Level, into: &mut Vec<Announcement>) {
+        let Some(code) = engine.index_code(level.index) else {
+            return;
+        };
+        let topic = self.topic(engine, level.index);
+        let mut payload = Vec::with_capacity(256);
+        level::encode(&mut payload, code, level, self.epoch);
+        into.push(Announcement::retained(topic, payload));
+    }
+
+    fn topic(&mut self, engine: &Engine, index: IndexId) -> Arc<str> {
+        while let next = self.level_topics.len()
+            && next <= index.at()
+            && let Some(code) = u32::try_from(next)
+                .ok()
+                .and_then(|id| engine.index_code(IndexId(id)))
+        {
+            self.level_topics.push(level_topic(code).into());
+        }
+        self.level_topics
+            .get(index.at())
+            .cloned()
+            .unwrap_or_else(|| "".into())
+    }
+
+    /// The daemon's status, when it differs in more than positions or is wanted in any case.
+    pub(super) fn status(
+        &mut self,
+        status: DaemonStatus,
+        always: bool,
+        into: &mut Vec<Announcement>,
+    ) {
+        let essence = DaemonStatus {
+            pos: 0,
+            projected: 0,
+            ..status.clone()
+        };
+        if !always && self.status.as_ref() == Some(&essence) {
+            return;
+        }
+        if let Ok(payload) = serde_json::to_vec(&status) {
+            into.push(Announcement::retained(STATUS_TOPIC.into(), payload));
+        }
+        self.status = Some(essence);
+    }
+}
+
+fn revision(engine: &Engine, revised: &Revised, into: &mut Vec<Announcement>) {
+    let Some(code) = engine.index_code(revised.index) else {
+        return;
+    };
+    let event = EventMessage::Revision {
+        v: 1,
+        index: code.to_owned(),
+        rev: revised.revision,
+        cause: revised.cause.as_str().to_owned(),
+        divisor: revised.divisor,
+        effective: revised.effective.to_string(),
+        constituents: u32::try_from(revised.members.len()).unwrap_or(u32::MAX),
+        pos: revised.position,
+    };
+    push_event(code, &event, into);
+}
+
+fn push_event(code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {
+    if let Ok(payload) = serde_json::to_vec(event) {
+        into.push(Announcement::passing(event_topic(code).into(), payload));
+    }
+}

@@ -1,0 +1,347 @@
+//! The sequencer: one thread that gives every input a position, makes it durable, applies it and
+//! tells the world. It is where door, journal, engine and fan-out meet.
+//!
+//! A batch goes this way, and nothing overtakes:
+//!
+//! 1. gather: submissions become inputs, or refusals with a name ([`gather`])
+//! 2. journal: one record, one fdatasync; while it runs the next batch gathers in the channel
+//! 3. engine: the batch is applied, its effects come out
+//! 4. announce: levels and events go to the fan-out ([`announce`])
+//! 5. receipts: connections may acknowledge
+//!
+//! Acknowledged means durable (invariant 2), and a level leaves after the commit of what caused it
+//! (invariant 3) unless [`Publish::Immediate`] says otherwise.
+
+mod announce;
+mod control;
+mod gather;
+mod loads;
+mod queries;
+
+use std::time::Duration;
+
+use divisor_engine::{Batch, Engine, Input};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::egress::{Announcement, Outlet};
+use crate::health::Health;
+use crate::ingress::{Receipt, Submission};
+use crate::journal::{AppendError, Log, ReadError};
+use crate::record::{self, ReplayError};
+use announce::Announcer;
+use gather::Gathering;
+use loads::Loads;
+
+/// How often the thread wakes without any input: to feed the watchdog and renew `divisor/status`.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// How often a full journal is asked for room.
+const ROOM_POLL: Duration = Duration::from_millis(100);
+
+/// When levels leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publish {
+    /// After the batch that caused them is durable.
+    Durable,
+    /// At once, at the price that a crash can take back what was seen.
+    Immediate,
+}
+
+/// How the sequencer works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Inputs in one batch at the most.
+    pub batch_inputs_max: usize,
+    /// Submissions taken from the channel at once.
+    pub submissions_max: usize,
+    /// How far a tick's time may lie ahead.
+    pub future_max: Duration,
+    /// When levels leave.
+    pub publish: Publish,
+    /// Bytes of all staged loads together.
+    pub load_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            batch_inputs_max: 16_384,
+            submissions_max: 1_024,
+            future_max: Duration::from_secs(60),
+            publish: Publish::Durable,
+            load_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// Why the sequencer ended. All but the first are reasons to end the process.
+#[derive(Debug, thiserror::Error)]
+pub enum SequencerError {
+    /// The journal failed in a way that must not be retried.
+    #[error(transparent)]
+    Journal(#[from] AppendError),
+    /// The journal cannot be read back.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The journal cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A batch cannot be written.
+    #[error("encode a batch: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// The sequencer, before its thread starts.
+#[derive(Debug)]
+pub struct Sequencer<L, O, C> {
+    engine: Engine,
+    log: L,
+    outlet: O,
+    clock: C,
+    health: Health,
+    settings: Settings,
+    /// The batch that is being gathered.
+    batch: Batch,
+    gathering: Gathering,
+    loads: Loads,
+    announcer: Announcer,
+    /// The record's body, kept for its memory.
+    body: Vec<u8>,
+    /// What goes out with the next receipts.
+    announcements: Vec<Announcement>,
+}
+
+impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
+    /// Replays the log and starts a new epoch: the engine is where it was, the boot is recorded,
+    /// retained levels are announced again.
+    ///
+    /// # Errors
+    /// When the log cannot be read or written.
+    pub fn start(
+        log: L,
+        outlet: O,
+        clock: C,
+        health: Health,
+        settings: Settings,
+        oldest: u64,
+        epoch: u64,
+    ) -> Result<Self, SequencerError> {
+        let engine = record::replay(&mut log.reader_from(oldest)?, None)?;
+        let first = log.next_position();
+        let time = clock.now().max(engine.time());
+        let mut sequencer = Self {
+            announcer: Announcer::new(epoch),
+            batch: Batch {
+                first,
+                time,
+                inputs: Vec::new(),
+            },
+            gathering: Gathering::default(),
+            loads: Loads::new(settings.load_bytes_max),
+            body: Vec::new(),
+            announcements: Vec::new(),
+            engine,
+            outlet,
+            clock,
+            health,
+            settings,
+            log,
+        };
+        sequencer.batch.inputs.push(Input::Boot { epoch });
+        if sequencer.engine.label_count() == 0 {
+            for text in gather::FIRST_LABELS {
+                sequencer.batch.inputs.push(Input::Label(text.into()));
+            }
+        }
+        sequencer.commit(&|| true)?;
+        sequencer
+            .announcer
+            .everything(&sequencer.engine, &mut sequencer.announcements);
+        sequencer.announce_status(true);
+        sequencer.flush_announcements();
+        Ok(sequencer)
+    }
+
+    /// Runs until the ingress channel is closed and empty. `beat` is called at each turn, at least
+    /// twice a second, so that a watchdog fed by it proves that this loop moves; `go_on` is asked
+    /// while the journal is full and false gives up waiting.
+    ///
+    /// # Errors
+    /// When the journal fails: the process must end, acknowledged inputs are safe.
+    pub async fn run(
+        mut self,
+        mut ingress: mpsc::Receiver<Submission>,
+        mut beat: impl FnMut(),
+        go_on: impl Fn() -> bool,
+    ) -> Result<(), SequencerError> {
+        let mut submissions = Vec::new();
+        loop {
+            let wait = self.time_to_next();
+            let received = ingress.recv_many(&mut submissions, self.settings.submissions_max);
+            match tokio::time::timeout(wait, received).await {
+                Ok(0) => break,
+                Ok(_) | Err(_) => {}
+            }
+            beat();
+            self.turn(&mut submissions, &go_on)?;
+        }
+        self.announce_offline();
+        Ok(())
+    }
+
+    /// One turn: everything that was submitted, and timers that are due.
+    fn turn(
+        &mut self,
+        submissions: &mut Vec<Submission>,
+        go_on: &impl Fn() -> bool,
+    ) -> Result<(), SequencerError> {
+        self.begin_batch();
+        let due = self
+            .engine
+            .poll_timeout()
+            .is_some_and(|at| at <= self.batch.time);
+        for submission in submissions.drain(..) {
+            self.take(submission, go_on)?;
+        }
+        if !self.batch.inputs.is_empty() || due {
+            self.commit(go_on)?;
+        }
+        self.announce_status(false);
+        self.flush_announcements();
+        self.gathering.send_receipts();
+        Ok(())
+    }
+
+    /// Takes one submission: ticks join the batch, a command ends it and is carried out alone.
+    fn take(
+        &mut self,
+        submission: Submission,
+        go_on: &impl Fn() -> bool,
+    ) -> Result<(), SequencerError> {
+        let Submission {
+            client,
+            messages,
+            receipts,
+        } = submission;
+        let mut refusals = Vec::new();
+        let mut durable = 0;
+        let copies = self.outlet.wants_prices();
+        for message in messages {
+            durable = message.ticket;
+            if let crate::ingress::Content::Command { .. } = &message.content {
+                self.command(&client, &message, &mut refusals, go_on)?;
+                continue;
+            }
+            let accepted = self.gathering.message(
+                &self.engine,
+                &self.settings,
+                &mut self.batch,
+                &client,
+                &message,
+                &mut refusals,
+                &mut self.announcements,
+            );
+            if copies && accepted {
+                let copy = Announcement::passing(message.topic, message.payload);
+                self.announcements.push(copy);
+            }
+            if self.batch.inputs.len() >= self.settings.batch_inputs_max {
+                self.commit(go_on)?;
+            }
+        }
+        self.gathering
+            .receipts
+            .push((receipts, Receipt { durable, refusals }));
+        Ok(())
+    }
+
+    /// Makes the batch durable, applies it and collects what it causes.
+    fn commit(&mut self, go_on: &dyn Fn() -> bool) -> Result<(), SequencerError> {
+        self.body.clear();
+        record::encode(&self.batch.inputs, &mut self.body)?;
+        let count = u32::try_from(self.batch.inputs.len()).unwrap_or(u32::MAX);
+        self.append(count, go_on)?;
+        if self.settings.publish == Publish::Immediate {
+            self.apply();
+            self.flush_announcements();
+            self.log.commit()?;
+        } else {
+            self.log.commit()?;
+            self.apply();
+        }
+        self.health.set_durable(self.engine.next_position());
+        self.gathering.committed();
+        self.begin_batch();
+        Ok(())
+    }
+
+    /// Appends the record, waiting while the journal is full: acknowledgements and levels stay
+    /// back, nothing is dropped (invariant 5).
+    fn append(&mut self, count: u32, go_on: &dyn Fn() -> bool) -> Result<(), SequencerError> {
+        loop {
+            let time = self.batch.time.as_nanos();
+            match self.log.append(self.batch.first, count, time, &self.body) {
+                Ok(()) => {
+                    if self.health.journal_is_full() {
+                        tracing::warn!("the journal has room again");
+                        self.health.set_journal_full(false);
+                    }
+                    return Ok(());
+                }
+                Err(AppendError::Full { why }) if go_on() => {
+                    if !self.health.journal_is_full() {
+                        tracing::error!(why, "the journal is full: acknowledgements are held back");
+                        self.health.set_journal_full(true);
+                        self.announce_status(true);
+                        self.flush_announcements();
+                    }
+                    std::thread::sleep(ROOM_POLL);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn apply(&mut self) {
+        self.engine.apply(&self.batch);
+        self.announcer
+            .outputs(&mut self.engine, &mut self.announcements);
+    }
+
+    /// Prepares an empty batch at the present time, which never falls.
+    fn begin_batch(&mut self) {
+        self.batch.first = self.engine.next_position();
+        self.batch.time = self.clock.now().max(self.engine.time());
+        self.batch.inputs.clear();
+    }
+
+    /// How long the thread may sleep.
+    fn time_to_next(&self) -> Duration {
+        let Some(due) = self.engine.poll_timeout() else {
+            return IDLE;
+        };
+        let nanos = due.as_nanos().saturating_sub(self.clock.now().as_nanos());
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)).min(IDLE)
+    }
+
+    fn flush_announcements(&mut self) {
+        if !self.announcements.is_empty() {
+            self.outlet.publish(std::mem::take(&mut self.announcements));
+        }
+    }
+
+    fn announce_status(&mut self, always: bool) {
+        let status = queries::status(&self.engine, &self.health, self.announcer.epoch());
+        self.announcer
+            .status(status, always, &mut self.announcements);
+    }
+
+    /// The last word of an orderly stop: retained, so that everybody sees it.
+    fn announce_offline(&mut self) {
+        let mut status = queries::status(&self.engine, &self.health, self.announcer.epoch());
+        "offline".clone_into(&mut status.state);
+        self.announcer.status(status, true, &mut self.announcements);
+        self.flush_announcements();
+    }
+}

@@ -1,0 +1,158 @@
+//! Answers about the state: what the engine holds, in the terms of the wire.
+
+use divisor_engine::{Decimal, Engine, IndexId, IndexView, RoundingMode, SecurityId, SecurityView};
+use divisor_wire::command::{
+    CommandError, DaemonStatus, IndexDetail, IndexRow, MemberRow, Page, SecurityDetail, SecurityRow,
+};
+
+use super::loads::error;
+use crate::health::Health;
+
+/// Places of a weight in an answer.
+const WEIGHT_PLACES: u8 = 6;
+
+/// A page of indexes, in the order of definition, behind the code `after`.
+pub(super) fn index_list(engine: &Engine, after: Option<&str>, limit: usize) -> Page<IndexRow> {
+    let start = after
+        .and_then(|code| engine.index_id(code))
+        .map_or(0, |id| id.0 + 1);
+    let mut views = (start..).map_while(|id| engine.index(IndexId(id)));
+    let rows: Vec<_> = views
+        .by_ref()
+        .take(limit)
+        .map(|view| index_row(&view))
+        .collect();
+    let next = views.next().and(rows.last()).map(|row| row.code.clone());
+    Page { rows, next }
+}
+
+/// One index with its definition and members.
+pub(super) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDetail, CommandError> {
+    let code = code.ok_or_else(|| error("bad_request", "`code` is missing"))?;
+    let view = engine
+        .index_id(code)
+        .and_then(|id| engine.index(id))
+        .ok_or_else(|| error("not_found", "there is no such index"))?;
+    let weights = engine.weights(view.id, WEIGHT_PLACES);
+    let members = view.members.iter().enumerate().filter_map(|(at, member)| {
+        let security = engine.security(member.security)?;
+        Some(MemberRow {
+            symbol: security.definition.symbol.clone(),
+            currency: security.definition.currency,
+            price: member.price,
+            coefficient: member.coefficient,
+            weight: weights
+                .as_ref()
+                .and_then(|weights| weights.get(at).copied()),
+        })
+    });
+    Ok(IndexDetail {
+        row: index_row(&view),
+        definition: view.definition.clone(),
+        divisor: view.divisor,
+        cash: view.cash,
+        prev_close: view.level.and_then(|level| level.prev_close),
+        members: members.collect(),
+    })
+}
+
+/// A page of securities, in the order of definition, behind the symbol `after`.
+pub(super) fn security_list(
+    engine: &Engine,
+    after: Option<&str>,
+    limit: usize,
+) -> Page<SecurityRow> {
+    let start = after
+        .and_then(|symbol| engine.security_id(symbol))
+        .map_or(0, |id| id.0 + 1);
+    let mut views = (start..).map_while(|id| engine.security(SecurityId(id)));
+    let rows: Vec<_> = views
+        .by_ref()
+        .take(limit)
+        .map(|view| security_row(&view))
+        .collect();
+    let next = views.next().and(rows.last()).map(|row| row.symbol.clone());
+    Page { rows, next }
+}
+
+/// One security with its definition and the indexes that hold it.
+pub(super) fn security_show(
+    engine: &Engine,
+    symbol: Option<&str>,
+) -> Result<SecurityDetail, CommandError> {
+    let symbol = symbol.ok_or_else(|| error("bad_request", "`symbol` is missing"))?;
+    let view = engine
+        .security_id(symbol)
+        .and_then(|id| engine.security(id))
+        .ok_or_else(|| error("not_found", "there is no such security"))?;
+    let src = view
+        .origin
+        .and_then(|origin| engine.label_text(origin.source));
+    Ok(SecurityDetail {
+        row: security_row(&view),
+        definition: view.definition.clone(),
+        src: src.map(str::to_owned),
+        indexes: engine.holders(view.id).map(str::to_owned).collect(),
+    })
+}
+
+/// The daemon in a few numbers.
+pub(super) fn status(engine: &Engine, health: &Health, epoch: u64) -> DaemonStatus {
+    DaemonStatus {
+        v: 1,
+        state: "online".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch,
+        store: health.store_word().to_owned(),
+        journal: if health.journal_is_full() {
+            "full"
+        } else {
+            "ok"
+        }
+        .to_owned(),
+        securities: engine.security_count() as u64,
+        indexes: engine.index_count() as u64,
+        pos: engine.next_position(),
+        projected: health.projected(),
+    }
+}
+
+fn index_row(view: &IndexView<'_>) -> IndexRow {
+    let level = view.level;
+    let chg = level.and_then(|l| divisor_wire::level::change(l.level, l.prev_close));
+    IndexRow {
+        code: view.definition.code.clone(),
+        name: view.definition.name.clone(),
+        currency: view.definition.currency,
+        weighting: view.definition.weighting.as_str().to_owned(),
+        constituents: u32::try_from(view.members.len()).unwrap_or(u32::MAX),
+        missing: u32::try_from(view.missing).unwrap_or(u32::MAX),
+        level: level.map(|l| l.level),
+        chg: chg.map(|(chg, _)| chg),
+        ts: level.map(|l| l.ts.to_string()),
+        seq: level.map_or(0, |l| l.seq),
+        rev: view.revision,
+        status: view.status.as_str().to_owned(),
+    }
+}
+
+fn security_row(view: &SecurityView<'_>) -> SecurityRow {
+    SecurityRow {
+        symbol: view.definition.symbol.clone(),
+        name: view.definition.name.clone(),
+        currency: view.definition.currency,
+        // Without the zeros that the security's places would add: 189.84, not 189.840000.
+        price: view.price.map(|price| at_least_two_places(price)),
+        ts: view.origin.map(|origin| origin.ts.to_string()),
+    }
+}
+
+/// A price as people write it: no zeros behind the second place.
+fn at_least_two_places(price: Decimal) -> Decimal {
+    let short = price.normalized();
+    if short.places() < 2 {
+        short.round(2, RoundingMode::Down).with_places(2)
+    } else {
+        short
+    }
+}

@@ -1,0 +1,29 @@
+//! PostgreSQL as a projection of the journal: what the store thread stands on.
+//!
+//! A follower reads the journal and hands [`rows`] to a [`Writer`]; every batch is one transaction
+//! that ends with the journal position it reaches (invariant 4), so an outage and a restart are the
+//! same code path as normal running. Where the server comes from is no concern of the writer: the
+//! user's `database.url`, or the [`cluster`] that the daemon keeps in its state directory.
+//!
+//! Everything here blocks and must be called from plain threads, never from a tokio worker: the
+//! crate `postgres` panics inside a runtime.
+
+pub mod cluster;
+mod encode;
+mod error;
+mod follower;
+mod migrate;
+mod partition;
+mod project;
+mod rare;
+pub mod rows;
+mod writer;
+
+pub use cluster::{ClusterError, PrivateCluster};
+pub use encode::{Numeric, Stamp};
+pub use error::{StoreError, is_outage};
+pub use follower::{Backing, FollowError, Follower, Settings};
+pub use migrate::{MigrateError, Report, migrate};
+pub use partition::PartitionUnit;
+pub use rows::RowBatch;
+pub use writer::Writer;

@@ -1,0 +1,217 @@
+//! From the journal's batches to rows: an engine of its own applies them again, and what it says
+//! becomes the tables. Same inputs, same engine, same bits as what was published.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use divisor_engine::definition::Definitions;
+use divisor_engine::{
+    Batch, Currency, Decimal, Effect, Engine, IndexId, Input, LabelId, Level, Output, Revised, Tick,
+};
+
+use super::rows::{
+    self, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, Origin, RateRow, RevisionRow,
+    RowBatch, SecurityRow, TickRow,
+};
+
+/// Applies batches and collects their rows.
+#[derive(Debug)]
+pub(super) struct Projection {
+    engine: Engine,
+    /// Indexes whose definition changed in the rows at hand.
+    redefined: BTreeSet<IndexId>,
+}
+
+impl Projection {
+    /// A projection that goes on from this state.
+    pub(super) const fn from(engine: Engine) -> Self {
+        Self {
+            engine,
+            redefined: BTreeSet::new(),
+        }
+    }
+
+    /// The position behind the last batch.
+    pub(super) const fn next_position(&self) -> u64 {
+        self.engine.next_position()
+    }
+
+    /// Applies a batch and appends its rows.
+    pub(super) fn apply(&mut self, batch: &Batch, rows: &mut RowBatch) {
+        let labels = self.engine.label_count();
+        self.engine.apply(batch);
+        for (position, input) in (batch.first..).zip(&batch.inputs) {
+            self.rare_input(position, input, batch, rows);
+        }
+        for id in labels..self.engine.label_count() {
+            let Ok(id) = u32::try_from(id) else { continue };
+            if let Some(text) = self.engine.label_text(LabelId(id)) {
+                rows.labels.push(LabelRow {
+                    id,
+                    text: text.to_owned(),
+                });
+            }
+        }
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Tick { position, effect } => self.tick(position, effect, batch, rows),
+                Output::Level(level) => rows.levels.push(level_row(&level)),
+                Output::Revised(revised) => self.revision(&revised, rows),
+                Output::Status { .. } | Output::Refused { .. } => {}
+            }
+        }
+        self.index_rows(batch.first, rows);
+    }
+
+    /// The audit trail: every input that is neither price nor rate.
+    fn rare_input(&mut self, position: u64, input: &Input, batch: &Batch, rows: &mut RowBatch) {
+        let (client, verb, body) = match input {
+            Input::Define { by, definitions } => {
+                self.securities(position, definitions, rows);
+                for index in &definitions.indexes {
+                    self.redefined.extend(self.engine.index_id(&index.code));
+                }
+                let client = self.engine.label_text(*by).unwrap_or_default().to_owned();
+                (
+                    client,
+                    "define",
+                    serde_json::to_string(definitions).unwrap_or_default(),
+                )
+            }
+            Input::Boot { epoch } => (
+                "divisord".to_owned(),
+                "boot",
+                format!(r#"{{"epoch":{epoch}}}"#),
+            ),
+            Input::Tick(_) | Input::Rate(_) | Input::Label(_) => return,
+        };
+        rows.commands.push(CommandRow {
+            position,
+            received: batch.time,
+            client,
+            user: None,
+            verb: verb.to_owned(),
+            body,
+        });
+    }
+
+    fn securities(&self, position: u64, definitions: &Definitions, rows: &mut RowBatch) {
+        for definition in &definitions.securities {
+            let Some(id) = self.engine.security_id(&definition.symbol) else {
+                continue;
+            };
+            rows.securities.push(SecurityRow {
+                id: id.0,
+                symbol: definition.symbol.clone(),
+                name: definition.name.clone(),
+                currency: definition.currency.to_string(),
+                price_places: definition.price_places,
+                position,
+                body: serde_json::to_string(definition).unwrap_or_default(),
+            });
+        }
+    }
+
+    /// The row of a tick or a rate; a duplicate has none (invariant 7).
+    fn tick(&self, position: u64, effect: Effect, batch: &Batch, rows: &mut RowBatch) {
+        let effect = match effect {
+            Effect::Applied => rows::Effect::Applied,
+            Effect::Late => rows::Effect::Late,
+            Effect::Duplicate => return,
+        };
+        let place = usize::try_from(position - batch.first).unwrap_or(usize::MAX);
+        let origin = |origin: &divisor_engine::Origin| Origin {
+            position,
+            ts: origin.ts,
+            received: origin.received,
+            src: origin.source.0,
+            inc: origin.inc,
+            seq: origin.seq,
+            effect,
+        };
+        match batch.inputs.get(place) {
+            Some(Input::Tick(tick)) => rows.ticks.push(TickRow {
+                origin: origin(&tick.origin),
+                security: tick.security.0,
+                price: self.price(tick),
+                size: tick.size,
+                venue: tick.venue.map(|label| label.0),
+            }),
+            Some(Input::Rate(rate)) => rows.rates.push(RateRow {
+                origin: origin(&rate.origin),
+                base: text(rate.base),
+                quote: text(rate.quote),
+                rate: rate.value(),
+            }),
+            Some(Input::Define { .. } | Input::Label(_) | Input::Boot { .. }) | None => {}
+        }
+    }
+
+    /// A price with the places of its security, without the zeros that those would add.
+    fn price(&self, tick: &Tick) -> Decimal {
+        let places = self
+            .engine
+            .security(tick.security)
+            .map_or(0, |view| view.definition.price_places);
+        Decimal::new(tick.price.into(), places).normalized()
+    }
+
+    fn revision(&mut self, revised: &Revised, rows: &mut RowBatch) {
+        self.redefined.insert(revised.index);
+        let members = revised.members.iter().filter_map(|member| {
+            Some(MemberRow {
+                security: member.security.0,
+                coefficient: member.coefficient?,
+                price: member.price,
+                weight: None,
+            })
+        });
+        rows.revisions.push(RevisionRow {
+            index: revised.index.0,
+            revision: revised.revision,
+            position: revised.position,
+            effective: revised.effective,
+            divisor: revised.divisor,
+            cash: Some(revised.cash).filter(|cash| cash.mantissa() != 0),
+            body: format!(r#"{{"cause":"{}"}}"#, revised.cause.as_str()),
+            members: members.collect(),
+        });
+    }
+
+    /// The present definition of every index that changed.
+    fn index_rows(&mut self, position: u64, rows: &mut RowBatch) {
+        while let Some(id) = self.redefined.pop_first() {
+            let Some(view) = self.engine.index(id) else {
+                continue;
+            };
+            rows.indexes.push(IndexRow {
+                id: id.0,
+                code: view.definition.code.clone(),
+                name: view.definition.name.clone(),
+                currency: view.definition.currency.to_string(),
+                position,
+                body: serde_json::to_string(view.definition).unwrap_or_default(),
+            });
+        }
+    }
+}
+
+fn text(currency: Currency) -> Arc<str> {
+    currency.as_str().into()
+}
+
+fn level_row(level: &Level) -> LevelRow {
+    LevelRow {
+        position: level.position,
+        index: level.index.0,
+        seq: level.seq,
+        level: level.level,
+        prev_close: level.prev_close,
+        ts: level.ts,
+        ts_calc: level.ts_calc,
+        revision: level.revision,
+        run: 0,
+        stale: 0,
+        status: level.status.as_str().into(),
+    }
+}
