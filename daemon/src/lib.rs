@@ -1,10 +1,34 @@
-//! The daemon of Divisor, in the order in which a price meets its parts.
+//! The daemon of Divisor.
+//!
+//! # The way of a price, in reading order
+//!
+//! - [`door`]: the only code that faces the network; [`ingress`] is what it hands on
+//! - [`sequencer`]: gives every input a position, makes it durable, applies it
+//! - [`journal`]: the truth on disk; [`record`] is what its records say
+//! - [`egress`]: what the sequencer hands to the door's fan-out
+//! - [`store`]: follows the journal into PostgreSQL
+//!
+//! # The house around it
+//!
+//! - [`cli`]: the verbs of `divisord`; [`exit`]: how it ends
+//! - [`run`](mod@run): starts the parts and ends them in order
+//! - [`config`]: what an operator may decide, and where each decision came from
+//! - [`state`], [`health`], [`clock`], [`shutdown`], [`notify`], [`logging`] serve them all
 
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod door;
 pub mod egress;
+pub mod exit;
 pub mod health;
 pub mod ingress;
 pub mod journal;
+pub mod logging;
+pub mod notify;
 pub mod record;
+pub mod run;
 pub mod sequencer;
+pub mod shutdown;
+pub mod state;
 pub mod store;

@@ -5,6 +5,7 @@ use crate::engine::Mark;
 use crate::index::{Basket, Index};
 use crate::output::{Cause, Output, Status};
 use crate::problem::{DefinitionError, Problem};
+use crate::revise::Turn;
 use crate::security::{Security, check_name};
 use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, period};
 
@@ -102,6 +103,7 @@ impl Engine {
                 result.map_err(|p| p.of("index", &index.code)),
             );
         }
+        self.start_waiting(position);
         for revision in &definitions.revisions {
             let known = self.revisions.get(&revision.id);
             let result = match known {
@@ -158,13 +160,15 @@ impl Engine {
             return Ok(Change::Unchanged);
         }
         let security = &mut self.securities[id.at()];
+        if security.price > fresh.price_max {
+            return Err(Problem::PriceMaxPassed(definition.price_max.to_string()));
+        }
         security.price_max = fresh.price_max;
         security.definition = definition.clone();
         // A higher bound must still fit every sum that holds the security.
         for index in &self.indexes {
-            if index.divisor.is_some() && index.basket.holdings.iter().any(|h| h.security == id) {
-                let coefficients = index.basket.coefficients.clone();
-                index.basket.clone().fix(coefficients, &self.securities)?;
+            if index.basket.holdings.iter().any(|h| h.security == id) {
+                index.check_sums(&self.securities)?;
             }
         }
         Ok(Change::Changed(changed))
@@ -190,6 +194,7 @@ impl Engine {
         let zone = period::zone(&definition.day.zone)
             .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
         let mut index = Index {
+            stated: definition.clone(),
             definition: definition.clone(),
             zone,
             basket: Basket::waiting(Vec::new(), definition.currency, &[]),
@@ -206,9 +211,11 @@ impl Engine {
         };
         let holdings = self.holdings(&index)?;
         index.basket = Basket::waiting(holdings, definition.currency, &self.securities);
-        index.basket.refresh_rates(definition, &self.rates);
+        index.refresh_rates(&self.rates);
+        let newest = index.newest_price(&self.securities);
+        index.span = newest.map(|ts| period::span(ts, &index.zone, index.reset()));
         let id = IndexId(u32::try_from(self.indexes.len()).map_err(|_| Problem::Overflow)?);
-        self.adopt_references(&index);
+        self.adopt_references(&index)?;
         index.count_missing(&self.securities);
         self.indexes.push(index);
         self.codes.insert(definition.code.clone(), id);
@@ -225,7 +232,7 @@ impl Engine {
         if self.indexes[id.at()].revision == 0 {
             self.revised(id, Cause::Definition, self.time, position);
         }
-        self.touch(id, Time::MIN);
+        self.touch(id, newest.unwrap_or(Time::MIN));
         Ok(())
     }
 
@@ -235,7 +242,7 @@ impl Engine {
         definition: &IndexDefinition,
         position: Position,
     ) -> Result<Change, Problem> {
-        let known = &self.indexes[id.at()].definition;
+        let known = &self.indexes[id.at()].stated;
         if known.currency != definition.currency {
             return Err(Problem::Fixed("currency"));
         }
@@ -271,15 +278,29 @@ impl Engine {
         };
         state.zone = period::zone(&definition.day.zone)
             .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
+        let new_basket = changed.contains(&"basket");
+        let in_force = std::mem::take(&mut state.definition.basket);
+        state.stated = definition.clone();
         state.definition = definition.clone();
-        state.span = None;
+        if !new_basket {
+            state.definition.basket = in_force;
+        }
+        // The day it is in, by the new zone and reset.
+        let ts = self.marks[id.at()].ts;
+        let span = || period::span(ts, &state.zone, state.reset());
+        state.span = (ts != Time::MIN).then(span);
         self.marks[id.at()].each_tick = definition.dissemination == Dissemination::Tick;
         self.watch_days();
         let arithmetic = changed
             .iter()
             .any(|f| ["weighting", "rounding", "fx", "basket"].contains(f));
         if arithmetic {
-            self.revise_index(id, None, level.as_ref(), &[])?;
+            let turn = if new_basket || changed.contains(&"weighting") {
+                Turn::Restore
+            } else {
+                Turn::Keep
+            };
+            self.revise_index(id, turn, level.as_ref(), &[])?;
             self.revised(id, Cause::Definition, self.time, position);
             self.try_base(id, position);
             self.touch(id, Time::MIN);
@@ -288,7 +309,7 @@ impl Engine {
     }
 
     /// Makes every security look at its indexes' days again at its next tick.
-    fn watch_days(&mut self) {
+    pub(crate) fn watch_days(&mut self) {
         for security in &mut self.securities {
             security.roll_at = Time::MIN;
         }

@@ -98,7 +98,7 @@ pub struct IndexDefinition {
 /// The weighting scheme: how the coefficient `q` of `Σ p·q` follows from a constituent's data
 /// (METHODOLOGY §1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "scheme", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "scheme", rename_all = "snake_case", try_from = "WeightingForm")]
 pub enum Weighting {
     /// `q = units`, 1 where none are given.
     Price,
@@ -109,13 +109,11 @@ pub enum Weighting {
     /// Equal weights at each reset, fixed units between them.
     Equal {
         /// How often the weights are restored.
-        #[serde(default)]
         reset: Reset,
     },
     /// The stated weights at each reset, fixed units between them. Weights are relative.
     FixedWeight {
         /// How often the weights are restored.
-        #[serde(default)]
         reset: Reset,
     },
     /// The constant-weight return chain `P_t = P_{t-1}·(1 + Σ w·r)`, reset every day; weights
@@ -134,6 +132,43 @@ impl Weighting {
             Self::Equal { .. } => "equal",
             Self::FixedWeight { .. } => "fixed_weight",
             Self::ConstantWeight => "constant_weight",
+        }
+    }
+}
+
+/// [`Weighting`] as it is read. Serde lets unknown fields of a tagged enum's plain variants pass,
+/// and a mistyped or misplaced `reset` must not.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WeightingForm {
+    scheme: Scheme,
+    reset: Option<Reset>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Scheme {
+    Price,
+    MarketCap,
+    FixedUnits,
+    Equal,
+    FixedWeight,
+    ConstantWeight,
+}
+
+impl TryFrom<WeightingForm> for Weighting {
+    type Error = &'static str;
+
+    fn try_from(form: WeightingForm) -> Result<Self, Self::Error> {
+        let reset = form.reset.unwrap_or_default();
+        match (form.scheme, form.reset) {
+            (Scheme::Equal, _) => Ok(Self::Equal { reset }),
+            (Scheme::FixedWeight, _) => Ok(Self::FixedWeight { reset }),
+            (_, Some(_)) => Err("`reset` belongs to the schemes `equal` and `fixed_weight`"),
+            (Scheme::Price, None) => Ok(Self::Price),
+            (Scheme::MarketCap, None) => Ok(Self::MarketCap),
+            (Scheme::FixedUnits, None) => Ok(Self::FixedUnits),
+            (Scheme::ConstantWeight, None) => Ok(Self::ConstantWeight),
         }
     }
 }
@@ -240,7 +275,11 @@ impl Default for FxRule {
 
 /// When a level leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(
+    tag = "mode",
+    rename_all = "snake_case",
+    try_from = "DisseminationForm"
+)]
 pub enum Dissemination {
     /// One level for each tick of a constituent.
     Tick,
@@ -252,6 +291,36 @@ pub enum Dissemination {
         /// The interval in milliseconds.
         every_ms: u32,
     },
+}
+
+/// [`Dissemination`] as it is read, for the reason of [`WeightingForm`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DisseminationForm {
+    mode: Mode,
+    every_ms: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    Tick,
+    Conflate,
+    Interval,
+}
+
+impl TryFrom<DisseminationForm> for Dissemination {
+    type Error = &'static str;
+
+    fn try_from(form: DisseminationForm) -> Result<Self, Self::Error> {
+        match (form.mode, form.every_ms) {
+            (Mode::Tick, None) => Ok(Self::Tick),
+            (Mode::Conflate, None) => Ok(Self::Conflate),
+            (Mode::Interval, Some(every_ms)) => Ok(Self::Interval { every_ms }),
+            (Mode::Interval, None) => Err("the mode `interval` needs `every_ms`"),
+            (Mode::Tick | Mode::Conflate, Some(_)) => Err("`every_ms` belongs to `interval`"),
+        }
+    }
 }
 
 /// The day of an index.

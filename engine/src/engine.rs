@@ -75,11 +75,15 @@ impl Engine {
         debug_assert!(batch.first == self.next && batch.time >= self.time);
         self.time = self.time.max(batch.time);
         self.apply_due_revisions(batch.first);
+        self.publish_each_tick(batch.first);
         for (position, input) in (batch.first..).zip(&batch.inputs) {
             match input {
                 Input::Tick(tick) => self.tick(position, tick),
                 Input::Rate(rate) => self.rate(position, rate),
-                Input::Define { definitions, .. } => self.define(position, definitions),
+                Input::Define { definitions, .. } => {
+                    self.define(position, definitions);
+                    self.publish_each_tick(position);
+                }
                 Input::Label(text) => self.label(text),
                 Input::Boot { epoch } => self.epoch = *epoch,
             }
@@ -175,7 +179,11 @@ impl Engine {
             return;
         }
         let known = self.securities.get(tick.security.at());
-        if known.is_none_or(|security| security.is_late(&tick.origin)) {
+        // The bound is looked at again: it may have been lowered since the tick was admitted, and
+        // the sums rely on it.
+        let comes_late =
+            |known: &Security| known.is_late(&tick.origin) || tick.price > known.price_max;
+        if known.is_none_or(comes_late) {
             self.outputs.push_back(Output::Tick {
                 position,
                 effect: Effect::Late,
@@ -201,7 +209,8 @@ impl Engine {
             .apply(tick.security, tick.price - before, |index| {
                 let mark = &mut marks[index.at()];
                 mark.ts = mark.ts.max(tick.origin.ts);
-                if !mark.touched {
+                // Those of each tick are published below.
+                if !(mark.touched | mark.each_tick) {
                     mark.touched = true;
                     touched.push(index);
                 }
@@ -217,6 +226,18 @@ impl Engine {
         for at in 0..self.kernel.entries(security).len() {
             let index = self.kernel.entries(security)[at].index;
             if self.marks[index.at()].each_tick {
+                self.publish(index, position);
+            }
+        }
+    }
+
+    /// Levels of the indexes that publish at each tick, after something other than a tick moved
+    /// them. At once, so that their levels do not depend on where batches end.
+    fn publish_each_tick(&mut self, position: Position) {
+        for at in 0..self.touched.len() {
+            let index = self.touched[at];
+            let mark = self.marks[index.at()];
+            if mark.touched && mark.each_tick {
                 self.publish(index, position);
             }
         }
@@ -258,9 +279,7 @@ impl Engine {
         }
         self.rates.set(rate);
         for index in affected {
-            let state = &mut self.indexes[index.at()];
-            let definition = state.definition.clone();
-            state.basket.refresh_rates(&definition, &self.rates);
+            self.indexes[index.at()].refresh_rates(&self.rates);
             self.touch(index, rate.origin.ts);
             self.try_base(index, position);
             if self.marks[index.at()].each_tick {
@@ -286,10 +305,12 @@ impl Engine {
         }
         let mut touched = std::mem::take(&mut self.touched);
         for index in touched.drain(..) {
-            self.marks[index.at()].touched = false;
+            // Published since, by itself or at the end of a day.
+            if !std::mem::take(&mut self.marks[index.at()].touched) {
+                continue;
+            }
             match self.indexes[index.at()].definition.dissemination {
-                Dissemination::Tick => {}
-                Dissemination::Conflate => self.publish(index, position),
+                Dissemination::Tick | Dissemination::Conflate => self.publish(index, position),
                 Dissemination::Interval { .. } => self.indexes[index.at()].waiting = true,
             }
         }
@@ -304,7 +325,6 @@ impl Engine {
                 let now = self.time.as_nanos();
                 let next = (now.div_euclid(every) + 1).saturating_mul(every);
                 self.indexes[at].due = Time::from_nanos(next);
-                self.indexes[at].waiting = false;
                 // Ids are given in order, so the offset is the id.
                 self.publish(IndexId(u32::try_from(at).unwrap_or(u32::MAX)), position);
             }
@@ -317,6 +337,8 @@ impl Engine {
             self.rebuild_kernel();
         }
         let state = &mut self.indexes[index.at()];
+        self.marks[index.at()].touched = false;
+        state.waiting = false;
         let sums = self
             .kernel
             .sums(state.basket.first_slot, state.basket.currencies.len());

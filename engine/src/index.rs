@@ -23,6 +23,9 @@ const SUM_BITS_MAX: u32 = 126;
 /// One index.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
+    /// As it was loaded last: what a later load is compared with.
+    pub(crate) stated: IndexDefinition,
+    /// The same with the basket that is in force, as revisions and splits left it.
     pub(crate) definition: IndexDefinition,
     pub(crate) zone: TimeZone,
     pub(crate) basket: Basket,
@@ -159,12 +162,13 @@ impl Basket {
         Some(value)
     }
 
-    /// Reads the rates anew; true when every slot has one.
-    pub(crate) fn refresh_rates(&mut self, definition: &IndexDefinition, table: &Rates) -> bool {
-        for (currency, rate) in self.currencies.iter().zip(&mut self.rates) {
-            *rate = table.convert(*currency, definition.currency, definition.fx);
-        }
-        self.rates.iter().all(Option::is_some)
+    /// Sets the constant part of the sum, cut to its scale.
+    fn set_cash(&mut self, cash: &Ratio) -> Result<(), Problem> {
+        self.cash = cash
+            .round_scaled(self.scale, RoundingMode::HalfUp)
+            .filter(|cash| cash.unsigned_abs() >> SUM_BITS_MAX == 0)
+            .ok_or(Problem::Overflow)?;
+        Ok(())
     }
 
     /// Cash as a decimal, for people and the store.
@@ -183,7 +187,27 @@ impl Basket {
 /// of a definition, or adjusted prices that no price place could express.
 pub(crate) type Overrides = Vec<Option<Ratio>>;
 
+/// What a revision keeps of target weights that have drifted.
+pub(crate) struct Kept {
+    pub(crate) coefficients: Vec<Decimal>,
+    pub(crate) cash: Ratio,
+}
+
 impl Index {
+    /// Reads the rates anew.
+    pub(crate) fn refresh_rates(&mut self, table: &Rates) {
+        let (own, rule) = (self.definition.currency, self.definition.fx);
+        for (currency, rate) in self.basket.currencies.iter().zip(&mut self.basket.rates) {
+            *rate = table.convert(*currency, own, rule);
+        }
+    }
+
+    /// The time of the newest price in the basket, if one has a time.
+    pub(crate) fn newest_price(&self, securities: &[Security]) -> Option<Time> {
+        let ts = |holding: &Holding| Some(securities[holding.security.at()].origin?.ts);
+        self.basket.holdings.iter().filter_map(ts).max()
+    }
+
     /// Fixes coefficients and divisor so that the level is `level` at the given prices: the one
     /// way in which bases, resets and revisions come about (METHODOLOGY §1.2; since
     /// `D' = D·MV'/MV = MV'/level`, continuity and base are the same formula).
@@ -194,6 +218,33 @@ impl Index {
         securities: &[Security],
     ) -> Result<(), Problem> {
         let prices = self.exact_prices(overrides, securities)?;
+        let coefficients = self.target_coefficients(&prices)?;
+        self.basket.cash = 0;
+        self.basket.fix(coefficients, securities)?;
+        if matches!(self.definition.weighting, Weighting::ConstantWeight) {
+            let held = self.value_at(&prices)?;
+            let rest = Ratio::from(Decimal::new(NOTIONAL, 0)).subtract(&held);
+            self.basket.set_cash(&rest)?;
+        }
+        self.settle(level, &prices)
+    }
+
+    /// As [`Self::establish`], but with coefficients and cash that are there already.
+    pub(crate) fn carry(
+        &mut self,
+        level: &Ratio,
+        kept: Kept,
+        overrides: &Overrides,
+        securities: &[Security],
+    ) -> Result<(), Problem> {
+        let prices = self.exact_prices(overrides, securities)?;
+        self.basket.fix(kept.coefficients, securities)?;
+        self.basket.set_cash(&kept.cash)?;
+        self.settle(level, &prices)
+    }
+
+    /// The coefficients that the weighting gives at these prices.
+    fn target_coefficients(&self, prices: &[Ratio]) -> Result<Vec<Decimal>, Problem> {
         let cut = self.definition.rounding.coefficient;
         let mut coefficients = Vec::with_capacity(prices.len());
         for (at, holding) in self.basket.holdings.iter().enumerate() {
@@ -210,25 +261,23 @@ impl Index {
                 }
             });
         }
-        self.basket.cash = 0;
-        self.basket.fix(coefficients, securities)?;
-        let mut value = Ratio::zero();
+        Ok(coefficients)
+    }
+
+    /// What the basket is worth at these prices, in the index currency and unrounded.
+    fn value_at(&self, prices: &[Ratio]) -> Result<Ratio, Problem> {
+        let mut value = Ratio::scaled(self.basket.cash, self.basket.scale);
         for (at, price) in prices.iter().enumerate() {
             let coefficient = Ratio::from(self.basket.coefficients[at]);
-            value = value.add(
-                &price
-                    .multiply(&coefficient)
-                    .multiply(&self.rate(at)?.into()),
-            );
+            let own = price.multiply(&coefficient);
+            value = value.add(&own.multiply(&self.rate(at)?.into()));
         }
-        if matches!(self.definition.weighting, Weighting::ConstantWeight) {
-            let rest = Ratio::from(Decimal::new(NOTIONAL, 0)).subtract(&value);
-            self.basket.cash = rest
-                .round_scaled(self.basket.scale, RoundingMode::HalfUp)
-                .filter(|cash| cash.unsigned_abs() >> SUM_BITS_MAX == 0)
-                .ok_or(Problem::Overflow)?;
-            value = value.add(&Ratio::scaled(self.basket.cash, self.basket.scale));
-        }
+        Ok(value)
+    }
+
+    /// Gives the basket the divisor at which its level is `level`.
+    fn settle(&mut self, level: &Ratio, prices: &[Ratio]) -> Result<(), Problem> {
+        let value = self.value_at(prices)?;
         let divisor = value
             .divide(level)
             .filter(|_| value.is_positive() && level.is_positive())
@@ -257,8 +306,22 @@ impl Index {
         Ok(())
     }
 
+    /// Proves again that no sum can overflow, where coefficients are known: in force, or stated
+    /// by an index that still waits for prices.
+    pub(crate) fn check_sums(&self, securities: &[Security]) -> Result<(), Problem> {
+        let mut trial = self.clone();
+        if self.divisor.is_some() {
+            let coefficients = self.basket.coefficients.clone();
+            trial.basket.fix(coefficients, securities)
+        } else if self.definition.weighting.follows_weights() {
+            Ok(())
+        } else {
+            trial.establish_with_divisor(Decimal::ONE, securities)
+        }
+    }
+
     /// A reference price serves once; a later reset uses the market's.
-    fn forget_references(&mut self) {
+    pub(crate) fn forget_references(&mut self) {
         for holding in &mut self.basket.holdings {
             holding.reference = None;
         }

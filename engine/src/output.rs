@@ -38,7 +38,8 @@ pub enum Output {
 pub enum Effect {
     /// It is the security's price now.
     Applied,
-    /// Older than the security's last price: stored and counted, never applied backwards.
+    /// Older than the security's last price: stored and counted, never applied backwards. Also a
+    /// tick above a `price_max` that was lowered after the tick had been admitted.
     Late,
     /// Its identity (`src`, `inc`, `seq`) was there before: no effect at all.
     Duplicate,

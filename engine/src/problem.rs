@@ -40,6 +40,9 @@ pub enum Problem {
         "price_max {0} does not fit: it must be above 0 and below 9.2e18 units of the last price place"
     )]
     PriceMax(String),
+    /// A bound below the price that is there.
+    #[error("price_max {0} is below the last price")]
+    PriceMaxPassed(String),
     /// No such time zone.
     #[error("`{0}` is not a time zone of the IANA data base")]
     Zone(String),
@@ -109,6 +112,9 @@ pub enum Problem {
     /// An adjustment that states none or several of its three forms.
     #[error("adjustment of `{0}`: state exactly one of `price`, `less` and `split`")]
     Adjustment(String),
+    /// A revision that names a security or an index twice.
+    #[error("`{0}` is in the revision twice")]
+    TwiceInRevision(String),
     /// A price that an adjustment leaves is not above zero, or too large.
     #[error("adjustment of `{0}`: the price that remains is not above 0 or above price_max")]
     AdjustedPrice(String),

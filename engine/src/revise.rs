@@ -4,7 +4,7 @@
 use crate::basket::{self, Holding, Rule};
 use crate::definition::{Adjustment, Constituent, RevisionDefinition, Weighting};
 use crate::exact::Ratio;
-use crate::index::{Basket, Index, Overrides};
+use crate::index::{Basket, Index, Kept, Overrides};
 use crate::output::{Cause, Output, Revised};
 use crate::problem::{DefinitionError, Problem};
 use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time, period};
@@ -13,12 +13,22 @@ use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time, period};
 pub(crate) struct Adjusted {
     security: SecurityId,
     price: Ratio,
-    /// The units that take the place of one; none where only the price changes.
-    split: Option<Ratio>,
+    /// The units that have the value of one before: `p / p_adj`, the ratio of a split.
+    factor: Ratio,
+    /// Units are multiplied by the factor, not only those of target weights.
+    split: bool,
 }
 
-/// An index that a revision changes, with its new basket where one is stated.
-type NewBasket = (IndexId, Option<Vec<Constituent>>);
+/// What a revision does to the basket of an index.
+pub(crate) enum Turn {
+    /// It has new members; their reference prices count.
+    Members(Vec<Constituent>),
+    /// It restores its target weights.
+    Restore,
+    /// Its weights stay as they have drifted: it only holds a security that is adjusted, or is
+    /// cut to other places.
+    Keep,
+}
 
 impl Engine {
     /// The first price of a security: indexes that waited for it may start.
@@ -90,6 +100,12 @@ impl Engine {
             return;
         }
         state.span = Some(next());
+        // A day's last level leaves even where a batch or an interval spans its end: it is the
+        // close. What caused it lies before this input.
+        if state.waiting || self.marks[index.at()].touched {
+            self.publish(index, position - 1);
+        }
+        let state = &mut self.indexes[index.at()];
         if let Some(last) = state.last {
             state.prev_close = Some(last.level);
         }
@@ -187,6 +203,12 @@ impl Engine {
             .map(|a| self.resolve_adjustment(a))
             .collect();
         let adjusted = adjusted.map_err(of)?;
+        let mut seen = std::collections::BTreeSet::new();
+        for adjustment in &revision.adjust {
+            if !seen.insert(&adjustment.symbol) {
+                return Err(of(Problem::TwiceInRevision(adjustment.symbol.clone())));
+            }
+        }
         let affected = self.affected(revision, &adjusted).map_err(of)?;
         // Levels at the prices before; none for an index that has not started.
         let levels: Vec<Option<Ratio>> = affected
@@ -212,22 +234,23 @@ impl Engine {
             security.price = units.ok_or_else(|| of(Problem::AdjustedPrice(symbol())))?;
         }
         self.kernel_is_stale = true;
-        for ((index, basket), level) in affected.into_iter().zip(levels) {
-            self.revise_index(index, basket, level.as_ref(), &adjusted)
+        for ((index, turn), level) in affected.into_iter().zip(levels) {
+            self.revise_index(index, turn, level.as_ref(), &adjusted)
                 .map_err(of)?;
             self.revised(index, Cause::Revision, effective, position);
             self.try_base(index, position);
             self.touch(index, Time::MIN);
         }
+        self.start_waiting(position);
         Ok(())
     }
 
-    /// The indexes that a revision changes, in the order of their ids, each with its new basket.
+    /// The indexes that a revision changes, in the order of their ids.
     fn affected(
         &self,
         revision: &RevisionDefinition,
         adjusted: &[Adjusted],
-    ) -> Result<Vec<NewBasket>, Problem> {
+    ) -> Result<Vec<(IndexId, Turn)>, Problem> {
         let mut affected = std::collections::BTreeMap::new();
         for (id, index) in (0u32..).zip(&self.indexes) {
             let holds = |change: &Adjusted| {
@@ -238,7 +261,7 @@ impl Engine {
                     .any(|h| h.security == change.security)
             };
             if adjusted.iter().any(holds) {
-                affected.insert(IndexId(id), None);
+                affected.insert(IndexId(id), Turn::Keep);
             }
         }
         for change in &revision.indexes {
@@ -246,7 +269,13 @@ impl Engine {
                 .codes
                 .get(&change.code)
                 .ok_or_else(|| Problem::UnknownIndex(change.code.chars().take(64).collect()))?;
-            affected.insert(*index, change.basket.clone());
+            let turn = match &change.basket {
+                Some(members) => Turn::Members(members.clone()),
+                None => Turn::Restore,
+            };
+            if let Some(Turn::Members(_) | Turn::Restore) = affected.insert(*index, turn) {
+                return Err(Problem::TwiceInRevision(change.code.clone()));
+            }
         }
         Ok(affected.into_iter().collect())
     }
@@ -261,8 +290,8 @@ impl Engine {
             .map(Ratio::from)
             .ok_or_else(|| Problem::NoPrice(symbol()))?;
         let (price, split) = match (adjustment.price, adjustment.less, adjustment.split) {
-            (Some(price), None, None) => (price.into(), None),
-            (None, Some(less), None) => (last.subtract(&less.into()), None),
+            (Some(price), None, None) => (price.into(), false),
+            (None, Some(less), None) => (last.subtract(&less.into()), false),
             (None, None, Some(split)) => {
                 let ratio = Ratio::new(split.to.into(), split.from.into())
                     .filter(Ratio::is_positive)
@@ -270,48 +299,64 @@ impl Engine {
                 let price = last
                     .divide(&ratio)
                     .ok_or_else(|| Problem::Adjustment(symbol()))?;
-                (price, Some(ratio))
+                (price, true)
             }
             _ => return Err(Problem::Adjustment(symbol())),
         };
-        if price.is_positive() {
-            Ok(Adjusted {
-                security,
-                price,
-                split,
-            })
-        } else {
-            Err(Problem::AdjustedPrice(symbol()))
-        }
+        let factor = last.divide(&price).filter(Ratio::is_positive);
+        Ok(Adjusted {
+            security,
+            price,
+            factor: factor.ok_or_else(|| Problem::AdjustedPrice(symbol()))?,
+            split,
+        })
     }
 
     /// Gives one index its new basket and the divisor that keeps `level`.
     pub(crate) fn revise_index(
         &mut self,
         id: IndexId,
-        constituents: Option<Vec<Constituent>>,
+        turn: Turn,
         level: Option<&Ratio>,
         adjusted: &[Adjusted],
     ) -> Result<(), Problem> {
         let mut state = self.indexes[id.at()].clone();
-        match constituents {
-            Some(constituents) => state.definition.basket = constituents,
-            None => state.split_units(adjusted)?,
-        }
+        let new_members = matches!(turn, Turn::Members(_));
+        let kept = match turn {
+            Turn::Members(members) => {
+                state.definition.basket = members;
+                None
+            }
+            Turn::Restore => {
+                state.split_units(adjusted)?;
+                None
+            }
+            Turn::Keep => {
+                state.split_units(adjusted)?;
+                state.keep(adjusted)?
+            }
+        };
         let holdings = self.holdings(&state)?;
         state.basket = Basket::waiting(holdings, state.definition.currency, &self.securities);
-        let definition = state.definition.clone();
-        state.basket.refresh_rates(&definition, &self.rates);
+        state.refresh_rates(&self.rates);
         if let Some(level) = level {
+            self.adopt_references(&state)?;
+            if !new_members {
+                state.forget_references();
+            }
             let overrides = state.overrides(adjusted);
-            self.adopt_references(&state);
-            state.establish(level, &overrides, &self.securities)?;
+            match kept {
+                Some(kept) => state.carry(level, kept, &overrides, &self.securities)?,
+                None => state.establish(level, &overrides, &self.securities)?,
+            }
         } else {
-            self.adopt_references(&state);
+            self.adopt_references(&state)?;
+            state.divisor = None;
         }
         state.count_missing(&self.securities);
         self.indexes[id.at()] = state;
         self.kernel_is_stale = true;
+        self.watch_days();
         if level.is_none() {
             self.start(id)?;
         }
@@ -324,24 +369,38 @@ impl Engine {
     }
 
     /// A stated reference price is a security's price until it has one of its own.
-    pub(crate) fn adopt_references(&mut self, index: &Index) {
+    ///
+    /// Other indexes may have waited for it; [`Self::start_waiting`] starts them.
+    pub(crate) fn adopt_references(&mut self, index: &Index) -> Result<(), Problem> {
         for holding in &index.basket.holdings {
             let security = &mut self.securities[holding.security.at()];
             let (0, Some(reference)) = (security.price, holding.reference) else {
                 continue;
             };
-            security.price = security.in_units(reference).unwrap_or(0);
+            let units = security.in_units(reference);
+            security.price = units.ok_or_else(|| Problem::Range {
+                symbol: security.definition.symbol.clone(),
+                field: "price",
+                value: reference.to_string(),
+                range: "a price that the security admits, up to its price_max",
+            })?;
             self.kernel_is_stale = true;
-            for other in &mut self.indexes {
-                if other
-                    .basket
-                    .holdings
-                    .iter()
-                    .any(|h| h.security == holding.security)
-                {
+            for id in (0u32..).map(IndexId).take(self.indexes.len()) {
+                let other = &mut self.indexes[id.at()];
+                let holds = |h: &Holding| h.security == holding.security;
+                if other.basket.holdings.iter().any(holds) {
                     other.count_missing(&self.securities);
+                    self.touch(id, Time::MIN);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Starts the indexes for which everything is there now.
+    pub(crate) fn start_waiting(&mut self, position: Position) {
+        for id in (0u32..).map(IndexId).take(self.indexes.len()) {
+            self.try_base(id, position);
         }
     }
 
@@ -352,12 +411,7 @@ impl Engine {
             state.establish_with_divisor(divisor, &self.securities)?;
             return Ok(());
         }
-        // Stated units can be checked against overflow before there is any price.
-        if !state.definition.weighting.follows_weights() {
-            let mut trial = state.clone();
-            trial.establish_with_divisor(Decimal::ONE, &self.securities)?;
-        }
-        Ok(())
+        state.check_sums(&self.securities)
     }
 }
 
@@ -378,6 +432,32 @@ impl Index {
         self.basket.holdings.iter().map(exact).collect()
     }
 
+    /// Coefficients of target weights that live on, each adjusted member at the weight it had:
+    /// what a price loses its units gain (METHODOLOGY §1.6, column "non-cap"). None where stated
+    /// units make the coefficients, or none are in force.
+    fn keep(&self, adjusted: &[Adjusted]) -> Result<Option<Kept>, Problem> {
+        let basket = &self.basket;
+        if !self.definition.weighting.follows_weights() || basket.coefficients.is_empty() {
+            return Ok(None);
+        }
+        let cut = self.definition.rounding.coefficient;
+        let pairs = basket.holdings.iter().zip(&basket.coefficients);
+        let coefficients: Option<Vec<Decimal>> = pairs
+            .map(|(holding, coefficient)| {
+                let factor = adjusted.iter().find(|a| a.security == holding.security);
+                let Some(adjusted) = factor else {
+                    return Some(*coefficient);
+                };
+                let scaled = Ratio::from(*coefficient).multiply(&adjusted.factor);
+                Some(scaled.round(cut)?.normalized())
+            })
+            .collect();
+        Ok(Some(Kept {
+            coefficients: coefficients.ok_or(Problem::Overflow)?,
+            cash: Ratio::scaled(basket.cash, basket.scale),
+        }))
+    }
+
     /// A split multiplies the stated quantity, except where the weighting counts every share as
     /// one: there the divisor takes it (METHODOLOGY §1.6).
     fn split_units(&mut self, adjusted: &[Adjusted]) -> Result<(), Problem> {
@@ -385,10 +465,10 @@ impl Index {
             return Ok(());
         }
         for (at, holding) in self.basket.holdings.iter().enumerate() {
-            let split = adjusted.iter().find(|a| a.security == holding.security);
-            let (Some(split), Rule::Units(_)) =
-                (split.and_then(|a| a.split.as_ref()), holding.rule)
-            else {
+            let split = adjusted
+                .iter()
+                .find(|a| a.split && a.security == holding.security);
+            let (Some(split), Rule::Units(_)) = (split, holding.rule) else {
                 continue;
             };
             let constituent = &mut self.definition.basket[at];
@@ -401,8 +481,8 @@ impl Index {
                 | Weighting::ConstantWeight => &mut constituent.units,
             };
             if let Some(stated) = quantity {
-                let split = Ratio::from(*stated).multiply(split);
-                *stated = split
+                let multiplied = Ratio::from(*stated).multiply(&split.factor);
+                *stated = multiplied
                     .round(self.definition.rounding.coefficient)
                     .ok_or(Problem::Overflow)?
                     .normalized();

@@ -88,7 +88,11 @@ impl Options {
     /// The command, for tests that expect a failure.
     pub fn command(&self, state: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("run").arg("--state").arg(state).args(["--listen", &self.listen]);
+        command
+            .arg("run")
+            .arg("--state")
+            .arg(state)
+            .args(["--listen", &self.listen]);
         for assignment in &self.sets {
             command.args(["--set", assignment]);
         }
@@ -106,14 +110,22 @@ impl Options {
     /// # Panics
     /// When it does not, with what it said.
     pub fn start(self) -> Daemon {
-        let owned = if self.state.is_none() { Some(temporary()) } else { None };
+        let owned = if self.state.is_none() {
+            Some(temporary())
+        } else {
+            None
+        };
         let state = self
             .state
             .clone()
             .or_else(|| owned.as_ref().map(|dir| dir.path().to_owned()))
             .unwrap_or_default();
         let mut command = self.command(&state);
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = command
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let stderr = child.stderr.take().unwrap();
         let lines = Arc::clone(&log);
@@ -139,7 +151,10 @@ impl Options {
 /// A temporary directory that a PostgreSQL of another user may pass through.
 fn temporary() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::Builder::new().prefix("divisor-test-").tempdir().unwrap();
+    let dir = tempfile::Builder::new()
+        .prefix("divisor-test-")
+        .tempdir()
+        .unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
     dir
 }
@@ -198,7 +213,11 @@ impl Daemon {
                 }
                 return status;
             }
-            assert!(Instant::now() < deadline, "divisord does not stop:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "divisord does not stop:\n{}",
+                self.log()
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -218,16 +237,32 @@ impl Daemon {
     fn wait_until_listening(&mut self) -> SocketAddr {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let line = self.log.lock().unwrap().iter().find_map(|line| {
-                line.contains("listening for MQTT").then(|| line.clone())
-            });
+            let line = self
+                .log
+                .lock()
+                .unwrap()
+                .iter()
+                .find_map(|line| line.contains("listening for MQTT").then(|| line.clone()));
             if let Some(line) = line {
                 let address = line.split("address=").nth(1).unwrap_or_default();
-                return address.split_whitespace().next().unwrap_or_default().parse().unwrap();
+                return address
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or_default()
+                    .parse()
+                    .unwrap();
             }
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "divisord ended with {ended:?}:\n{}", self.log());
-            assert!(Instant::now() < deadline, "divisord does not start:\n{}", self.log());
+            assert!(
+                ended.is_none(),
+                "divisord ended with {ended:?}:\n{}",
+                self.log()
+            );
+            assert!(
+                Instant::now() < deadline,
+                "divisord does not start:\n{}",
+                self.log()
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -253,7 +288,10 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         if let Some(value) = condition() {
             return value;
         }
-        assert!(Instant::now() < deadline, "{what}: still not after {PATIENCE:?}");
+        assert!(
+            Instant::now() < deadline,
+            "{what}: still not after {PATIENCE:?}"
+        );
         thread::sleep(Duration::from_millis(20));
     }
 }

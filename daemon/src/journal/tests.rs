@@ -432,7 +432,7 @@ fn a_follower_reads_along_over_many_segments() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     /// Whatever a power cut leaves, recovery finds a prefix of what was appended, and in it all that
     /// was committed; and the journal goes on from there, over several crashes.

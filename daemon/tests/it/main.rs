@@ -1,4 +1,8 @@
-//! The daemon's parts against real programs: PostgreSQL, processes, signals.
+//! The tests of divisord from outside, one binary for all.
 
+mod cli;
 mod cluster;
+mod config;
+mod door;
+mod notify;
 mod store;

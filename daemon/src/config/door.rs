@@ -1,0 +1,145 @@
+//! `[mqtt]`: the door for MQTT clients.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_listen, check_positive};
+
+/// Shorter packets could not hold a CONNECT with a password and a will.
+const PACKET_BYTES_LEAST: u64 = 1 << 10;
+
+/// The protocol's own limit of a packet.
+const PACKET_BYTES_MOST: u64 = 256 << 20;
+
+/// A keep-alive has 16 bits on the wire.
+const KEEP_ALIVE_SECS_MOST: u64 = u16::MAX as u64;
+
+/// rumqttd panics below.
+const ROUTER_SEGMENT_BYTES_LEAST: u64 = 1 << 10;
+
+/// Who may come in, and how much each may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mqtt {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// The largest packet of a client.
+    #[serde(with = "super::units::size")]
+    pub packet_bytes_max: u64,
+    /// Connections at the same time.
+    pub connections_max: u32,
+    /// Time from the TCP connection to a complete CONNECT.
+    #[serde(with = "super::units::duration")]
+    pub connect_timeout: Duration,
+    /// How long a client may take nothing while data waits for it.
+    #[serde(with = "super::units::duration")]
+    pub write_timeout: Duration,
+    /// The longest keep-alive.
+    #[serde(with = "super::units::duration")]
+    pub keep_alive_max: Duration,
+    /// Messages in flight per connection, each way.
+    pub inflight_max: u16,
+    /// Messages that may wait for one subscriber.
+    pub queue_messages_max: u32,
+    /// Bytes that may wait for one subscriber.
+    #[serde(with = "super::units::size")]
+    pub queue_bytes_max: u64,
+    /// Subscriptions of one connection.
+    pub subscriptions_max: u32,
+    /// Different filters of all connections together.
+    pub filters_max: u32,
+    /// Retained messages.
+    pub retained_max: u32,
+    /// Whether topics that are none of Divisor's are routed.
+    pub allow_other_topics: bool,
+    /// The router behind the door.
+    pub router: Router,
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 1883))],
+            packet_bytes_max: 256 << 10,
+            connections_max: 10_000,
+            connect_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            keep_alive_max: Duration::from_secs(3600),
+            inflight_max: 4096,
+            queue_messages_max: 10_000,
+            queue_bytes_max: 8 << 20,
+            subscriptions_max: 1000,
+            filters_max: 1000,
+            retained_max: 1_000_000,
+            allow_other_topics: false,
+            router: Router::default(),
+        }
+    }
+}
+
+impl Mqtt {
+    /// Adds what is wrong to `problems`.
+    pub(super) fn check(&self, problems: &mut Vec<String>) {
+        check_listen("mqtt.listen", &self.listen, problems);
+        if self.listen.is_empty() {
+            problems.push("mqtt.listen is empty: no price could ever arrive".to_owned());
+        }
+        if !(PACKET_BYTES_LEAST..=PACKET_BYTES_MOST).contains(&self.packet_bytes_max) {
+            problems.push("mqtt.packet_bytes_max must be from 1 KiB to 256 MiB".to_owned());
+        }
+        if self.queue_bytes_max < self.packet_bytes_max {
+            problems.push(
+                "mqtt.queue_bytes_max must be at least mqtt.packet_bytes_max, or the largest \
+                 message could not be delivered"
+                    .to_owned(),
+            );
+        }
+        for (key, value) in [
+            ("mqtt.connections_max", self.connections_max),
+            ("mqtt.inflight_max", u32::from(self.inflight_max)),
+            ("mqtt.queue_messages_max", self.queue_messages_max),
+            ("mqtt.subscriptions_max", self.subscriptions_max),
+            ("mqtt.filters_max", self.filters_max),
+            ("mqtt.retained_max", self.retained_max),
+            ("mqtt.router.segment_count", self.router.segment_count),
+        ] {
+            check_positive(key, u64::from(value), problems);
+        }
+        for (key, value) in [
+            ("mqtt.connect_timeout", self.connect_timeout),
+            ("mqtt.write_timeout", self.write_timeout),
+        ] {
+            if value.is_zero() {
+                problems.push(format!("{key} must be longer than 0"));
+            }
+        }
+        if !(1..=KEEP_ALIVE_SECS_MOST).contains(&self.keep_alive_max.as_secs()) {
+            problems.push("mqtt.keep_alive_max must be from 1s to 65535s".to_owned());
+        }
+        if self.router.segment_bytes < ROUTER_SEGMENT_BYTES_LEAST {
+            problems.push("mqtt.router.segment_bytes must be at least 1 KiB".to_owned());
+        }
+    }
+}
+
+/// How much the router keeps for subscribers that lag behind, per topic filter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Router {
+    /// Bytes in one segment.
+    #[serde(with = "super::units::size")]
+    pub segment_bytes: u64,
+    /// Segments per filter.
+    pub segment_count: u32,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 20,
+            segment_count: 4,
+        }
+    }
+}

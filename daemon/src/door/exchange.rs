@@ -1,0 +1,366 @@
+//! The fan-out: one publishing link into rumqttd's router, one lazy link for each subscriber.
+//!
+//! The router does matching and distribution and nothing else. It never sees a client, a retain
+//! flag, a QoS above 0 or a topic of a client's choosing that is not behind our prefix (see
+//! [`super::envelope`]). Publishing from the sequencer's thread takes one lock and one wake of the
+//! router for a whole batch.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use divisor_wire::topic::{filter_matches, filters_overlap};
+use rumqttd::local::{LinkBuilder, LinkError, LinkRx, LinkTx};
+use rumqttd::protocol::{Packet, Publish};
+use rumqttd::{Router, RouterConfig};
+use tokio::sync::{mpsc, watch};
+
+use super::envelope::{Message, ORIGIN_DAEMON, Qos, router_filter};
+use super::retained::{Retained, Table};
+use super::subscriber::Link;
+use super::{Counters, Settings};
+
+/// Messages that wait for the router before the publisher waits for it too. At the router's
+/// slowest measured 130,000 messages/s this is half a second.
+const BACKLOG_MAX: usize = 65_536;
+
+/// How often a publisher that waits looks again.
+const BACKLOG_PAUSE: Duration = Duration::from_micros(200);
+
+/// Publications that tasks have handed to the helper thread.
+const ASIDE_MAX: usize = 1_024;
+
+/// Messages the router hands over in one go; it pauses a reader at 200 anyway.
+const ROUTER_BATCH: u64 = 200;
+
+/// Something to be published.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// The topic; must be valid.
+    pub topic: Arc<str>,
+    /// The payload.
+    pub payload: Bytes,
+    /// The QoS it is offered at; a subscription may lower it.
+    pub qos: Qos,
+    /// Whether it becomes the topic's retained message; an empty payload clears it.
+    pub retain: bool,
+    /// The client that published it, [`ORIGIN_DAEMON`] for the daemon.
+    pub origin: u64,
+    /// Message expiry in seconds, 0 for none.
+    pub expiry_secs: u32,
+    /// Encoded MQTT 5 properties to be forwarded.
+    pub properties: Bytes,
+}
+
+impl Publication {
+    /// A message of the daemon, at QoS 1.
+    #[must_use]
+    pub fn from_daemon(topic: Arc<str>, payload: Bytes, retain: bool) -> Self {
+        Self {
+            topic,
+            payload,
+            qos: Qos::AtLeastOnce,
+            retain,
+            origin: ORIGIN_DAEMON,
+            expiry_secs: 0,
+            properties: Bytes::new(),
+        }
+    }
+
+    fn into_message(self, version: u64) -> (Arc<str>, Message) {
+        let message = Message {
+            version,
+            origin: self.origin,
+            qos: self.qos,
+            retain: self.retain,
+            expiry_secs: self.expiry_secs,
+            properties: self.properties,
+            topic: Bytes::copy_from_slice(self.topic.as_bytes()),
+            payload: self.payload,
+        };
+        (self.topic, message)
+    }
+}
+
+/// The router's thread is gone. Nothing can be fanned out any more; the daemon has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the router's thread has ended")]
+pub struct RouterDead;
+
+type Connect = Box<dyn Fn(&str) -> Result<(LinkTx, LinkRx), LinkError> + Send + Sync>;
+
+/// The fan-out, shared by the sequencer and all connections.
+pub struct Exchange {
+    /// Makes a link to the router; its event type has no public name.
+    connect: Connect,
+    publisher: Mutex<Publisher>,
+    /// The version of the last publish.
+    published: AtomicU64,
+    retained: Table,
+    filters: Mutex<Filters>,
+    /// Filters that some session holds.
+    filters_held: AtomicUsize,
+    /// Those of them that a price topic can match.
+    filters_price: AtomicUsize,
+    filters_max: usize,
+    /// Idle links for the next subscriber: a link that goes back costs nothing, one that is closed
+    /// leaves its name in the router for ever and a stale entry in its scheduler.
+    pool: Mutex<Vec<Link>>,
+    link_names: AtomicU64,
+    origins: AtomicU64,
+    aside: mpsc::Sender<Publication>,
+    dead: watch::Sender<bool>,
+    counters: Arc<Counters>,
+}
+
+struct Publisher {
+    link: LinkTx,
+    version: u64,
+}
+
+#[derive(Default)]
+struct Filters {
+    /// Filters the router has a log for; it never drops one.
+    routed: HashSet<Box<str>>,
+    /// The clients' filters and how many sessions hold each.
+    held: HashMap<Box<str>, usize>,
+}
+
+impl Exchange {
+    /// Starts the router's thread and two helpers.
+    ///
+    /// # Errors
+    /// When a thread cannot be started or the router does not answer.
+    pub fn start(settings: &Settings, counters: Arc<Counters>) -> anyhow::Result<Arc<Self>> {
+        let router = Router::new(
+            0,
+            RouterConfig {
+                // Links are pooled, so this many can never be reached by half.
+                max_connections: settings.connections_max + settings.sessions_max + 16,
+                max_outgoing_packet_count: ROUTER_BATCH,
+                // The router panics below these.
+                max_segment_size: settings.segment_bytes.max(1_024),
+                max_segment_count: settings.segments.max(1),
+                ..RouterConfig::default()
+            },
+        )
+        .spawn();
+        let connect: Connect = Box::new(move |name| {
+            let (tx, rx, _) = LinkBuilder::new(name, router.clone()).build()?;
+            Ok((tx, rx))
+        });
+        let (link, watched) = connect("publisher")?;
+        let (aside, aside_rx) = mpsc::channel(ASIDE_MAX);
+        let (dead, _) = watch::channel(false);
+        let exchange = Arc::new(Self {
+            connect,
+            publisher: Mutex::new(Publisher { link, version: 0 }),
+            published: AtomicU64::new(0),
+            retained: Table::new(settings.retained_max),
+            filters: Mutex::default(),
+            filters_held: AtomicUsize::new(0),
+            filters_price: AtomicUsize::new(0),
+            filters_max: settings.filters_max,
+            pool: Mutex::default(),
+            link_names: AtomicU64::new(0),
+            origins: AtomicU64::new(ORIGIN_DAEMON),
+            aside,
+            dead: dead.clone(),
+            counters,
+        });
+        thread::Builder::new()
+            .name("door-watch".to_owned())
+            .spawn(move || watch_router(watched, &dead))?;
+        let weak = Arc::downgrade(&exchange);
+        thread::Builder::new()
+            .name("door-aside".to_owned())
+            .spawn(move || publish_aside(&weak, aside_rx))?;
+        Ok(exchange)
+    }
+
+    /// Publishes one message. Blocks when the router is far behind: not for tokio's workers.
+    pub fn publish(&self, publication: Publication) {
+        self.publish_many([publication]);
+    }
+
+    /// Publishes a batch with one lock and one wake of the router. Blocks like [`Self::publish`].
+    pub fn publish_many(&self, publications: impl IntoIterator<Item = Publication>) {
+        let mut publisher = lock(&self.publisher);
+        let mut packets = Vec::new();
+        for publication in publications {
+            publisher.version += 1;
+            let (topic, message) = publication.into_message(publisher.version);
+            if message.retain && !self.retained.store(&topic, &message) {
+                Counters::add(&self.counters.dropped_retained);
+            }
+            if self.filters_held.load(Ordering::Acquire) > 0 {
+                packets.push(message.seal());
+            }
+        }
+        self.published.store(publisher.version, Ordering::Release);
+        let Some((topic, body)) = packets.pop() else {
+            return;
+        };
+        while publisher.link.buffer().len() > BACKLOG_MAX && !self.is_dead() {
+            thread::sleep(BACKLOG_PAUSE);
+        }
+        publisher.link.buffer().extend(
+            packets
+                .into_iter()
+                .map(|(topic, body)| Packet::Publish(Publish::new(topic, body, false), None)),
+        );
+        if publisher.link.publish(topic, body).is_err() {
+            self.die();
+        }
+    }
+
+    /// Publishes from a task: the helper thread does it, and a full queue holds the task up.
+    pub async fn publish_aside(&self, publication: Publication) {
+        if self.aside.send(publication).await.is_err() {
+            self.die();
+        }
+    }
+
+    /// Whether anyone reads prices, so that their copies cost nothing when nobody does.
+    #[must_use]
+    pub fn wants_prices(&self) -> bool {
+        self.filters_price.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether some session's filter matches the topic.
+    #[must_use]
+    pub fn wants(&self, topic: &str) -> bool {
+        self.filters_held.load(Ordering::Relaxed) > 0
+            && lock(&self.filters)
+                .held
+                .keys()
+                .any(|filter| filter_matches(filter, topic))
+    }
+
+    /// The retained messages that match, however many.
+    #[must_use]
+    pub fn retained_matching(&self, filter: &str) -> Vec<Retained> {
+        self.retained.matching(filter)
+    }
+
+    /// The version of the newest publish. A message that is not in an earlier
+    /// [`Self::retained_matching`] has a higher one or was not retained.
+    #[must_use]
+    pub fn newest_version(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// Whether the router's thread has ended.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        *self.dead.borrow()
+    }
+
+    /// Returns when the router's thread has ended. The daemon waits for this and stops.
+    pub async fn died(&self) {
+        let mut dead = self.dead.subscribe();
+        // The sender lives in `self`, so waiting can only end with true.
+        let _ = dead.wait_for(|dead| *dead).await;
+    }
+
+    /// A number for the publisher of a session, for MQTT 5's no-local.
+    pub(super) fn new_origin(&self) -> u64 {
+        self.origins.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A link of the pool or a new one. Blocks.
+    pub(super) fn link(&self) -> Result<Link, RouterDead> {
+        if let Some(link) = lock(&self.pool).pop() {
+            return Ok(link);
+        }
+        // Links are named by number: the router refuses wildcards and slashes in a name, and a
+        // name that comes twice would throw the first out.
+        let number = self.link_names.fetch_add(1, Ordering::Relaxed);
+        match (self.connect)(&format!("s{number}")) {
+            Ok((tx, rx)) => Ok(Link::new(tx, rx)),
+            Err(_) => {
+                self.die();
+                Err(RouterDead)
+            }
+        }
+    }
+
+    /// Takes a link without subscriptions back.
+    pub(super) fn give_back(&self, link: Link) {
+        lock(&self.pool).push(link);
+    }
+
+    /// Notes that a session holds a filter, and says which filter of the router serves it: its
+    /// own, or `#` when the router has as many logs as it may.
+    pub(super) fn hold(&self, filter: &str) -> String {
+        let mut filters = lock(&self.filters);
+        *filters.held.entry(filter.into()).or_default() += 1;
+        self.filters_held.fetch_add(1, Ordering::AcqRel);
+        if filters_overlap(filter, "securities/+/price") {
+            self.filters_price.fetch_add(1, Ordering::AcqRel);
+        }
+        if filters.routed.contains(filter) {
+            return router_filter(filter);
+        }
+        if filters.routed.len() >= self.filters_max {
+            return router_filter("#");
+        }
+        filters.routed.insert(filter.into());
+        router_filter(filter)
+    }
+
+    /// Notes that a session no longer holds a filter.
+    pub(super) fn release(&self, filter: &str) {
+        let mut filters = lock(&self.filters);
+        if let Some(count) = filters.held.get_mut(filter) {
+            *count -= 1;
+            if *count == 0 {
+                filters.held.remove(filter);
+            }
+        }
+        self.filters_held.fetch_sub(1, Ordering::AcqRel);
+        if filters_overlap(filter, "securities/+/price") {
+            self.filters_price.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    pub(super) fn die(&self) {
+        self.dead.send_replace(true);
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("published", &self.published)
+            .field("filters_held", &self.filters_held)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends when the router's thread has ended, by panic or otherwise: it then drops the other half of
+/// the publishing link, which in its life brings nothing.
+fn watch_router(mut link: LinkRx, dead: &watch::Sender<bool>) {
+    while link.recv().is_ok() {}
+    dead.send_replace(true);
+}
+
+fn publish_aside(exchange: &Weak<Exchange>, mut queue: mpsc::Receiver<Publication>) {
+    while let Some(first) = queue.blocking_recv() {
+        let Some(exchange) = exchange.upgrade() else {
+            return;
+        };
+        let rest = std::iter::from_fn(|| queue.try_recv().ok()).take(ASIDE_MAX);
+        let batch: Vec<_> = std::iter::once(first).chain(rest).collect();
+        exchange.publish_many(batch);
+    }
+}
+
+/// The data under these locks is whole after every statement, so a panicked holder spoils nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,138 @@
+//! Accepting streams. Binding is a step of its own, so that a taken port ends the start before
+//! anything else has begun.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::connection;
+use super::registry::Registry;
+use super::{Counters, Exchange, Settings};
+use crate::ingress::Submission;
+
+/// How long to pause when the system has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Turns true when the daemon stops.
+pub type Shutdown = watch::Receiver<bool>;
+
+/// Returns when the daemon stops.
+pub(super) async fn stopped(shutdown: &mut Shutdown) {
+    // An error means that nobody can stop us any more, which is the same as being stopped.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Door {
+    /// The limits.
+    pub settings: Settings,
+    /// The fan-out.
+    pub exchange: Arc<Exchange>,
+    /// Towards the sequencer; bounded, and its back-pressure ends at the client's socket.
+    pub ingress: mpsc::Sender<Submission>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    pub(super) registry: Arc<Registry>,
+}
+
+impl Door {
+    /// A door onto this exchange and this sequencer.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        exchange: Arc<Exchange>,
+        ingress: mpsc::Sender<Submission>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            exchange,
+            ingress,
+            counters,
+            registry: Arc::default(),
+        })
+    }
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to listen on {address}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Binds every address, or none.
+///
+/// # Errors
+/// The first address that cannot be bound.
+pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for &address in addresses {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| BindError { address, source })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Serves until `shutdown` turns true, then until every connection has had its receipts or the
+/// grace is over.
+pub async fn serve(listeners: Vec<TcpListener>, door: Arc<Door>, shutdown: Shutdown) {
+    // Each task holds a sender; when the last one is dropped all have ended.
+    let (alive, mut ended) = mpsc::channel::<()>(1);
+    for listener in listeners {
+        tokio::spawn(accept(
+            listener,
+            Arc::clone(&door),
+            shutdown.clone(),
+            alive.clone(),
+        ));
+    }
+    drop(alive);
+    let mut stopping = shutdown;
+    stopped(&mut stopping).await;
+    // The connections keep the grace themselves; the rest is for their last writes.
+    let patience = door.settings.stop_grace * 2 + Duration::from_secs(1);
+    if tokio::time::timeout(patience, ended.recv()).await.is_err() {
+        tracing::warn!("connections were still open at the end of the grace");
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    door: Arc<Door>,
+    mut shutdown: Shutdown,
+    alive: mpsc::Sender<()>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut shutdown) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // Without it Nagle and delayed acknowledgements make 40 ms of every pause
+                // (BROKER.md §3). A failure means the peer is gone, and the task will see it.
+                let _ = stream.set_nodelay(true);
+                let (door, shutdown, alive) = (Arc::clone(&door), shutdown.clone(), alive.clone());
+                tokio::spawn(async move {
+                    connection::run(stream, door, shutdown).await;
+                    drop(alive);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The door: the only code that faces the network.
+//!
+//! The way of a price through it, in reading order:
+//!
+//! 1. [`listener`] accepts a stream and gives it a task of its own;
+//! 2. [`connection`] is that task: one loop, one `select!`, everything that can happen a branch;
+//! 3. [`handshake`] turns the first packet into a client, or refuses it in its own protocol, with
+//!    [`login`] to say who it is;
+//! 4. [`codec`] cuts packets from the read buffer and encodes those that leave;
+//! 5. [`inbound`] decodes prices, rates and commands, asks [`rights`], gives tickets, and owes
+//!    the acknowledgements until the sequencer's receipt pays for them;
+//! 6. [`exchange`] is the other direction: the fan-out of levels and price copies through
+//!    rumqttd's router, and the [`retained`] messages;
+//! 7. [`session`] holds what outlives a connection: subscriptions and the [`outbound`] queue;
+//!    [`registry`] says which task owns the session of a client id.
+//!
+//! Architecture invariant: nothing here knows the journal, the store or HTTP; the sequencer is
+//! met only through [`crate::ingress`] and [`exchange::Exchange`].
+
+pub mod codec;
+pub mod connection;
+mod counters;
+pub mod envelope;
+pub mod exchange;
+mod handshake;
+mod inbound;
+pub mod listener;
+pub mod login;
+mod outbound;
+mod parked;
+mod registry;
+pub mod retained;
+pub mod rights;
+mod session;
+mod settings;
+mod subscriber;
+
+pub use counters::Counters;
+pub use exchange::{Exchange, Publication};
+pub use listener::{Door, bind, serve};
+pub use settings::Settings;

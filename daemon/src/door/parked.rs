@@ -1,0 +1,102 @@
+//! A session without a connection: a task that keeps its QoS 1 and 2 messages until the client is
+//! back or the session expires, and publishes the will when its delay is over.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use divisor_wire::Reason;
+use divisor_wire::topic::Topic;
+use tokio::time::sleep_until;
+
+use super::codec::connect::Will;
+use super::counters::Held;
+use super::exchange::Publication;
+use super::inbound::report;
+use super::listener::{Door, Shutdown, stopped};
+use super::registry::{Claim, Eviction};
+use super::rights::Verdict;
+use super::session::Session;
+use crate::ingress::Client;
+
+/// A will with its time.
+#[derive(Debug)]
+pub(super) struct DueWill {
+    pub(super) will: Will,
+    pub(super) client: Arc<Client>,
+    pub(super) due: Instant,
+}
+
+/// Keeps a session until somebody asks for it or `expiry` is over.
+pub(super) async fn park(
+    door: Arc<Door>,
+    mut claim: Claim,
+    mut session: Box<Session>,
+    expiry: Duration,
+    mut will: Option<DueWill>,
+    mut shutdown: Shutdown,
+) {
+    let _held = Held::new(&door.counters.sessions_parked);
+    let expires = Instant::now() + expiry;
+    let mut batch = Vec::new();
+    loop {
+        let due = will.as_ref().map_or(expires, |will| will.due.min(expires));
+        tokio::select! {
+            eviction = claim.evictions.recv() => {
+                if let Some(eviction) = eviction {
+                    give(eviction, session);
+                }
+                return;
+            }
+            () = sleep_until(due.into()) => {
+                if let Some(DueWill { will, client, .. }) = will.take() {
+                    publish_will(&door, &client, session.origin, will).await;
+                }
+                if Instant::now() >= expires {
+                    if let Some(eviction) = claim.end() {
+                        give(eviction, session);
+                    }
+                    return;
+                }
+                session.tidy(Instant::now());
+            }
+            result = session.next_batch(&mut batch) => {
+                if result.is_err() {
+                    return;
+                }
+                for message in batch.drain(..) {
+                    session.take(message, false);
+                }
+            }
+            () = stopped(&mut shutdown) => return,
+        }
+    }
+}
+
+/// Hands a session over. If the new owner is gone already the session ends with it.
+pub(super) fn give(eviction: Eviction, session: Box<Session>) {
+    let _ = eviction.send(Some(session));
+}
+
+/// Publishes a will, if its client may write its topic. Prices and commands are no wills: they
+/// would come without a ticket.
+pub(super) async fn publish_will(door: &Door, client: &Client, origin: u64, will: Will) {
+    let topic = Topic::parse(&will.topic);
+    let verdict = door.settings.access.may_publish(client, &topic);
+    let publication = if verdict == Verdict::Allowed && topic == Topic::Other {
+        Some(Publication {
+            topic: will.topic.into(),
+            payload: will.payload,
+            qos: will.qos,
+            retain: will.retain,
+            origin,
+            expiry_secs: will.expiry_secs,
+            properties: will.properties,
+        })
+    } else {
+        door.counters.refuse(Reason::BadTopic);
+        report(door, client, &will.topic, Reason::BadTopic)
+    };
+    if let Some(publication) = publication {
+        door.exchange.publish_aside(publication).await;
+    }
+}

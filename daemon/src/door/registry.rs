@@ -1,0 +1,103 @@
+//! Which task owns the session of a client id. There is one owner at any time: a connection, or
+//! the task that waits for the client to come back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::session::Session;
+
+/// Asks an owner to hand its session over and end. The answer is `None` when the session ends with
+/// its connection.
+pub(super) type Eviction = oneshot::Sender<Option<Box<Session>>>;
+
+#[derive(Debug)]
+struct Owner {
+    claim: u64,
+    evict: mpsc::UnboundedSender<Eviction>,
+}
+
+#[derive(Debug, Default)]
+struct Owners {
+    by_id: HashMap<Box<str>, Owner>,
+    claims: u64,
+}
+
+/// The owners of all sessions.
+#[derive(Debug, Default)]
+pub(super) struct Registry(Mutex<Owners>);
+
+/// The right of one task to own the session of a client id; ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    registry: Arc<Registry>,
+    client_id: Box<str>,
+    number: u64,
+    /// Those who want the session. There is at most one: each new claimant asks the last.
+    pub(super) evictions: mpsc::UnboundedReceiver<Eviction>,
+}
+
+impl Registry {
+    /// Makes the caller the owner and takes the session over from whoever was.
+    pub(super) async fn claim(self: &Arc<Self>, client_id: &str) -> (Claim, Option<Box<Session>>) {
+        let (evict, evictions) = mpsc::unbounded_channel();
+        let (answer, session) = oneshot::channel();
+        let number = {
+            let mut owners = self.lock();
+            owners.claims += 1;
+            let number = owners.claims;
+            let last = owners.by_id.insert(
+                client_id.into(),
+                Owner {
+                    claim: number,
+                    evict,
+                },
+            );
+            // Sent under the lock, so that an owner that finds itself replaced knows that the
+            // request is in its channel. A failed send drops the answer, which ends the wait.
+            if let Some(last) = last {
+                let _ = last.evict.send(answer);
+            } else {
+                drop(answer);
+            }
+            number
+        };
+        let claim = Claim {
+            registry: Arc::clone(self),
+            client_id: client_id.into(),
+            number,
+            evictions,
+        };
+        (claim, session.await.ok().flatten())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Owners> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim {
+    /// Ends the claim, unless somebody has claimed the session meanwhile: then the request.
+    pub(super) fn end(mut self) -> Option<Eviction> {
+        self.release();
+        self.evictions.try_recv().ok()
+    }
+
+    fn release(&self) {
+        let mut owners = self.registry.lock();
+        if owners
+            .by_id
+            .get(&self.client_id)
+            .is_some_and(|owner| owner.claim == self.number)
+        {
+            owners.by_id.remove(&self.client_id);
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

@@ -1,0 +1,265 @@
+//! What outlives a connection: the subscriptions, what waits for the client, and which of its
+//! QoS 2 messages are half-way.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use divisor_wire::topic::filter_matches;
+
+use super::codec::subscribe::{Entry, Retain};
+use super::envelope::{Message, Qos};
+use super::exchange::{Exchange, RouterDead};
+use super::outbound::{Delivery, Outbound};
+use super::retained::Retained;
+use super::subscriber::Subscriber;
+use super::{Counters, Settings};
+
+/// How long the versions of delivered retained messages are remembered. A live message that is
+/// older than one of them was in the router when the table was read, and leaves it within
+/// milliseconds because a session always drains its link.
+const FLOORS_KEPT: Duration = Duration::from_secs(30);
+
+/// Topics whose last version is remembered for the sake of overlapping filters before those are
+/// dropped that have long been passed.
+const SEEN_MAX: usize = 16_384;
+
+/// How far one filter's log can lag behind another's, in publishes.
+const SEEN_LAG: u64 = 1 << 20;
+
+/// A subscription of a client.
+#[derive(Debug)]
+struct Subscription {
+    filter: Box<str>,
+    qos: Qos,
+    no_local: bool,
+    retain_as_published: bool,
+    identifier: Option<u32>,
+}
+
+/// The state of one client id.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Who publishes for this session, for no-local.
+    pub(super) origin: u64,
+    pub(super) outbound: Outbound,
+    /// QoS 2 messages of the client that are durable and not released.
+    pub(super) received: HashSet<u16>,
+    subscriptions: Vec<Subscription>,
+    subscriber: Subscriber,
+    /// Messages up to this version may be older than a retained one that went out.
+    floor_version: u64,
+    floors: HashMap<Bytes, u64>,
+    floors_set: Instant,
+    /// The last version of each topic, kept only while filters overlap.
+    seen: HashMap<Bytes, u64>,
+    overlapping: bool,
+    subscriptions_max: usize,
+    retained_max: usize,
+    exchange: Arc<Exchange>,
+    counters: Arc<Counters>,
+}
+
+impl Session {
+    pub(super) fn new(
+        exchange: &Arc<Exchange>,
+        settings: &Settings,
+        counters: &Arc<Counters>,
+    ) -> Self {
+        Self {
+            origin: exchange.new_origin(),
+            outbound: Outbound::new(settings),
+            received: HashSet::new(),
+            subscriptions: Vec::new(),
+            subscriber: Subscriber::new(Arc::clone(exchange)),
+            floor_version: 0,
+            floors: HashMap::new(),
+            floors_set: Instant::now(),
+            seen: HashMap::new(),
+            overlapping: false,
+            subscriptions_max: settings.subscriptions_max,
+            retained_max: settings.retained_max,
+            exchange: Arc::clone(exchange),
+            counters: Arc::clone(counters),
+        }
+    }
+
+    /// Takes a subscription; false when the client has too many, or still has a whole table of
+    /// retained messages to read.
+    fn insert(&mut self, entry: &Entry, identifier: Option<u32>) -> Option<bool> {
+        let subscription = Subscription {
+            filter: entry.filter.clone(),
+            qos: entry.qos,
+            no_local: entry.no_local,
+            retain_as_published: entry.retain_as_published,
+            identifier,
+        };
+        if self.outbound.retained_waiting() > self.retained_max {
+            return None;
+        }
+        if let Some(known) = self
+            .subscriptions
+            .iter_mut()
+            .find(|known| known.filter == entry.filter)
+        {
+            *known = subscription;
+            Some(false)
+        } else if self.subscriptions.len() < self.subscriptions_max {
+            self.subscriptions.push(subscription);
+            Some(true)
+        } else {
+            None
+        }
+    }
+
+    /// Subscribes to the entries, which are valid and allowed. Returns which were taken.
+    /// The retained messages wait behind everything that came before.
+    pub(super) async fn subscribe(
+        &mut self,
+        entries: &[&Entry],
+        identifier: Option<u32>,
+    ) -> Result<Vec<bool>, RouterDead> {
+        let fresh: Vec<Option<bool>> = entries
+            .iter()
+            .map(|entry| self.insert(entry, identifier))
+            .collect();
+        let taken = entries
+            .iter()
+            .zip(&fresh)
+            .filter(|(_, fresh)| fresh.is_some());
+        let filters: Vec<&str> = taken.map(|(entry, _)| &*entry.filter).collect();
+        for message in self.subscriber.subscribe(filters).await? {
+            self.take(message, true);
+        }
+        self.overlapping = self.subscriber.overlaps();
+        for (entry, fresh) in entries.iter().zip(&fresh) {
+            let wanted = match (entry.retain_handling, fresh) {
+                (_, None) | (Retain::Keep, _) | (Retain::SendIfNew, Some(false)) => false,
+                (Retain::Send, _) | (Retain::SendIfNew, Some(true)) => true,
+            };
+            if wanted {
+                self.send_retained(entry, identifier);
+            }
+        }
+        Ok(fresh.iter().map(Option::is_some).collect())
+    }
+
+    fn send_retained(&mut self, entry: &Entry, identifier: Option<u32>) {
+        for retained in self.exchange.retained_matching(&entry.filter) {
+            let Retained { message, stored } = retained;
+            let expires = expires(&message, stored);
+            if expires.is_some_and(|at| at <= Instant::now()) {
+                continue;
+            }
+            self.floors.insert(message.topic.clone(), message.version);
+            self.outbound.push_retained(Delivery {
+                topic: message.topic,
+                payload: message.payload,
+                properties: message.properties,
+                qos: message.qos.min(entry.qos),
+                retain: true,
+                identifiers: identifier.into_iter().collect(),
+                expires,
+            });
+        }
+        // Read after the table: whatever is newer was not in it.
+        self.floor_version = self.exchange.newest_version();
+        self.floors_set = Instant::now();
+    }
+
+    /// Gives a filter up; false when the client did not have it.
+    pub(super) async fn unsubscribe(&mut self, filter: &str) -> Result<bool, RouterDead> {
+        let before = self.subscriptions.len();
+        self.subscriptions.retain(|known| &*known.filter != filter);
+        for message in self.subscriber.unsubscribe(filter).await? {
+            self.take(message, true);
+        }
+        self.overlapping = self.subscriber.overlaps();
+        if !self.overlapping {
+            self.seen = HashMap::new();
+        }
+        Ok(self.subscriptions.len() < before)
+    }
+
+    /// Waits for messages of the router. Cancel safe.
+    pub(super) async fn next_batch(&mut self, batch: &mut Vec<Message>) -> Result<(), RouterDead> {
+        self.subscriber.next_batch(batch).await
+    }
+
+    /// Queues a message for the client, if a subscription of its asks for it. A client that is
+    /// away is kept QoS 1 and 2 only.
+    pub(super) fn take(&mut self, message: Message, connected: bool) {
+        let Ok(topic) = std::str::from_utf8(&message.topic) else {
+            return;
+        };
+        let mut qos = None;
+        let mut retain = false;
+        let mut identifiers = Vec::new();
+        for known in &self.subscriptions {
+            let own = known.no_local && message.origin == self.origin;
+            if own || !filter_matches(&known.filter, topic) {
+                continue;
+            }
+            qos = qos.max(Some(known.qos));
+            retain |= known.retain_as_published && message.retain;
+            identifiers.extend(known.identifier);
+        }
+        let Some(qos) = qos.map(|qos| qos.min(message.qos)) else {
+            return;
+        };
+        if self.is_repeated(&message) || (!connected && qos == Qos::AtMostOnce) {
+            return;
+        }
+        let delivery = Delivery {
+            expires: expires(&message, Instant::now()),
+            topic: message.topic,
+            payload: message.payload,
+            properties: message.properties,
+            qos,
+            retain,
+            identifiers,
+        };
+        self.outbound.push(delivery, &self.counters);
+    }
+
+    /// Whether the client has this message already, or a newer retained one of its topic. Versions
+    /// rise within each filter's log, so one number for a topic tells both.
+    fn is_repeated(&mut self, message: &Message) -> bool {
+        if message.version <= self.floor_version
+            && self
+                .floors
+                .get(&message.topic)
+                .is_some_and(|floor| message.version <= *floor)
+        {
+            return true;
+        }
+        if !self.overlapping {
+            return false;
+        }
+        if let Some(seen) = self.seen.get_mut(&message.topic) {
+            let repeated = message.version <= *seen;
+            *seen = message.version.max(*seen);
+            return repeated;
+        }
+        if self.seen.len() >= SEEN_MAX {
+            let oldest = message.version.saturating_sub(SEEN_LAG);
+            self.seen.retain(|_, seen| *seen > oldest);
+        }
+        self.seen.insert(message.topic.clone(), message.version);
+        false
+    }
+
+    /// Drops what is remembered and no longer needed; called now and then.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        if now.duration_since(self.floors_set) > FLOORS_KEPT {
+            self.floors = HashMap::new();
+            self.floor_version = 0;
+        }
+    }
+}
+
+fn expires(message: &Message, since: Instant) -> Option<Instant> {
+    let lifetime = Duration::from_secs(message.expiry_secs.into());
+    (message.expiry_secs > 0).then(|| since.checked_add(lifetime))?
+}

@@ -1,0 +1,83 @@
+//! The limits of the door. Every queue and every table that a client can fill has its bound here.
+
+use std::time::Duration;
+
+use super::rights::Access;
+
+/// The limits, with the defaults of the shipped configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The largest packet a client may send, counted as MQTT's remaining length.
+    pub packet_bytes_max: usize,
+    /// Connections at the same time, handshakes included.
+    pub connections_max: usize,
+    /// How long a stream may take from its first byte to a complete CONNECT.
+    pub connect_timeout: Duration,
+    /// How long a client may refuse to take bytes that wait for it.
+    pub write_timeout: Duration,
+    /// The longest keep-alive; MQTT 5 clients are told, others keep what they asked for.
+    pub keep_alive_max: Duration,
+    /// Messages of one connection that the sequencer has and that are not durable yet. Beyond it
+    /// the connection is not read.
+    pub inflight_max: usize,
+    /// Messages that wait for one subscriber; the oldest goes first.
+    pub queue_messages_max: usize,
+    /// Bytes that wait for one subscriber; the oldest goes first.
+    pub queue_bytes_max: usize,
+    /// QoS 1 and 2 messages on their way to one subscriber, where it does not ask for fewer.
+    pub window_max: u16,
+    /// Subscriptions of one client.
+    pub subscriptions_max: usize,
+    /// Distinct filters in the router. Each keeps a log for ever, so this times `segment_bytes`
+    /// times `segments` bounds the router's memory. Further filters are served from one shared
+    /// log of everything, which costs their subscriber time and nobody else anything.
+    pub filters_max: usize,
+    /// Topics with a retained message.
+    pub retained_max: usize,
+    /// Ticks in one message.
+    pub ticks_per_message_max: usize,
+    /// Sessions that are kept without a connection.
+    pub sessions_max: usize,
+    /// How long a session without a connection is kept, whatever it asked for.
+    pub session_expiry_max: Duration,
+    /// MQTT 5 topic aliases that a client may set.
+    pub topic_aliases_max: u16,
+    /// Topics whose meaning a connection remembers.
+    pub topic_cache_max: usize,
+    /// Bytes of one segment of a router log.
+    pub segment_bytes: usize,
+    /// Segments of a router log.
+    pub segments: usize,
+    /// How long connections may wait for receipts once the daemon stops.
+    pub stop_grace: Duration,
+    /// Who may do what.
+    pub access: Access,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            packet_bytes_max: 256 * 1024,
+            connections_max: 10_000,
+            connect_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            keep_alive_max: Duration::from_secs(3_600),
+            inflight_max: 4_096,
+            queue_messages_max: 10_000,
+            queue_bytes_max: 8 * 1024 * 1024,
+            window_max: 100,
+            subscriptions_max: 128,
+            filters_max: 1_024,
+            retained_max: 100_000,
+            ticks_per_message_max: 1_000,
+            sessions_max: 10_000,
+            session_expiry_max: Duration::from_secs(24 * 3_600),
+            topic_aliases_max: 256,
+            topic_cache_max: 4_096,
+            segment_bytes: 256 * 1024,
+            segments: 4,
+            stop_grace: Duration::from_secs(5),
+            access: Access::default(),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! A session's end of the fan-out: a link to the router, made at the first SUBSCRIBE and given
+//! back to the pool at the end. Publishers that never subscribe have none.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use rumqttd::Notification;
+use rumqttd::local::{LinkError, LinkRx, LinkTx};
+use tokio::runtime::Handle;
+
+use super::envelope::Message;
+use super::exchange::{Exchange, RouterDead};
+
+/// Messages taken from the link before the connection looks at its other events.
+const BATCH_MAX: usize = 512;
+
+/// Both halves of a link.
+pub(super) struct Link {
+    /// Shared with blocking threads, since every send may wait for the router.
+    tx: Arc<Mutex<LinkTx>>,
+    rx: LinkRx,
+    /// The router has stopped serving this link until it is woken. Kept here and not in a local,
+    /// since the future that would wake it can be dropped half-way.
+    owes_wake: bool,
+    /// Commands the router has not acknowledged; kept here for the same reason.
+    unacked: usize,
+}
+
+impl Link {
+    pub(super) fn new(tx: LinkTx, rx: LinkRx) -> Self {
+        Self {
+            tx: Arc::new(Mutex::new(tx)),
+            rx,
+            owes_wake: false,
+            unacked: 0,
+        }
+    }
+
+    /// The next thing the router says; `Acked` for one acknowledged subscribe or unsubscribe.
+    /// Cancel safe.
+    async fn next(&mut self) -> Result<Event, LinkError> {
+        loop {
+            if self.owes_wake {
+                self.rx.wake().await?;
+                self.owes_wake = false;
+            }
+            match self.rx.next().await? {
+                Some(Notification::Forward(forward)) => {
+                    let publish = forward.publish;
+                    if let Some(message) = Message::open(&publish.topic, &publish.payload) {
+                        return Ok(Event::Message(message));
+                    }
+                }
+                Some(Notification::DeviceAck(_)) => return Ok(Event::Acked),
+                // Without the wake the router would send 200 messages and then nothing, for ever.
+                Some(Notification::Unschedule) => self.owes_wake = true,
+                Some(Notification::Disconnect(..)) => {
+                    return Err(LinkError::NotConnectionAck);
+                }
+                Some(
+                    Notification::ReplicaData { .. }
+                    | Notification::ReplicaAcks { .. }
+                    | Notification::Shadow(_),
+                )
+                // The router wakes a link whose buffer was already taken.
+                | None => {}
+            }
+        }
+    }
+
+    /// Sends one command for each filter and waits until the router has done them all. Returns the
+    /// messages that came in between.
+    async fn command(
+        &mut self,
+        filters: Vec<String>,
+        send: fn(&mut LinkTx, String) -> Result<usize, LinkError>,
+    ) -> Result<Vec<Message>, RouterDead> {
+        self.unacked += filters.len();
+        let tx = Arc::clone(&self.tx);
+        let sending = tokio::task::spawn_blocking(move || {
+            let mut tx = tx.lock().unwrap_or_else(PoisonError::into_inner);
+            filters
+                .into_iter()
+                .try_for_each(|filter| send(&mut tx, filter).map(drop))
+        });
+        let mut messages = Vec::new();
+        while self.unacked > 0 {
+            match self.next().await.map_err(|_| RouterDead)? {
+                Event::Acked => self.unacked -= 1,
+                Event::Message(message) => messages.push(message),
+            }
+        }
+        match sending.await {
+            Ok(Ok(())) => Ok(messages),
+            _ => Err(RouterDead),
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("rx", &self.rx.id())
+            .finish_non_exhaustive()
+    }
+}
+
+enum Event {
+    Message(Message),
+    Acked,
+}
+
+/// A session's subscriptions at the router.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    exchange: Arc<Exchange>,
+    /// `None` before the first subscription.
+    link: Option<Link>,
+    /// The client's filters and the router's filter that serves each.
+    filters: HashMap<Box<str>, String>,
+}
+
+impl Subscriber {
+    pub(super) fn new(exchange: Arc<Exchange>) -> Self {
+        Self {
+            exchange,
+            link: None,
+            filters: HashMap::new(),
+        }
+    }
+
+    /// True when one message can arrive more than once: the router keeps a log for each filter and
+    /// knows nothing of the others.
+    pub(super) fn overlaps(&self) -> bool {
+        let routed: Vec<_> = self.filters.values().collect();
+        routed.iter().enumerate().any(|(at, a)| {
+            routed[at + 1..]
+                .iter()
+                .any(|b| a != b && divisor_wire::topic::filters_overlap(a, b))
+        })
+    }
+
+    /// Subscribes at the router. When this returns every later publish will come through
+    /// [`Self::next_batch`]; the messages of other filters that came meanwhile are returned.
+    pub(super) async fn subscribe(
+        &mut self,
+        filters: impl IntoIterator<Item = &str>,
+    ) -> Result<Vec<Message>, RouterDead> {
+        let mut fresh = Vec::new();
+        for filter in filters {
+            // `$` topics do not exist here: clients may not publish them and the daemon does not.
+            if self.filters.contains_key(filter) || filter.starts_with('$') {
+                continue;
+            }
+            let routed = self.exchange.hold(filter);
+            if !self.filters.values().any(|known| *known == routed) {
+                fresh.push(routed.clone());
+            }
+            self.filters.insert(filter.into(), routed);
+        }
+        if fresh.is_empty() {
+            return Ok(Vec::new());
+        }
+        let link = match &mut self.link {
+            Some(link) => link,
+            slot => {
+                let exchange = Arc::clone(&self.exchange);
+                let opened = tokio::task::spawn_blocking(move || exchange.link()).await;
+                slot.insert(opened.map_err(|_| RouterDead)??)
+            }
+        };
+        link.command(fresh, |tx, filter| tx.subscribe(filter)).await
+    }
+
+    /// Gives a filter up, with the messages that came meanwhile.
+    pub(super) async fn unsubscribe(&mut self, filter: &str) -> Result<Vec<Message>, RouterDead> {
+        let Some(routed) = self.filters.remove(filter) else {
+            return Ok(Vec::new());
+        };
+        self.exchange.release(filter);
+        if self.filters.values().any(|other| *other == routed) {
+            return Ok(Vec::new());
+        }
+        match &mut self.link {
+            Some(link) => {
+                link.command(vec![routed], |tx, filter| tx.unsubscribe(filter))
+                    .await
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Waits for messages and takes all that are there, up to a batch. Cancel safe: nothing is
+    /// held across a point where the future can be dropped. Never returns without a link.
+    pub(super) async fn next_batch(&mut self, batch: &mut Vec<Message>) -> Result<(), RouterDead> {
+        let Some(link) = &mut self.link else {
+            return std::future::pending().await;
+        };
+        let mut next = link.next().await;
+        loop {
+            match next {
+                Ok(Event::Message(message)) => batch.push(message),
+                // Acknowledgements are awaited where the commands are sent.
+                Ok(Event::Acked) => {}
+                Err(_) => {
+                    self.exchange.die();
+                    return Err(RouterDead);
+                }
+            }
+            if batch.len() >= BATCH_MAX {
+                return Ok(());
+            }
+            match poll_once(link.next()).await {
+                Some(event) => next = event,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Drop for Subscriber {
+    /// Whatever ends a session, its link goes back to the pool without subscriptions.
+    fn drop(&mut self) {
+        for filter in self.filters.keys() {
+            self.exchange.release(filter);
+        }
+        let Some(mut link) = self.link.take() else {
+            return;
+        };
+        let mut routed: Vec<String> = self.filters.drain().map(|(_, routed)| routed).collect();
+        routed.sort_unstable();
+        routed.dedup();
+        let exchange = Arc::clone(&self.exchange);
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                if link
+                    .command(routed, |tx, filter| tx.unsubscribe(filter))
+                    .await
+                    .is_ok()
+                {
+                    exchange.give_back(link);
+                }
+            });
+        }
+    }
+}
+
+/// The result of a future that needs no waiting.
+async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}

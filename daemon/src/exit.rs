@@ -1,0 +1,78 @@
+//! How the program ends: the exit codes, which service managers and scripts may rely on.
+//!
+//! The numbers are those of sysexits.h, so that each has one meaning wherever it is seen.
+
+use std::fmt;
+
+use crate::config::ConfigError;
+use crate::journal::{AppendError, ReadError};
+use crate::state::StateError;
+
+/// All went well.
+pub const OK: u8 = 0;
+/// The command line or the configuration is wrong; starting again changes nothing.
+pub const CONFIG: u8 = 64;
+/// PostgreSQL was required and cannot be used, its version for example.
+pub const DATABASE: u8 = 69;
+/// A mistake of the program itself.
+pub const INTERNAL: u8 = 70;
+/// The state directory cannot be created or read.
+pub const STATE: u8 = 73;
+/// The journal is damaged, or its disk fails.
+pub const JOURNAL: u8 = 74;
+/// Another process has the state directory or a port; starting again may help.
+pub const BUSY: u8 = 75;
+
+/// Why the program ends, and with which code.
+#[derive(Debug)]
+pub struct Failure {
+    /// One of the codes above.
+    pub code: u8,
+    /// What went wrong; printed behind "failed to".
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    /// A failure with this code.
+    pub fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code,
+            error: error.into(),
+        }
+    }
+}
+
+/// The one line that the user sees.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "divisord: failed to {:#}", self.error)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(CONFIG, error)
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::new(JOURNAL, error)
+    }
+}
+
+impl From<AppendError> for Failure {
+    fn from(error: AppendError) -> Self {
+        Self::new(JOURNAL, error)
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let code = match error {
+            StateError::Unusable { .. } => STATE,
+            StateError::InUse { .. } => BUSY,
+        };
+        Self::new(code, error)
+    }
+}

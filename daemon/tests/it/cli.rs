@@ -1,0 +1,132 @@
+//! The program as a user meets it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use divisord::journal::{Journal, Log, Settings};
+use divisord::state::StateDir;
+
+#[test]
+fn help_is_at_every_level() {
+    for verb in [
+        &[][..],
+        &["run"],
+        &["check"],
+        &["print-config"],
+        &["migrate"],
+        &["journal"],
+    ] {
+        let output = divisord(Path::new("/nowhere"), &[verb, &["--help"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{verb:?}");
+        assert!(
+            stdout(&output).contains("Example"),
+            "{verb:?}: {}",
+            stdout(&output)
+        );
+    }
+}
+
+#[test]
+fn exit_codes_tell_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let code = |arguments: &[&str], expected: i32, message: &str| {
+        let output = divisord(dir.path(), arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            output.status.code(),
+            Some(expected),
+            "{arguments:?}: {told}"
+        );
+        assert!(told.contains(message), "{arguments:?}: {told}");
+    };
+    code(&["check"], 0, "");
+    code(&[], 64, "Usage");
+    code(&["fly"], 64, "unrecognized subcommand");
+    code(
+        &["check", "--set", "x"],
+        64,
+        "divisord: failed to apply --set x: expected KEY=VALUE",
+    );
+    code(
+        &["check", "--listen", "0.0.0.0:1883"],
+        64,
+        "divisord: failed to accept the configuration",
+    );
+    code(
+        &["journal", "inspect"],
+        74,
+        "divisord: failed to read the directory of the journal",
+    );
+    let _taken = StateDir::take(dir.path()).unwrap();
+    code(&["journal", "repair"], 75, "another divisord (process");
+    fs::write(dir.path().join("file"), "").unwrap();
+    let file = dir.path().join("file").display().to_string();
+    code(
+        &["journal", "repair", "--state", &file],
+        73,
+        "divisord: failed to use the state directory",
+    );
+}
+
+#[test]
+fn the_journal_can_be_inspected_exported_and_repaired() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal_dir = dir.path().join("journal");
+    fs::create_dir(&journal_dir).unwrap();
+    let settings = Settings {
+        segment_bytes: 8192,
+        ..Settings::default()
+    };
+    let (mut journal, _) = Journal::open(&journal_dir, settings).unwrap();
+    for first in 0..6 {
+        journal
+            .append(first, 1, 1_763_821_800_123_456_000, &[first as u8; 1000])
+            .unwrap();
+        journal.commit().unwrap();
+    }
+    drop(journal);
+
+    let inspected = divisord(dir.path(), &["journal", "inspect"]);
+    let expected = "00000000000000000000.journal  epoch 1  positions 0..3  records 3  bytes 7216 of 8192\n\
+                    00000000000000000003.journal  epoch 1  positions 3..6  records 3  bytes 7216 of 8192\n";
+    assert_eq!(stdout(&inspected), expected);
+    let exported = stdout(&divisord(dir.path(), &["journal", "export", "--from", "4"]));
+    let line = r#"{"position":4,"time":"2025-11-22T14:30:00.123456Z","count":1,"body":"0404"#;
+    assert!(exported.starts_with(line), "{exported}");
+    assert_eq!(exported.lines().count(), 2);
+
+    let file = journal_dir.join("00000000000000000000.journal");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[4096 + 1500] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(
+        divisord(dir.path(), &["journal", "inspect"]).status.code(),
+        Some(74)
+    );
+    let repaired = stdout(&divisord(dir.path(), &["journal", "repair"]));
+    assert!(
+        repaired.starts_with("the journal was cut and now ends at position 1;"),
+        "{repaired}"
+    );
+    assert_eq!(
+        divisord(dir.path(), &["journal", "inspect"]).status.code(),
+        Some(0)
+    );
+    let again = stdout(&divisord(dir.path(), &["journal", "repair"]));
+    assert_eq!(again, "the journal is good, nothing was changed\n");
+}
+
+/// Runs the program with this state directory and no configuration of the machine's.
+fn divisord(state: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_divisord"))
+        .args(arguments)
+        .env_clear()
+        .env("DIVISOR_STATE_DIR", state)
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}

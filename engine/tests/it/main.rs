@@ -1,0 +1,10 @@
+//! The engine from outside: only what its users can call, mostly through the public JSON formats.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and its helpers with it"
+)]
+
+mod bounds;
+mod days;
+mod revisions;
+mod support;
