@@ -27,7 +27,7 @@ Examples:
     after_help = EXAMPLES,
     after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP)
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     globals: Globals,
     #[command(subcommand)]
@@ -36,7 +36,7 @@ pub struct Cli {
 
 /// Flags that every verb takes.
 #[derive(Debug, Clone, Args)]
-pub struct Globals {
+pub(crate) struct Globals {
     /// The broker: mqtt://[USER:PASSWORD@]HOST[:PORT]
     #[arg(
         long,
@@ -46,20 +46,27 @@ pub struct Globals {
         hide_env_values = true,
         default_value = "mqtt://127.0.0.1:1883"
     )]
-    pub url: Address,
+    pub(crate) url: Address,
 
     /// How data is printed on stdout
     ///
     /// `json` is one object per line, `csv` has a header line. Talk, progress and errors go to
     /// stderr in every case.
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
-    pub output: Format,
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
+    pub(crate) output: Format,
 
     /// When to colour
     ///
     /// `auto` does where a terminal reads and NO_COLOR is not set.
     #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
-    pub color: ColorChoice,
+    pub(crate) color: ColorChoice,
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,12 +82,12 @@ enum Command {
 }
 
 /// Reads the command line; usage errors end the process with code 2.
-pub fn parse() -> Cli {
+pub(crate) fn parse() -> Cli {
     Cli::parse()
 }
 
 /// Runs the verb.
-pub fn run(cli: Cli) -> anyhow::Result<Exit> {
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.globals.color {
         ColorChoice::Auto => anstream::ColorChoice::Auto,
         ColorChoice::Always => anstream::ColorChoice::Always,
@@ -123,8 +130,14 @@ mod tests {
 
     #[test]
     fn every_verb_shows_examples() {
-        for verb in Cli::command().get_subcommands().filter(|verb| verb.get_name() != "help") {
-            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for verb in Cli::command()
+            .get_subcommands()
+            .filter(|verb| verb.get_name() != "help")
+        {
+            let help = verb
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             assert!(help.contains("Examples:"), "{}", verb.get_name());
             assert!(verb.get_about().is_some(), "{}", verb.get_name());
         }
@@ -134,11 +147,19 @@ mod tests {
     fn usage_is_checked() {
         let check = |line: &str, good: bool| {
             let parsed = Cli::try_parse_from(line.split(' '));
-            assert_eq!(parsed.is_ok(), good, "{line}: {:?}", parsed.err().map(|e| e.to_string()));
+            assert_eq!(
+                parsed.is_ok(),
+                good,
+                "{line}: {:?}",
+                parsed.err().map(|e| e.to_string())
+            );
         };
         check("divisor load a.json b.csv --dry-run", true);
         check("divisor load", false);
-        check("divisor simulate --rate 10 --seed 7 --securities 5 -o json", true);
+        check(
+            "divisor simulate --rate 10 --seed 7 --securities 5 -o json",
+            true,
+        );
         check("divisor simulate --rate 10 --every 10s", false);
         check("divisor simulate --rate 0", false);
         check("divisor simulate --qos 3", false);

@@ -7,7 +7,7 @@ use crate::output;
 
 /// How a command ended. The numbers are part of the contract and stand in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Everything was done.
     Done = 0,
     /// Something failed; one line on stderr says what.
@@ -23,7 +23,7 @@ pub enum Exit {
 }
 
 /// The same as a text for `--help`.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Exit codes:
   0    done
   1    failed, one line on stderr says why
@@ -41,18 +41,18 @@ impl From<Exit> for ExitCode {
 /// The user's input is wrong. One line for each thing that is.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
-pub struct WrongInput(pub Vec<String>);
+pub(crate) struct WrongInput(pub Vec<String>);
 
 impl WrongInput {
     /// A single complaint.
-    pub fn one(message: impl Into<String>) -> Self {
+    pub(crate) fn one(message: impl Into<String>) -> Self {
         Self(vec![message.into()])
     }
 }
 
 /// Prints an error's chain once and gives its exit code. A closed pipe is no error: whoever read
 /// the output has seen enough.
-pub fn report(error: &anyhow::Error) -> Exit {
+pub(crate) fn report(error: &anyhow::Error) -> Exit {
     let closed = |cause: &(dyn std::error::Error + 'static)| {
         cause
             .downcast_ref::<std::io::Error>()
@@ -62,7 +62,10 @@ pub fn report(error: &anyhow::Error) -> Exit {
         return Exit::Done;
     }
     output::say(format_args!("error: {error:#}"));
-    if error.chain().any(|cause| cause.is::<ConnectError>() || cause.is::<Lost>()) {
+    if error
+        .chain()
+        .any(|cause| cause.is::<ConnectError>() || cause.is::<Lost>())
+    {
         Exit::CannotConnect
     } else if error.chain().any(|cause| cause.is::<WrongInput>()) {
         Exit::Usage
@@ -83,7 +86,10 @@ mod tests {
         check(anyhow::anyhow!("no"), Exit::Failure);
         check(WrongInput::one("a.json:1:2: no").into(), Exit::Usage);
         let lost: Result<(), Lost> = Err(Lost("reset by peer".to_owned()));
-        check(lost.context("failed to load").unwrap_err(), Exit::CannotConnect);
+        check(
+            lost.context("failed to load").unwrap_err(),
+            Exit::CannotConnect,
+        );
         let pipe = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
         let pipe: anyhow::Result<()> = Err(pipe).context("failed to print");
         check(pipe.unwrap_err(), Exit::Done);
@@ -91,7 +97,13 @@ mod tests {
 
     #[test]
     fn help_names_every_code() {
-        for exit in [Exit::Done, Exit::Failure, Exit::Usage, Exit::Partial, Exit::CannotConnect] {
+        for exit in [
+            Exit::Done,
+            Exit::Failure,
+            Exit::Usage,
+            Exit::Partial,
+            Exit::CannotConnect,
+        ] {
             assert!(HELP.contains(&format!("\n  {} ", exit as u8)), "{exit:?}");
         }
         assert!(HELP.contains("130"));

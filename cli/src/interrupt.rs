@@ -6,11 +6,11 @@ use tokio::sync::watch;
 /// Set once the user wants to stop; a second signal ends the process at once, so that a command
 /// that tidies up for too long can still be left.
 #[derive(Debug, Clone)]
-pub struct Interrupt(watch::Receiver<bool>);
+pub(crate) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
     /// Listens for the rest of the process.
-    pub fn listen() -> anyhow::Result<Self> {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let (tell, asked) = watch::channel(false);
@@ -29,12 +29,12 @@ impl Interrupt {
     }
 
     /// True once a signal came.
-    pub fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         *self.0.borrow()
     }
 
     /// Waits for the signal.
-    pub async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         let mut asked = self.0.clone();
         if asked.wait_for(|set| *set).await.is_err() {
             // The listener ends only with the process.

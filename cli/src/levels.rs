@@ -9,7 +9,7 @@ use crate::output::Row;
 
 /// What a level's number says about the ones before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Continuity {
+pub(crate) enum Continuity {
     /// The next one, or the first that is seen.
     Next,
     /// The one that is there already: a repetition after a reconnect.
@@ -20,14 +20,14 @@ pub enum Continuity {
 
 /// The last number of each index.
 #[derive(Debug, Default)]
-pub struct Gaps {
+pub(crate) struct Gaps {
     last: HashMap<String, u64>,
 }
 
 impl Gaps {
     /// Takes a level's number in. A retained level starts the count anew: what lies before it was
     /// never promised to a new subscription.
-    pub fn see(&mut self, index: &str, seq: u64, retained: bool) -> Continuity {
+    pub(crate) fn see(&mut self, index: &str, seq: u64, retained: bool) -> Continuity {
         let Some(last) = self.last.get_mut(index) else {
             self.last.insert(index.to_owned(), seq);
             return Continuity::Next;
@@ -45,19 +45,30 @@ impl Gaps {
 }
 
 /// Reads a level; `None` for what is none.
-pub fn read(payload: &[u8]) -> Option<LevelMessage> {
+pub(crate) fn read(payload: &[u8]) -> Option<LevelMessage> {
     serde_json::from_slice(payload).ok()
 }
 
 /// A level as a row.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub struct LevelRow(pub LevelMessage);
+pub(crate) struct LevelRow(pub LevelMessage);
 
 impl Row for LevelRow {
     const COLUMNS: &'static [&'static str] = &[
-        "index", "level", "chg", "chg_pct", "prev_close", "ts", "ts_calc", "epoch", "seq", "pos",
-        "rev", "status", "stale",
+        "index",
+        "level",
+        "chg",
+        "chg_pct",
+        "prev_close",
+        "ts",
+        "ts_calc",
+        "epoch",
+        "seq",
+        "pos",
+        "rev",
+        "status",
+        "stale",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -85,7 +96,7 @@ impl Row for LevelRow {
 
 /// The line of a level for people, with the change coloured; columns line up without knowing what
 /// comes next.
-pub fn line(level: &LevelMessage) -> String {
+pub(crate) fn line(level: &LevelMessage) -> String {
     let signed = |value: divisor_engine::Decimal| {
         let sign = if value.is_positive() { "+" } else { "" };
         format!("{sign}{value}")
@@ -110,7 +121,7 @@ pub fn line(level: &LevelMessage) -> String {
 }
 
 /// The header that fits [`line`].
-pub fn header() -> String {
+pub(crate) fn header() -> String {
     format!(
         "{:<27}  {:<12} {:>16} {:>12} {:>9}  {:<9} {}",
         "ts", "index", "level", "chg", "chg %", "seq", "status"
@@ -136,7 +147,11 @@ mod tests {
         check(201, false, Continuity::Next);
         check(1, false, Continuity::Next);
         check(2, false, Continuity::Next);
-        assert_eq!(gaps.see("Y", 7, false), Continuity::Next, "the first is no gap");
+        assert_eq!(
+            gaps.see("Y", 7, false),
+            Continuity::Next,
+            "the first is no gap"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 /// How data leaves on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people
     #[default]
     Table,
@@ -23,7 +23,7 @@ pub enum Format {
 }
 
 /// A kind of line: its columns for table and CSV, its fields for JSON.
-pub trait Row: Serialize {
+pub(crate) trait Row: Serialize {
     /// The columns' names; those that start with `>` hold numbers and stand to the right.
     const COLUMNS: &'static [&'static str];
 
@@ -32,7 +32,7 @@ pub trait Row: Serialize {
 }
 
 /// Prints whole tables.
-pub fn rows<R: Row>(format: Format, rows: &[R]) -> io::Result<()> {
+pub(crate) fn rows<R: Row>(format: Format, rows: &[R]) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     match format {
         Format::Table => table::<R>(&mut out, rows)?,
@@ -42,7 +42,10 @@ pub fn rows<R: Row>(format: Format, rows: &[R]) -> io::Result<()> {
             }
         }
         Format::Csv => {
-            csv_line(&mut out, R::COLUMNS.iter().map(|c| c.trim_start_matches('>')))?;
+            csv_line(
+                &mut out,
+                R::COLUMNS.iter().map(|c| c.trim_start_matches('>')),
+            )?;
             for row in rows {
                 csv_line(&mut out, row.cells())?;
             }
@@ -67,7 +70,7 @@ fn table<R: Row>(out: &mut impl Write, rows: &[R]) -> io::Result<()> {
 }
 
 /// Prints one value as a line of JSON.
-pub fn json(value: &impl Serialize) -> io::Result<()> {
+pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     json_line(&mut anstream::stdout().lock(), value)
 }
 
@@ -77,7 +80,7 @@ fn json_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 }
 
 /// Prints one line of CSV, quoted where it must be.
-pub fn csv<I: IntoIterator<Item = T>, T: AsRef<[u8]>>(fields: I) -> io::Result<()> {
+pub(crate) fn csv<I: IntoIterator<Item = T>, T: AsRef<[u8]>>(fields: I) -> io::Result<()> {
     csv_line(&mut anstream::stdout().lock(), fields)
 }
 
@@ -88,21 +91,25 @@ where
 {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(fields).map_err(io::Error::other)?;
-    out.write_all(&writer.into_inner().map_err(|e| io::Error::other(e.to_string()))?)
+    out.write_all(
+        &writer
+            .into_inner()
+            .map_err(|e| io::Error::other(e.to_string()))?,
+    )
 }
 
 /// Prints a line of data as it is.
-pub fn line(text: fmt::Arguments<'_>) -> io::Result<()> {
+pub(crate) fn line(text: fmt::Arguments<'_>) -> io::Result<()> {
     writeln!(anstream::stdout().lock(), "{text}")
 }
 
 /// Says something on stderr. That nobody listens there is nobody's problem.
-pub fn say(text: fmt::Arguments<'_>) {
+pub(crate) fn say(text: fmt::Arguments<'_>) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 /// Green for a rise, red for a fall.
-pub fn coloured(text: &str, rises: Option<bool>) -> String {
+pub(crate) fn coloured(text: &str, rises: Option<bool>) -> String {
     match rises {
         Some(true) => format!("\x1b[32m{text}\x1b[0m"),
         Some(false) => format!("\x1b[31m{text}\x1b[0m"),

@@ -18,7 +18,7 @@ Examples:
 /// List indexes, or show one with its constituents
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Opts {
+pub(crate) struct Opts {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -46,8 +46,18 @@ fn text<T: ToString>(value: Option<&T>) -> String {
 
 impl Row for Listed {
     const COLUMNS: &'static [&'static str] = &[
-        "code", "name", "ccy", "weighting", ">members", ">missing", ">level", ">chg", "ts", ">seq",
-        ">rev", "status",
+        "code",
+        "name",
+        "ccy",
+        "weighting",
+        ">members",
+        ">missing",
+        ">level",
+        ">chg",
+        "ts",
+        ">seq",
+        ">rev",
+        "status",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -74,7 +84,8 @@ impl Row for Listed {
 struct Member(MemberRow);
 
 impl Row for Member {
-    const COLUMNS: &'static [&'static str] = &["symbol", "ccy", ">price", ">coefficient", ">weight"];
+    const COLUMNS: &'static [&'static str] =
+        &["symbol", "ccy", ">price", ">coefficient", ">weight"];
 
     fn cells(&self) -> Vec<String> {
         let row = &self.0;
@@ -89,7 +100,7 @@ impl Row for Member {
 }
 
 /// Runs the verb.
-pub async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
+pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
     let connection = Connection::open(&globals.url, "index", WINDOW).await?;
     match opts.verb {
         Verb::List => {
@@ -107,7 +118,7 @@ pub async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
 }
 
 /// Asks for one index.
-pub async fn show(connection: &Connection, code: &str) -> anyhow::Result<IndexDetail> {
+pub(crate) async fn show(connection: &Connection, code: &str) -> anyhow::Result<IndexDetail> {
     let request = Request {
         code: Some(code.to_owned()),
         ..Request::default()

@@ -37,7 +37,7 @@ Examples:
 /// else is CSV with prices.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Opts {
+pub(crate) struct Opts {
     /// Fixture files; `-` is stdin
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -56,7 +56,11 @@ pub struct Opts {
 }
 
 /// Runs the verb.
-pub async fn run(opts: Opts, globals: &Globals, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    opts: Opts,
+    globals: &Globals,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
     let start = Instant::now();
     let mut loaded = fixtures::read(&opts.files, opts.format, opts.ignore_unknown)?;
     for note in &loaded.notes {
@@ -77,7 +81,11 @@ pub async fn run(opts: Opts, globals: &Globals, interrupt: &Interrupt) -> anyhow
     print(globals.output, &summary)?;
     output::say(format_args!(
         "{}{rows} rows of {} files in {:.2} s",
-        if summary.dry_run { "dry run, nothing applied: " } else { "" },
+        if summary.dry_run {
+            "dry run, nothing applied: "
+        } else {
+            ""
+        },
         opts.files.len(),
         start.elapsed().as_secs_f64()
     ));
@@ -86,7 +94,7 @@ pub async fn run(opts: Opts, globals: &Globals, interrupt: &Interrupt) -> anyhow
 
 /// Sends items as one load and waits for its commit. A load that the connection's break cut in
 /// half is sent again: the daemon keeps no half, and a repetition changes nothing.
-pub async fn apply(
+pub(crate) async fn apply(
     connection: &Connection,
     items: Items,
     dry_run: bool,
@@ -110,7 +118,9 @@ pub async fn apply(
         if !again || attempt == ATTEMPTS || connection.account().repeated == 0 {
             return Err(error).context("failed to load, nothing was applied");
         }
-        output::say(format_args!("the load was cut in half: {error}; sending it again"));
+        output::say(format_args!(
+            "the load was cut in half: {error}; sending it again"
+        ));
     }
     unreachable!("the last attempt returns")
 }
@@ -126,7 +136,11 @@ async fn once(
         load: Some(load.clone()),
         ..Request::default()
     };
-    let bar = if progress { bar(parts.len()) } else { ProgressBar::hidden() };
+    let bar = if progress {
+        bar(parts.len())
+    } else {
+        ProgressBar::hidden()
+    };
     connection
         .request::<serde_json::Value>("load.begin", request(), TIMEOUT)
         .await?;
@@ -147,7 +161,9 @@ async fn once(
         ..request()
     };
     bar.set_message("applying");
-    let summary = connection.request("load.commit", commit, COMMIT_TIMEOUT).await;
+    let summary = connection
+        .request("load.commit", commit, COMMIT_TIMEOUT)
+        .await;
     bar.finish_and_clear();
     summary
 }
@@ -174,7 +190,9 @@ impl Row for KindRow {
 
     fn cells(&self) -> Vec<String> {
         let counts = [self.new, self.changed, self.unchanged].map(|count| count.to_string());
-        std::iter::once(self.kind.to_owned()).chain(counts).collect()
+        std::iter::once(self.kind.to_owned())
+            .chain(counts)
+            .collect()
     }
 }
 

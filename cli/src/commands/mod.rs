@@ -1,20 +1,20 @@
 //! One file per verb: its flags, its help and what it does.
 
-pub mod demo;
-pub mod index;
-pub mod load;
-pub mod publish;
-pub mod security;
-pub mod simulate;
-pub mod status;
-pub mod tail;
+pub(crate) mod demo;
+pub(crate) mod index;
+pub(crate) mod load;
+pub(crate) mod publish;
+pub(crate) mod security;
+pub(crate) mod simulate;
+pub(crate) mod status;
+pub(crate) mod tail;
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Reads `10s`, `1m30s`, `2h`; a bare number is seconds.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok();
     let parsed = match seconds {
         Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),

@@ -1,7 +1,6 @@
 //! `divisor publish`: prices typed in or piped in.
 
 use std::io::BufRead;
-use std::time::Duration;
 
 use clap::Args;
 use divisor_engine::{Decimal, Time};
@@ -27,18 +26,14 @@ Examples:
 /// the daemon has them on disk and says which it refused.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Opts {
+pub(crate) struct Opts {
     /// The security's symbol, a pair such as EUR/USD, or `-` for lines from stdin
     #[arg(value_name = "SYMBOL")]
     symbol: String,
 
     /// The price
-    #[arg(value_name = "PRICE", required_unless_present_any = ["stdin"],
-          required_if_eq_any = [], allow_negative_numbers = true)]
+    #[arg(value_name = "PRICE", allow_negative_numbers = true)]
     price: Option<Decimal>,
-
-    #[arg(long, hide = true)]
-    stdin: bool,
 
     /// When it was made: RFC 3339 or a date; now when absent
     #[arg(long, value_parser = read_time)]
@@ -66,7 +61,15 @@ fn read_time(text: &str) -> Result<Time, String> {
 }
 
 /// Runs the verb.
-pub async fn run(opts: Opts, globals: &Globals, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    opts: Opts,
+    globals: &Globals,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
+    let single = opts.price;
+    if opts.symbol != "-" && single.is_none() {
+        return Err(WrongInput::one("the price is missing: divisor publish SYMBOL PRICE").into());
+    }
     let options = FleetOptions {
         publishers: 1,
         window: 1000,
@@ -99,9 +102,10 @@ pub async fn run(opts: Opts, globals: &Globals, interrupt: &Interrupt) -> anyhow
             }
         }
     } else {
-        let price = opts.price.ok_or_else(|| WrongInput::one("the price is missing"))?;
-        let quote = quote(price, opts.ts, &opts);
-        fleet.send(0, shipment(&Subject::parse(&opts.symbol), quote)).await?;
+        let quote = quote(single.unwrap_or(Decimal::ZERO), opts.ts, &opts);
+        fleet
+            .send(0, shipment(&Subject::parse(&opts.symbol), quote))
+            .await?;
     }
     finish(fleet, globals.output, wrong, interrupted).await
 }
@@ -143,15 +147,23 @@ fn quote(price: Decimal, ts: Option<Time>, opts: &Opts) -> Quote {
 fn parse(line: &str, opts: &Opts) -> Result<Option<(Subject, Quote)>, String> {
     let line = line.split('#').next().unwrap_or_default();
     let blank = |c: char| c.is_whitespace() || c == ',';
-    let fields: Vec<&str> = line.split(blank).filter(|field| !field.is_empty()).collect();
+    let fields: Vec<&str> = line
+        .split(blank)
+        .filter(|field| !field.is_empty())
+        .collect();
     let (symbol, price, ts) = match fields[..] {
         [] => return Ok(None),
         [symbol, price] => (symbol, price, None),
         [symbol, price, ts] => (symbol, price, Some(read_time(ts)?)),
         _ => return Err("a line is SYMBOL PRICE [TS]".to_owned()),
     };
-    let price = price.parse().map_err(|error| format!("price `{price}`: {error}"))?;
-    Ok(Some((Subject::parse(symbol), quote(price, ts.or(opts.ts), opts))))
+    let price = price
+        .parse()
+        .map_err(|error| format!("price `{price}`: {error}"))?;
+    Ok(Some((
+        Subject::parse(symbol),
+        quote(price, ts.or(opts.ts), opts),
+    )))
 }
 
 /// Stdin on a thread of its own: a read that waits for a terminal must not hold the end back.
@@ -163,8 +175,6 @@ fn stdin_lines() -> mpsc::Receiver<String> {
                 break;
             }
         }
-        // The last word: a terminal may close late, the command waits for it.
-        std::thread::sleep(Duration::ZERO);
     });
     receiver
 }
@@ -178,7 +188,6 @@ mod tests {
         let opts = Opts {
             symbol: "-".to_owned(),
             price: None,
-            stdin: false,
             ts: None,
             src: None,
             size: None,
@@ -204,6 +213,9 @@ mod tests {
         check("# nothing", Ok(None));
         check("AAPL", Err("a line is SYMBOL PRICE [TS]"));
         check("AAPL x", Err("price `x`: not a decimal number"));
-        check("AAPL 1 noon", Err("`noon` is no time; use RFC 3339 or a date"));
+        check(
+            "AAPL 1 noon",
+            Err("`noon` is no time; use RFC 3339 or a date"),
+        );
     }
 }

@@ -17,7 +17,7 @@ Examples:
 /// List securities, or show one with the indexes that hold it
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Opts {
+pub(crate) struct Opts {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -48,7 +48,8 @@ impl Row for Listed {
             row.symbol.clone(),
             row.name.clone().unwrap_or_default(),
             row.currency.to_string(),
-            row.price.map_or_else(|| "-".to_owned(), |price| price.to_string()),
+            row.price
+                .map_or_else(|| "-".to_owned(), |price| price.to_string()),
             row.ts.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     }
@@ -60,8 +61,17 @@ impl Row for Listed {
 struct Shown(SecurityDetail);
 
 impl Row for Shown {
-    const COLUMNS: &'static [&'static str] =
-        &["symbol", "name", "ccy", ">price", "ts", "src", ">places", ">price max", "indexes"];
+    const COLUMNS: &'static [&'static str] = &[
+        "symbol",
+        "name",
+        "ccy",
+        ">price",
+        "ts",
+        "src",
+        ">places",
+        ">price max",
+        "indexes",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let Self(detail) = self;
@@ -77,7 +87,7 @@ impl Row for Shown {
 }
 
 /// Runs the verb.
-pub async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
+pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
     let connection = Connection::open(&globals.url, "security", WINDOW).await?;
     match opts.verb {
         Verb::List => {
@@ -99,10 +109,12 @@ pub async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
 }
 
 /// Asks for one security.
-pub async fn show(connection: &Connection, symbol: &str) -> anyhow::Result<SecurityDetail> {
+pub(crate) async fn show(connection: &Connection, symbol: &str) -> anyhow::Result<SecurityDetail> {
     let request = Request {
         symbol: Some(symbol.to_owned()),
         ..Request::default()
     };
-    Ok(connection.request("security.show", request, TIMEOUT).await?)
+    Ok(connection
+        .request("security.show", request, TIMEOUT)
+        .await?)
 }

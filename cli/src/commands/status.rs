@@ -20,7 +20,7 @@ Examples:
 /// far PostgreSQL is.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Opts {}
+pub(crate) struct Opts {}
 
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -28,14 +28,27 @@ struct StatusRow(DaemonStatus);
 
 impl Row for StatusRow {
     const COLUMNS: &'static [&'static str] = &[
-        "state", "version", ">epoch", "store", ">securities", ">indexes", ">pos", ">projected",
+        "state",
+        "version",
+        ">epoch",
+        "store",
+        ">securities",
+        ">indexes",
+        ">pos",
+        ">projected",
         ">behind",
     ];
 
     fn cells(&self) -> Vec<String> {
         let status = &self.0;
         let behind = status.pos.saturating_sub(status.projected);
-        let numbers = [status.securities, status.indexes, status.pos, status.projected, behind];
+        let numbers = [
+            status.securities,
+            status.indexes,
+            status.pos,
+            status.projected,
+            behind,
+        ];
         let mut cells = vec![
             status.state.clone(),
             status.version.clone(),
@@ -48,9 +61,11 @@ impl Row for StatusRow {
 }
 
 /// Runs the verb.
-pub async fn run(_opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
+pub(crate) async fn run(_opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
     let connection = Connection::open(&globals.url, "status", WINDOW).await?;
-    let status = connection.request("status", Request::default(), TIMEOUT).await?;
+    let status = connection
+        .request("status", Request::default(), TIMEOUT)
+        .await?;
     connection.close().await;
     output::rows(globals.output, &[StatusRow(status)])?;
     Ok(Exit::Done)

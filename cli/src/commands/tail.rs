@@ -31,7 +31,7 @@ Examples:
 /// level carries a number that rises by one: a warning on stderr says when some are missing.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Opts {
+pub(crate) struct Opts {
     /// Index codes; all when none is given
     #[arg(value_name = "INDEX")]
     indexes: Vec<String>,
@@ -54,14 +54,17 @@ pub struct Opts {
 }
 
 /// Runs the verb.
-pub async fn run(opts: Opts, globals: &Globals, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    opts: Opts,
+    globals: &Globals,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
     let mut connection = Connection::open(&globals.url, "tail", WINDOW).await?;
     let mut messages = connection.messages();
     let deadline = opts.span.map(|span| Instant::now() + span);
     let mut printer = Printer::new(globals.output, opts.changed)?;
-    // Levels arrive as soon as the grant does, and reading must not wait for it.
-    let subscribed = connection.subscribe(filters(&opts));
-    tokio::pin!(subscribed);
+    // Levels may arrive before the grant does, and reading must not wait for it.
+    let mut subscribed = Box::pin(connection.subscribe(filters(&opts)));
     let mut granted = false;
     let exit = loop {
         tokio::select! {
@@ -83,6 +86,7 @@ pub async fn run(opts: Opts, globals: &Globals, interrupt: &Interrupt) -> anyhow
         }
     };
     printer.farewell();
+    drop(subscribed);
     drop(messages);
     connection.close().await;
     Ok(exit)
@@ -95,7 +99,10 @@ fn filters(opts: &Opts) -> Vec<String> {
         opts.indexes.iter().map(String::as_str).collect()
     };
     let levels = codes.iter().map(|code| level_topic(code));
-    let events = codes.iter().filter(|_| opts.events).map(|code| event_topic(code));
+    let events = codes
+        .iter()
+        .filter(|_| opts.events)
+        .map(|code| event_topic(code));
     levels.chain(events).collect()
 }
 
@@ -140,7 +147,9 @@ impl Printer {
             Continuity::Gap(from, to) => {
                 self.missing += to - from + 1;
                 let index = &level.index;
-                output::say(format_args!("warning: levels {from} to {to} of {index} are missing"));
+                output::say(format_args!(
+                    "warning: levels {from} to {to} of {index} are missing"
+                ));
             }
         }
         let before = self.last.insert(level.index.clone(), level.level);
@@ -190,7 +199,10 @@ impl Printer {
 
     fn farewell(&self) {
         if self.missing > 0 {
-            output::say(format_args!("{} levels printed, {} missing", self.lines, self.missing));
+            output::say(format_args!(
+                "{} levels printed, {} missing",
+                self.lines, self.missing
+            ));
         }
     }
 }

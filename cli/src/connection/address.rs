@@ -2,13 +2,13 @@
 
 /// Where the broker is, and who we are there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+pub(crate) struct Address {
     /// Name or number; an IPv6 address stands in brackets.
-    pub host: String,
+    pub(crate) host: String,
     /// The port, 1883 where none is given.
-    pub port: u16,
+    pub(crate) port: u16,
     /// User and password.
-    pub login: Option<(String, String)>,
+    pub(crate) login: Option<(String, String)>,
 }
 
 /// The port of MQTT without TLS.
@@ -24,7 +24,9 @@ impl std::str::FromStr for Address {
             Some(("mqtts" | "ssl" | "wss", _)) => {
                 return Err("TLS is not built into this client yet; use mqtt://".to_owned());
             }
-            Some((scheme, _)) => return Err(format!("`{scheme}` is unknown; use mqtt://HOST:PORT")),
+            Some((scheme, _)) => {
+                return Err(format!("`{scheme}` is unknown; use mqtt://HOST:PORT"));
+            }
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         // The last @ is the separator, so that a password may hold one.
@@ -97,7 +99,9 @@ mod tests {
     #[test]
     fn reads_addresses() {
         let check = |text: &str, expected: Result<&str, &str>| {
-            let got = text.parse::<Address>().map(|a| format!("{a} {:?}", a.login));
+            let got = text
+                .parse::<Address>()
+                .map(|a| format!("{a} {:?}", a.login));
             match expected {
                 Ok(shown) => assert_eq!(got.as_deref(), Ok(shown), "{text}"),
                 Err(part) => assert!(got.as_ref().is_err_and(|e| e.contains(part)), "{got:?}"),

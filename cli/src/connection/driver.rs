@@ -18,27 +18,50 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 /// The first wait between two attempts; it doubles up to the second number.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// So many reconnects without a single acknowledgement in between are a loop: the broker ends the
+/// connection because of what is sent, and sending it again will not help.
+const FRUITLESS_MAX: u32 = 5;
+
+const FRUITLESS: &str = "the broker ends it again and again; a message may be larger than it takes \
+    (mqtt.packet_bytes_max of divisord)";
 
 /// Owns the event loop until the connection ends.
-pub struct Driver {
-    pub shared: Arc<Shared>,
-    pub events: EventLoop,
-    pub messages: mpsc::Sender<Message>,
-    pub window: u16,
+pub(crate) struct Driver {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) events: EventLoop,
+    pub(crate) messages: mpsc::Sender<Message>,
+    pub(crate) window: u16,
 }
 
 impl Driver {
     /// Runs until DISCONNECT is written or a lost connection stays away.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut away: Option<(Instant, Duration)> = None;
+        let mut fruitless = (0, 0);
         loop {
             match self.events.poll().await {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => {
                     if away.take().is_some() {
+                        let finished = self.shared.outbox().finished();
+                        fruitless = match fruitless {
+                            (before, count) if before == finished => (before, count + 1),
+                            _ => (finished, 0),
+                        };
+                        if fruitless.1 > FRUITLESS_MAX {
+                            self.shared.give_up(Lost(FRUITLESS.to_owned()));
+                            break;
+                        }
                         self.reconnected();
                     }
                 }
-                Ok(Event::Incoming(packet)) => self.incoming(packet).await,
+                Ok(Event::Incoming(packet)) => {
+                    if let Some(message) = self.incoming(packet) {
+                        // A full channel holds the socket back: that is the wanted
+                        // back-pressure. A dropped receiver means that the command has seen
+                        // enough.
+                        let _ = self.messages.send(message).await;
+                    }
+                }
                 Ok(Event::Outgoing(Outgoing::Disconnect)) => break,
                 Ok(Event::Outgoing(outgoing)) => self.outgoing(&outgoing),
                 Err(error) => {
@@ -75,7 +98,10 @@ impl Driver {
         let mut outbox = self.shared.outbox();
         let subscribes = self.shared.subscriptions().reconnected();
         let publishes = outbox.reconnected();
-        output::say(format_args!("connected again, {} messages sent again", publishes.len()));
+        output::say(format_args!(
+            "connected again, {} messages sent again",
+            publishes.len()
+        ));
         let subscribes = subscribes.into_iter().map(Request::Subscribe);
         let publishes = publishes.into_iter().map(Request::Publish);
         self.events.pending.extend(subscribes.chain(publishes));
@@ -101,15 +127,18 @@ impl Driver {
         }
     }
 
-    async fn incoming(&self, packet: Packet) {
+    /// Takes a packet in; gives what is for the command.
+    fn incoming(&self, packet: Packet) -> Option<Message> {
         let acknowledged = match packet {
             Packet::PubAck(ack) => ack.pkid,
             Packet::PubComp(ack) => ack.pkid,
             Packet::SubAck(ack) => {
-                self.shared.subscriptions().answered(ack.pkid, &ack.return_codes);
-                return;
+                self.shared
+                    .subscriptions()
+                    .answered(ack.pkid, &ack.return_codes);
+                return None;
             }
-            Packet::Publish(publish) => return self.message(publish).await,
+            Packet::Publish(publish) => return self.message(publish),
             Packet::Connect(_)
             | Packet::ConnAck(_)
             | Packet::PubRec(_)
@@ -119,27 +148,30 @@ impl Driver {
             | Packet::UnsubAck(_)
             | Packet::PingReq
             | Packet::PingResp
-            | Packet::Disconnect => return,
+            | Packet::Disconnect => return None,
         };
-        let done = self.shared.outbox().acknowledged(acknowledged, Instant::now());
+        let done = self
+            .shared
+            .outbox()
+            .acknowledged(acknowledged, Instant::now());
         self.shared.finished(done);
+        None
     }
 
-    async fn message(&self, publish: Publish) {
-        let reply = publish.topic.strip_prefix(self.shared.replies_below.as_str());
+    fn message(&self, publish: Publish) -> Option<Message> {
+        let reply = publish
+            .topic
+            .strip_prefix(self.shared.replies_below.as_str());
         if let Some(id) = reply {
             if let Some(waiter) = self.shared.waiter(id) {
                 let _ = waiter.send(publish.payload.to_vec());
             }
-            return;
+            return None;
         }
-        let message = Message {
+        Some(Message {
             topic: publish.topic,
             payload: publish.payload.to_vec(),
             retained: publish.retain,
-        };
-        // A full channel holds the socket back: that is the wanted back-pressure. A dropped
-        // receiver means that the command has seen enough.
-        let _ = self.messages.send(message).await;
+        })
     }
 }

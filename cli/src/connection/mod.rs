@@ -15,9 +15,9 @@ use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet
 use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-pub use address::Address;
-pub use outbox::Account;
-pub use request::{RequestError, TIMEOUT, fresh_id};
+pub(crate) use address::Address;
+pub(crate) use outbox::Account;
+pub(crate) use request::{RequestError, TIMEOUT, fresh_id, random};
 
 use driver::Driver;
 use outbox::Outbox;
@@ -37,12 +37,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Unacknowledged messages when a command has no wish of its own.
-pub const WINDOW: u16 = 1000;
+pub(crate) const WINDOW: u16 = 1000;
 
 /// No broker at the address, or one that refuses us. Says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot connect to {address}: {reason}; {advice}")]
-pub struct ConnectError {
+pub(crate) struct ConnectError {
     address: String,
     reason: String,
     advice: &'static str,
@@ -51,22 +51,22 @@ pub struct ConnectError {
 /// The connection broke and did not come back.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the connection to the broker is lost: {0}")]
-pub struct Lost(pub String);
+pub(crate) struct Lost(pub String);
 
 /// What arrives on a subscription.
 #[derive(Debug)]
-pub struct Message {
+pub(crate) struct Message {
     /// Where it was published.
-    pub topic: String,
+    pub(crate) topic: String,
     /// Its bytes.
-    pub payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
     /// True for what the broker had kept from before.
-    pub retained: bool,
+    pub(crate) retained: bool,
 }
 
 /// A connection. Cheap calls through a shared reference; the driver task does the work.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     shared: Arc<Shared>,
     client: AsyncClient,
     messages: Option<mpsc::Receiver<Message>>,
@@ -96,7 +96,9 @@ impl Shared {
     }
 
     fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {
-        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.subscriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiters(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Vec<u8>>>> {
@@ -130,16 +132,25 @@ impl Shared {
     }
 
     fn lost(&self) -> Lost {
-        self.lost.borrow().clone().unwrap_or_else(|| Lost("closed".to_owned()))
+        self.lost
+            .borrow()
+            .clone()
+            .unwrap_or_else(|| Lost("closed".to_owned()))
     }
 }
 
 impl Connection {
     /// Connects as `divisor-{verb}-{random}` with at most `window` unacknowledged messages.
-    pub async fn open(address: &Address, verb: &str, window: u16) -> Result<Self, ConnectError> {
-        let id = format!("divisor-{verb}-{:08x}", rand::random::<u32>());
+    pub(crate) async fn open(
+        address: &Address,
+        verb: &str,
+        window: u16,
+    ) -> Result<Self, ConnectError> {
+        let id = format!("divisor-{verb}-{}", fresh_id());
         let (client, mut events) = client(address, &id, window);
-        greeted(&mut events).await.map_err(|error| explain(address, &error))?;
+        greeted(&mut events)
+            .await
+            .map_err(|error| explain(address, &error))?;
         let shared = Arc::new(Shared {
             outbox: Mutex::new(Outbox::new()),
             subscriptions: Mutex::new(Subscriptions::default()),
@@ -167,18 +178,18 @@ impl Connection {
     }
 
     /// The client id: a valid topic level.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// What arrives. To be taken once, before the first [`Self::subscribe`], and read on: an
     /// unread channel holds the whole connection back.
-    pub fn messages(&mut self) -> mpsc::Receiver<Message> {
+    pub(crate) fn messages(&mut self) -> mpsc::Receiver<Message> {
         self.messages.take().unwrap_or_else(|| mpsc::channel(1).1)
     }
 
     /// Subscribes and waits for the grant.
-    pub async fn subscribe(&self, filters: Vec<String>) -> anyhow::Result<()> {
+    pub(crate) async fn subscribe(&self, filters: Vec<String>) -> anyhow::Result<()> {
         let (tell, told) = oneshot::channel();
         let packet = subscriptions::packet(&filters);
         {
@@ -198,7 +209,7 @@ impl Connection {
 
     /// Files a message for sending; waits while the window is full. `ticks` is what it counts for
     /// in the account.
-    pub async fn publish(
+    pub(crate) async fn publish(
         &self,
         topic: &str,
         payload: Vec<u8>,
@@ -220,7 +231,7 @@ impl Connection {
     }
 
     /// Waits until everything is acknowledged.
-    pub async fn flush(&self) -> Result<(), Lost> {
+    pub(crate) async fn flush(&self) -> Result<(), Lost> {
         loop {
             let progress = self.shared.progress.notified();
             tokio::pin!(progress);
@@ -236,12 +247,12 @@ impl Connection {
     }
 
     /// What became of the messages up to now.
-    pub fn account(&self) -> Account {
+    pub(crate) fn account(&self) -> Account {
         self.shared.outbox().account().clone()
     }
 
     /// Says goodbye. What is not acknowledged by now is not waited for.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         if self.client.try_disconnect().is_ok() {
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.driver).await;
         }
@@ -287,9 +298,10 @@ fn explain(address: &Address, error: &rumqttc::ConnectionError) -> ConnectError 
                 "give them as mqtt://USER:PASSWORD@HOST",
             ),
             Code::ServiceUnavailable => ("the broker is full".to_owned(), "try again later"),
-            Code::Success | Code::RefusedProtocolVersion | Code::BadClientId => {
-                (format!("refused: {code:?}"), "the broker must speak MQTT 3.1.1")
-            }
+            Code::Success | Code::RefusedProtocolVersion | Code::BadClientId => (
+                format!("refused: {code:?}"),
+                "the broker must speak MQTT 3.1.1",
+            ),
         },
         rumqttc::ConnectionError::MqttState(_)
         | rumqttc::ConnectionError::NotConnAck(_)

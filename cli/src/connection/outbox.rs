@@ -16,7 +16,7 @@ use rumqttc::{Publish, QoS};
 
 /// The message list. Pure bookkeeping: no socket, no clock.
 #[derive(Debug)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     entries: BTreeMap<u64, Entry>,
     next: u64,
     handed: VecDeque<u64>,
@@ -34,17 +34,17 @@ struct Entry {
 
 /// What became of the messages.
 #[derive(Debug, Clone)]
-pub struct Account {
+pub(crate) struct Account {
     /// Messages handed over.
-    pub messages: u64,
+    pub(crate) messages: u64,
     /// Ticks in them.
-    pub ticks: u64,
+    pub(crate) ticks: u64,
     /// Ticks whose message is acknowledged, or written where QoS 0 promises no more.
-    pub acknowledged: u64,
+    pub(crate) acknowledged: u64,
     /// Messages published again after a reconnect.
-    pub repeated: u64,
+    pub(crate) repeated: u64,
     /// From handing over to acknowledgement, in microseconds.
-    pub latency: Histogram<u64>,
+    pub(crate) latency: Histogram<u64>,
 }
 
 impl Account {
@@ -62,7 +62,7 @@ impl Account {
     }
 
     /// Takes another publisher's account in.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.messages += other.messages;
         self.ticks += other.ticks;
         self.acknowledged += other.acknowledged;
@@ -72,7 +72,7 @@ impl Account {
     }
 
     /// The latency below which this share of the acknowledgements stays.
-    pub fn percentile(&self, share: f64) -> Duration {
+    pub(crate) fn percentile(&self, share: f64) -> Duration {
         Duration::from_micros(self.latency.value_at_percentile(share))
     }
 }
@@ -85,7 +85,7 @@ impl Default for Account {
 
 impl Outbox {
     /// An empty list on a fresh connection.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             entries: BTreeMap::new(),
             next: 0,
@@ -98,7 +98,7 @@ impl Outbox {
 
     /// Files a message. True when the caller shall hand it to the client now, false while there
     /// is no connection: then the reconnect takes it along.
-    pub fn add(&mut self, publish: Publish, ticks: u32, now: Instant) -> bool {
+    pub(crate) fn add(&mut self, publish: Publish, ticks: u32, now: Instant) -> bool {
         let token = self.next;
         self.next += 1;
         self.account.messages += 1;
@@ -116,7 +116,7 @@ impl Outbox {
     }
 
     /// The client wrote a PUBLISH with this packet id (0 for QoS 0). True when that ends it.
-    pub fn wrote(&mut self, packet: u16, now: Instant) -> bool {
+    pub(crate) fn wrote(&mut self, packet: u16, now: Instant) -> bool {
         let Some(token) = self.handed.pop_front() else {
             return false;
         };
@@ -128,7 +128,7 @@ impl Outbox {
     }
 
     /// PUBACK or PUBCOMP. True when it ends an entry.
-    pub fn acknowledged(&mut self, packet: u16, now: Instant) -> bool {
+    pub(crate) fn acknowledged(&mut self, packet: u16, now: Instant) -> bool {
         match self.written.remove(&packet) {
             Some(token) => self.finish(token, now),
             None => false,
@@ -148,14 +148,14 @@ impl Outbox {
     }
 
     /// The connection is gone: packet ids mean nothing any more, and nothing may be handed over.
-    pub fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self) {
         self.online = false;
         self.handed.clear();
         self.written.clear();
     }
 
     /// The connection is back: all that is unacknowledged, to be handed over in this order.
-    pub fn reconnected(&mut self) -> Vec<Publish> {
+    pub(crate) fn reconnected(&mut self) -> Vec<Publish> {
         self.online = true;
         self.handed = self.entries.keys().copied().collect();
         self.account.repeated += self.entries.len() as u64;
@@ -170,12 +170,17 @@ impl Outbox {
     }
 
     /// How many messages wait for their acknowledgement.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// How many messages were finished: a reconnect after which this stands still was fruitless.
+    pub(crate) fn finished(&self) -> u64 {
+        self.next - self.entries.len() as u64
+    }
+
     /// The account up to now.
-    pub const fn account(&self) -> &Account {
+    pub(crate) const fn account(&self) -> &Account {
         &self.account
     }
 }
@@ -227,7 +232,10 @@ mod tests {
             assert!(outbox.acknowledged(packet, now));
         }
         let account = outbox.account();
-        assert_eq!((outbox.len(), account.acknowledged, account.repeated), (0, 4, 3));
+        assert_eq!(
+            (outbox.len(), account.acknowledged, account.repeated),
+            (0, 4, 3)
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Commands to the daemon: a request on `divisor/control/{verb}`, its reply on
 //! `divisor/reply/{client}/{id}`.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use divisor_wire::command::{CommandError, Page, Reply, Request};
@@ -11,13 +12,13 @@ use tokio::sync::oneshot;
 use super::{Connection, Lost};
 
 /// How long most answers may take.
-pub const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows asked for at once.
 const PAGE_ROWS: u32 = 500;
 
 /// Why a request has no result.
 #[derive(Debug, thiserror::Error)]
-pub enum RequestError {
+pub(crate) enum RequestError {
     /// The daemon says no.
     #[error("{}", shown(.0))]
     Refused(CommandError),
@@ -55,13 +56,19 @@ fn shown(error: &CommandError) -> String {
 }
 
 /// An id for a request or a load: within the daemon's rules and unlikely to come twice.
-pub fn fresh_id() -> String {
-    format!("{:016x}", rand::random::<u64>())
+pub(crate) fn fresh_id() -> String {
+    format!("{:016x}", random())
+}
+
+/// A number that no other run draws. The standard library seeds its hash maps from the system's
+/// entropy and never twice alike, which is all that an id needs.
+pub(crate) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 impl Connection {
     /// Sends a command and waits for its answer.
-    pub async fn request<T: DeserializeOwned>(
+    pub(crate) async fn request<T: DeserializeOwned>(
         &self,
         verb: &str,
         mut request: Request,
@@ -104,7 +111,10 @@ impl Connection {
     }
 
     /// All rows of a list, page by page.
-    pub async fn list<T: DeserializeOwned>(&self, verb: &str) -> Result<Vec<T>, RequestError> {
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+    ) -> Result<Vec<T>, RequestError> {
         let mut rows = Vec::new();
         let mut after = None;
         loop {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 /// Bookkeeping of SUBSCRIBE packets, like the outbox for messages.
 #[derive(Debug, Default)]
-pub struct Subscriptions {
+pub(crate) struct Subscriptions {
     groups: Vec<Group>,
     handed: VecDeque<usize>,
     written: HashMap<u16, usize>,
@@ -22,7 +22,7 @@ struct Group {
 
 impl Subscriptions {
     /// Files the filters of one SUBSCRIBE. True when it shall be handed to the client now.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         filters: Vec<String>,
         waiter: oneshot::Sender<Result<(), String>>,
@@ -38,14 +38,14 @@ impl Subscriptions {
     }
 
     /// The client wrote a SUBSCRIBE with this packet id.
-    pub fn wrote(&mut self, packet: u16) {
+    pub(crate) fn wrote(&mut self, packet: u16) {
         if let Some(group) = self.handed.pop_front() {
             self.written.insert(packet, group);
         }
     }
 
     /// SUBACK: tells who waits, with the first filter that was refused.
-    pub fn answered(&mut self, packet: u16, codes: &[SubscribeReasonCode]) {
+    pub(crate) fn answered(&mut self, packet: u16, codes: &[SubscribeReasonCode]) {
         let Some(group) = self.written.remove(&packet) else {
             return;
         };
@@ -60,27 +60,30 @@ impl Subscriptions {
     }
 
     /// The connection is gone.
-    pub fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self) {
         self.offline = true;
         self.handed.clear();
         self.written.clear();
     }
 
     /// The connection is back: all SUBSCRIBE packets, to be handed over in this order.
-    pub fn reconnected(&mut self) -> Vec<Subscribe> {
+    pub(crate) fn reconnected(&mut self) -> Vec<Subscribe> {
         self.offline = false;
         self.handed = (0..self.groups.len()).collect();
-        self.groups.iter().map(|group| packet(&group.filters)).collect()
+        self.groups
+            .iter()
+            .map(|group| packet(&group.filters))
+            .collect()
     }
 
     /// Nobody will answer any more.
-    pub fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self) {
         self.groups.clear();
     }
 }
 
 /// One SUBSCRIBE. QoS 1: what the daemon sends is not lost while the connection lives.
-pub fn packet(filters: &[String]) -> Subscribe {
+pub(crate) fn packet(filters: &[String]) -> Subscribe {
     Subscribe::new_many(
         filters
             .iter()

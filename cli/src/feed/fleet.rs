@@ -22,29 +22,29 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to publish.
 #[derive(Debug, Clone, Copy)]
-pub struct FleetOptions {
+pub(crate) struct FleetOptions {
     /// Connections.
-    pub publishers: usize,
+    pub(crate) publishers: usize,
     /// Unacknowledged messages of each.
-    pub window: u16,
+    pub(crate) window: u16,
     /// The promise asked for.
-    pub qos: QoS,
+    pub(crate) qos: QoS,
     /// Ticks in a message, for a message that is refused whole.
-    pub batch: u32,
+    pub(crate) batch: u32,
 }
 
 /// A message to be.
 #[derive(Debug)]
-pub struct Shipment {
+pub(crate) struct Shipment {
     /// Where to.
-    pub topic: Arc<str>,
+    pub(crate) topic: Arc<str>,
     /// What; several become an array.
-    pub quotes: Vec<Quote>,
+    pub(crate) quotes: Vec<Quote>,
 }
 
 /// The publishers.
 #[derive(Debug)]
-pub struct Fleet {
+pub(crate) struct Fleet {
     lanes: Vec<Lane>,
     refusals: Arc<Mutex<Heard>>,
     start: Instant,
@@ -66,7 +66,7 @@ struct Heard {
 
 impl Fleet {
     /// Connects the publishers. `src` names the source on the wire, the client id by default.
-    pub async fn open(
+    pub(crate) async fn open(
         address: &Address,
         verb: &str,
         src: Option<&str>,
@@ -99,14 +99,14 @@ impl Fleet {
 
     /// Hands a message over; waits while its publisher's window is full. `subject` decides which
     /// publisher that is.
-    pub async fn send(&self, subject: usize, shipment: Shipment) -> Result<(), Lost> {
+    pub(crate) async fn send(&self, subject: usize, shipment: Shipment) -> Result<(), Lost> {
         let lane = &self.lanes[subject % self.lanes.len()];
         let closed = |_| Lost("its publisher ended".to_owned());
         lane.sender.send(shipment).await.map_err(closed)
     }
 
     /// What happened up to now.
-    pub fn accounting(&self) -> Accounting {
+    pub(crate) fn accounting(&self) -> Accounting {
         let mut account = Account::default();
         for lane in &self.lanes {
             account.add(&lane.connection.account());
@@ -122,7 +122,7 @@ impl Fleet {
     /// Waits until all handed over is acknowledged, and for late reports of refusals, and says
     /// goodbye. The account is complete also when the connection is lost: what is not
     /// acknowledged is told as such.
-    pub async fn finish(self) -> (Accounting, Option<Lost>) {
+    pub(crate) async fn finish(self) -> (Accounting, Option<Lost>) {
         let mut lost = None;
         let mut connections = Vec::new();
         let Self {
@@ -140,7 +140,9 @@ impl Fleet {
                 Ok(Err(_)) | Err(_) => {
                     task.abort();
                     let waited = FLUSH_TIMEOUT.as_secs();
-                    lost = Some(Lost(format!("acknowledgements are missing after {waited} s")));
+                    lost = Some(Lost(format!(
+                        "acknowledgements are missing after {waited} s"
+                    )));
                 }
             }
             connections.push(lane.connection);
@@ -151,7 +153,11 @@ impl Fleet {
             account.add(&connection.account());
         }
         let refusals = if lost.is_some() {
-            refusals.lock().unwrap_or_else(PoisonError::into_inner).refusals.clone()
+            refusals
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .refusals
+                .clone()
         } else {
             quiet(&refusals).await
         };
@@ -210,7 +216,9 @@ async fn publish(
             .encode(&shipment.quotes, now())
             .map_err(|error| Lost(error.to_string()))?;
         let ticks = u32::try_from(shipment.quotes.len()).unwrap_or(u32::MAX);
-        connection.publish(&shipment.topic, payload, qos, ticks).await?;
+        connection
+            .publish(&shipment.topic, payload, qos, ticks)
+            .await?;
     }
     connection.flush().await
 }

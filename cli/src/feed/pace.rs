@@ -7,7 +7,7 @@ const GRAIN: Duration = Duration::from_millis(1);
 
 /// Decides how many ticks are due.
 #[derive(Debug, Clone, Copy)]
-pub enum Pace {
+pub(crate) enum Pace {
     /// Ticks a second.
     Rate(f64),
     /// Only the window of unacknowledged messages holds back.
@@ -16,7 +16,7 @@ pub enum Pace {
 
 impl Pace {
     /// How many more are due after `elapsed` when `sent` are out.
-    pub fn due(self, elapsed: Duration, sent: u64) -> u64 {
+    pub(crate) fn due(self, elapsed: Duration, sent: u64) -> u64 {
         match self {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -29,13 +29,16 @@ impl Pace {
     }
 
     /// When the next one falls due.
-    pub fn next(self, start: Instant, sent: u64) -> Instant {
+    pub(crate) fn next(self, start: Instant, sent: u64) -> Instant {
         match self {
             #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
             Self::Rate(rate) => {
                 let due = Duration::try_from_secs_f64(sent as f64 / rate).unwrap_or(Duration::MAX);
                 let now = Instant::now();
-                start.checked_add(due).unwrap_or(now + Duration::from_secs(3600)).max(now + GRAIN)
+                start
+                    .checked_add(due)
+                    .unwrap_or(now + Duration::from_secs(3600))
+                    .max(now + GRAIN)
             }
             Self::Max => start,
         }

@@ -23,14 +23,14 @@ struct Tick {
 
 /// Refused ticks by reason, with the topic of the first.
 #[derive(Debug, Clone, Default)]
-pub struct Refusals {
+pub(crate) struct Refusals {
     reasons: BTreeMap<String, (u64, String)>,
 }
 
 impl Refusals {
     /// Takes a report in. `ticks` is how many ticks a message of ours carries, for a message that
     /// was refused whole.
-    pub fn take(&mut self, payload: &[u8], ticks: u32) {
+    pub(crate) fn take(&mut self, payload: &[u8], ticks: u32) {
         let Ok(report) = serde_json::from_slice::<Report>(payload) else {
             self.count("unreadable_report", "", 1);
             return;
@@ -39,7 +39,11 @@ impl Refusals {
             self.count(&tick.reason, &report.topic, 1);
         }
         if report.refused.is_empty() {
-            let count = if report.place.is_some() { 1 } else { u64::from(ticks) };
+            let count = if report.place.is_some() {
+                1
+            } else {
+                u64::from(ticks)
+            };
             self.count(&report.reason, &report.topic, count);
         }
     }
@@ -50,21 +54,23 @@ impl Refusals {
     }
 
     /// All of them.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.reasons.values().map(|(count, _)| count).sum()
     }
 
     /// `unknown_symbol: 3, first on securities/X/price`, one line for each reason.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.reasons
             .iter()
             .map(|(reason, (count, topic))| format!("{reason}: {count}, first on {topic}"))
     }
 
     /// Reasons and counts.
-    pub fn counts(&self) -> BTreeMap<&str, u64> {
+    pub(crate) fn counts(&self) -> BTreeMap<&str, u64> {
         let counts = self.reasons.iter();
-        counts.map(|(reason, (count, _))| (reason.as_str(), *count)).collect()
+        counts
+            .map(|(reason, (count, _))| (reason.as_str(), *count))
+            .collect()
     }
 }
 

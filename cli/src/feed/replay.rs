@@ -12,7 +12,7 @@ use crate::fixtures::{self, PriceRow, Source};
 
 /// How fast a recording plays.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Speed {
+pub(crate) enum Speed {
     /// So many times as fast as recorded; 1 is `real`.
     Times(f64),
     /// As fast as acknowledgements come.
@@ -29,9 +29,9 @@ impl FromStr for Speed {
             _ => {
                 let times = text.strip_suffix('x').unwrap_or(text).parse::<f64>().ok();
                 let times = times.filter(|times| times.is_finite() && *times > 0.0);
-                times
-                    .map(Self::Times)
-                    .ok_or_else(|| format!("`{text}` is no speed; use max, real, or a factor such as 10x"))
+                times.map(Self::Times).ok_or_else(|| {
+                    format!("`{text}` is no speed; use max, real, or a factor such as 10x")
+                })
             }
         }
     }
@@ -39,14 +39,14 @@ impl FromStr for Speed {
 
 /// The ticks of a file in their order, each with its distance from the first.
 #[derive(Debug)]
-pub struct Recording {
+pub(crate) struct Recording {
     /// The ticks.
-    pub ticks: Vec<(Subject, Quote)>,
+    pub(crate) ticks: Vec<(Subject, Quote)>,
 }
 
 impl Recording {
     /// Reads a CSV file; `-` is stdin.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let source = Source::read(path)?;
         let text = source.text.trim_start_matches('\u{feff}');
         let prices = fixtures::prices(&source.name, text).map_err(WrongInput)?;
@@ -74,7 +74,7 @@ impl Recording {
 
     /// When the tick at this place is due after the first; a tick without a time, or with one
     /// that goes back, is due at once.
-    pub fn offset(&self, at: usize, speed: Speed) -> Duration {
+    pub(crate) fn offset(&self, at: usize, speed: Speed) -> Duration {
         let Speed::Times(times) = speed else {
             return Duration::ZERO;
         };

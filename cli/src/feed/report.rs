@@ -12,23 +12,23 @@ use crate::output::{self, Format, Row};
 
 /// The account of a feed, as a row.
 #[derive(Debug, Clone, Serialize)]
-pub struct Accounting {
+pub(crate) struct Accounting {
     /// Ticks handed over.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Ticks in acknowledged messages; at QoS 0 in written ones.
-    pub acknowledged: u64,
+    pub(crate) acknowledged: u64,
     /// Ticks without an acknowledgement.
-    pub unacknowledged: u64,
+    pub(crate) unacknowledged: u64,
     /// Acknowledged ticks that the daemon then refused.
-    pub refused: u64,
+    pub(crate) refused: u64,
     /// Why.
-    pub reasons: BTreeMap<String, u64>,
+    pub(crate) reasons: BTreeMap<String, u64>,
     /// Messages sent again after a reconnect.
-    pub repeated: u64,
+    pub(crate) repeated: u64,
     /// How long it took.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// Acknowledged ticks a second.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// From handing over to acknowledgement, in milliseconds.
     pub p50_ms: f64,
     /// The same.
@@ -38,14 +38,14 @@ pub struct Accounting {
     /// The same.
     pub p999_ms: f64,
     /// The same.
-    pub max_ms: f64,
+    pub(crate) max_ms: f64,
     #[serde(skip)]
     lines: Vec<String>,
 }
 
 impl Accounting {
     /// Puts together what the publishers counted.
-    pub fn new(account: &Account, refusals: &Refusals, elapsed: Duration) -> Self {
+    pub(crate) fn new(account: &Account, refusals: &Refusals, elapsed: Duration) -> Self {
         let ms = |share| account.percentile(share).as_secs_f64() * 1e3;
         let seconds = elapsed.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
@@ -56,7 +56,9 @@ impl Accounting {
             acknowledged: account.acknowledged,
             unacknowledged: account.ticks - account.acknowledged,
             refused: refusals.total(),
-            reasons: counts.map(|(reason, count)| (reason.to_owned(), count)).collect(),
+            reasons: counts
+                .map(|(reason, count)| (reason.to_owned(), count))
+                .collect(),
             repeated: account.repeated,
             seconds: rounded(seconds),
             rate: rounded(rate),
@@ -70,7 +72,7 @@ impl Accounting {
     }
 
     /// The state of a running feed in one line.
-    pub fn progress(&self) -> String {
+    pub(crate) fn progress(&self) -> String {
         let mut line = format!(
             "{} sent, {} acknowledged, {:.0}/s, p50 {:.2} ms, p99 {:.2} ms",
             self.sent, self.acknowledged, self.rate, self.p50_ms, self.p99_ms
@@ -82,7 +84,7 @@ impl Accounting {
     }
 
     /// Prints the account, and the reasons on stderr.
-    pub fn print(&self, format: Format) -> std::io::Result<()> {
+    pub(crate) fn print(&self, format: Format) -> std::io::Result<()> {
         for line in &self.lines {
             output::say(format_args!("refused: {line}"));
         }
@@ -90,7 +92,7 @@ impl Accounting {
     }
 
     /// How the feed ended.
-    pub const fn exit(&self) -> Exit {
+    pub(crate) const fn exit(&self) -> Exit {
         if self.refused > 0 || self.unacknowledged > 0 {
             Exit::Partial
         } else {
@@ -105,8 +107,18 @@ fn rounded(value: f64) -> f64 {
 
 impl Row for Accounting {
     const COLUMNS: &'static [&'static str] = &[
-        ">sent", ">acknowledged", ">missing", ">refused", ">repeated", ">seconds", ">ticks/s",
-        ">p50 ms", ">p90 ms", ">p99 ms", ">p99.9 ms", ">max ms",
+        ">sent",
+        ">acknowledged",
+        ">missing",
+        ">refused",
+        ">repeated",
+        ">seconds",
+        ">ticks/s",
+        ">p50 ms",
+        ">p90 ms",
+        ">p99 ms",
+        ">p99.9 ms",
+        ">max ms",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -120,7 +132,13 @@ impl Row for Accounting {
         let mut cells: Vec<String> = counts.iter().map(u64::to_string).collect();
         cells.push(format!("{:.1}", self.seconds));
         cells.push(format!("{:.0}", self.rate));
-        let latencies = [self.p50_ms, self.p90_ms, self.p99_ms, self.p999_ms, self.max_ms];
+        let latencies = [
+            self.p50_ms,
+            self.p90_ms,
+            self.p99_ms,
+            self.p999_ms,
+            self.max_ms,
+        ];
         cells.extend(latencies.iter().map(|ms| format!("{ms:.2}")));
         cells
     }

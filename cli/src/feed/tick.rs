@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 /// What a publisher sends: a security's price or a pair's rate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Subject {
+pub(crate) enum Subject {
     /// A security by its symbol.
     Security(String),
     /// A pair: units of the second currency for one of the first.
@@ -15,7 +15,7 @@ pub enum Subject {
 
 impl Subject {
     /// `EUR/USD` is a pair, everything else a symbol: no symbol holds a slash.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         match text.split_once('/') {
             Some((base, quote)) => Self::Pair(base.to_owned(), quote.to_owned()),
             None => Self::Security(text.to_owned()),
@@ -23,7 +23,7 @@ impl Subject {
     }
 
     /// Where its prices go.
-    pub fn topic(&self) -> String {
+    pub(crate) fn topic(&self) -> String {
         match self {
             Self::Security(symbol) => format!("securities/{symbol}/price"),
             Self::Pair(base, quote) => format!("fx/{base}/{quote}/rate"),
@@ -33,22 +33,22 @@ impl Subject {
 
 /// A price on its way out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Quote {
+pub(crate) struct Quote {
     /// The price or rate.
-    pub price: Decimal,
+    pub(crate) price: Decimal,
     /// When it was made; the moment of sending when absent.
-    pub ts: Option<Time>,
+    pub(crate) ts: Option<Time>,
     /// Traded size.
-    pub size: Option<Decimal>,
+    pub(crate) size: Option<Decimal>,
     /// The currency it is in.
-    pub ccy: Option<String>,
+    pub(crate) ccy: Option<String>,
     /// Where it traded.
-    pub venue: Option<String>,
+    pub(crate) venue: Option<String>,
 }
 
 impl Quote {
     /// A price that says nothing else.
-    pub const fn of(price: Decimal) -> Self {
+    pub(crate) const fn of(price: Decimal) -> Self {
         Self {
             price,
             ts: None,
@@ -61,7 +61,7 @@ impl Quote {
 
 /// Who sends, and how far the numbering is.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub(crate) struct Identity {
     src: String,
     inc: u64,
     seq: u64,
@@ -89,16 +89,16 @@ fn shown<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
 
 impl Identity {
     /// A new incarnation: the number is drawn, so that no two runs share one.
-    pub fn new(src: &str) -> Self {
+    pub(crate) fn new(src: &str) -> Self {
         Self {
             src: src.to_owned(),
-            inc: rand::random(),
+            inc: crate::connection::random(),
             seq: 0,
         }
     }
 
     /// The message for these quotes: one object, or an array of several.
-    pub fn encode(&mut self, quotes: &[Quote], now: Time) -> serde_json::Result<Vec<u8>> {
+    pub(crate) fn encode(&mut self, quotes: &[Quote], now: Time) -> serde_json::Result<Vec<u8>> {
         if let [quote] = quotes {
             serde_json::to_vec(&self.payload(quote, now))
         } else {
@@ -128,17 +128,19 @@ impl Identity {
 }
 
 /// This moment, cut to the microseconds that stand on the wire.
-pub fn now() -> Time {
+pub(crate) fn now() -> Time {
     let micros = jiff::Timestamp::now().as_microsecond();
     Time::from_nanos(micros.saturating_mul(1_000))
 }
 
 /// A time as fixtures state it: RFC 3339, or a date for its first moment in UTC.
-pub fn time(text: &str) -> Option<Time> {
+pub(crate) fn time(text: &str) -> Option<Time> {
     divisor_wire::level::time(text).or_else(|| {
         let date: jiff::civil::Date = text.parse().ok()?;
         let stamp = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-        i64::try_from(stamp.as_nanosecond()).ok().map(Time::from_nanos)
+        i64::try_from(stamp.as_nanosecond())
+            .ok()
+            .map(Time::from_nanos)
     })
 }
 
@@ -163,9 +165,18 @@ mod tests {
         let [a, b] = &decoded.ticks[..] else {
             panic!("two ticks");
         };
-        assert_eq!((a.price.to_string().as_str(), a.seq, a.inc), ("1.50", Some(1), b.inc));
-        assert_eq!((a.venue.as_deref(), a.ts), (Some("X\"Y"), time("2021-11-04T00:00:00Z")));
-        assert_eq!((b.seq, b.ts, b.src.as_deref()), (Some(2), Some(now), Some("s")));
+        assert_eq!(
+            (a.price.to_string().as_str(), a.seq, a.inc),
+            ("1.50", Some(1), b.inc)
+        );
+        assert_eq!(
+            (a.venue.as_deref(), a.ts),
+            (Some("X\"Y"), time("2021-11-04T00:00:00Z"))
+        );
+        assert_eq!(
+            (b.seq, b.ts, b.src.as_deref()),
+            (Some(2), Some(now), Some("s"))
+        );
         let single = identity.encode(&[Quote::of(3.into())], now).unwrap();
         assert!(single.starts_with(b"{\"price\":\"3\",\"ts\":\"2025-11-22T14:30:00.123456Z\""));
     }
