@@ -56,7 +56,7 @@ pub(crate) fn rows<R: Row>(format: Format, rows: &[R]) -> io::Result<()> {
 
 fn table<R: Row>(out: &mut impl Write, rows: &[R]) -> io::Result<()> {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING);
     table.set_header(R::COLUMNS.iter().map(|c| c.trim_start_matches('>')));
     for row in rows {
         table.add_row(row.cells());

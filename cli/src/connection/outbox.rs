@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use rumqttc::{Publish, QoS};
 
+/// Longer waits count as this.
+const LATENCY_MICROS_MAX: u64 = 3_600_000_000;
+
 /// The message list. Pure bookkeeping: no socket, no clock.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -54,10 +57,9 @@ impl Account {
             ticks: 0,
             acknowledged: 0,
             repeated: 0,
-            // Three digits up to any u64: the bounds are fixed, so this cannot fail; the smallest
-            // histogram stands in so that no panic is compiled in.
-            latency: Histogram::new(3)
-                .unwrap_or_else(|_| unreachable!("3 significant digits are valid")),
+            // From a microsecond to an hour with three digits: 180 KiB, and valid by its constants.
+            latency: Histogram::new_with_bounds(1, LATENCY_MICROS_MAX, 3)
+                .unwrap_or_else(|_| unreachable!("the bounds are in order")),
         }
     }
 
@@ -67,7 +69,7 @@ impl Account {
         self.ticks += other.ticks;
         self.acknowledged += other.acknowledged;
         self.repeated += other.repeated;
-        // Both are auto-resizing with the same precision.
+        // Both have the same bounds and precision.
         let _ = self.latency.add(&other.latency);
     }
 

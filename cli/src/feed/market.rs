@@ -184,7 +184,7 @@ mod tests {
         };
         let first = ticks(motion, 3);
         let text: Vec<String> = first.iter().map(|(w, p)| format!("{w}:{p}")).collect();
-        assert_eq!(text, ["?"]);
+        assert_eq!(text, ["1:99.35", "0:100.30", "4:99.99"]);
     }
 
     #[test]
