@@ -363,6 +363,11 @@ impl Index {
         self.basket.holdings.iter().enumerate().map(price).collect()
     }
 
+    /// True once a level was there, or could have been.
+    pub(crate) const fn has_started(&self) -> bool {
+        self.last.is_some() || (self.divisor.is_some() && self.definition.base.value.is_some())
+    }
+
     /// True when a level can be computed.
     pub(crate) fn is_complete(&self) -> bool {
         self.missing == 0 && self.divisor.is_some() && self.basket.rates.iter().all(Option::is_some)
