@@ -164,7 +164,7 @@ impl Keeper {
     ///
     /// # Errors
     /// When the system gives none.
-    pub fn start(snapshots: Snapshots, health: Health) -> io::Result<Self> {
+    pub fn start(snapshots: Snapshots, health: Health) -> anyhow::Result<Self> {
         // One may wait while one is written: the newest matters, not each.
         let (engines, written) = sync_channel(1);
         let body = move || keep(&snapshots, &health, &written);

@@ -27,7 +27,7 @@ use crate::health::Health;
 use crate::ingress::Submission;
 use crate::journal::{Journal, Recovered};
 use crate::notify;
-use crate::sequencer::{Sequencer, SequencerError};
+use crate::sequencer::{Parts, Sequencer, SequencerError};
 use crate::shutdown::{Shutdown, Trigger};
 use crate::snapshots::{self, Keeper, Snapshots};
 use crate::state::StateDir;
@@ -68,18 +68,15 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let counters = Arc::default();
     let door_settings = settings::door(config);
     let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;
-    let sequencer = Sequencer::start(
-        journal,
-        Arc::clone(&exchange),
-        WallClock,
-        health.clone(),
-        settings::sequencer(config),
-        Keeper::start(snapshots, health.clone())
-            .context("start threads")
-            .map_err(internal)?,
-        snapshot,
-        recovered.epoch,
-    )?;
+    let parts = Parts {
+        log: journal,
+        outlet: Arc::clone(&exchange),
+        clock: WallClock,
+        keeper: Keeper::start(snapshots, health.clone()).map_err(internal)?,
+        health,
+    };
+    let settings = settings::sequencer(config);
+    let sequencer = Sequencer::start(parts, settings, snapshot, recovered.epoch)?;
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
     let (failed, failure) = watch::channel(false);
     let sequencer = spawn(sequencer, ingress, shutdown, failed).map_err(internal)?;

@@ -96,6 +96,21 @@ pub enum SequencerError {
     Encode(#[from] serde_json::Error),
 }
 
+/// What the sequencer works with.
+#[derive(Debug)]
+pub struct Parts<L, O, C> {
+    /// Where inputs become durable.
+    pub log: L,
+    /// Where announcements go.
+    pub outlet: O,
+    /// The time.
+    pub clock: C,
+    /// What others may ask.
+    pub health: Health,
+    /// Where copies of the engine go.
+    pub keeper: Keeper,
+}
+
 /// The sequencer, before its thread starts.
 #[derive(Debug)]
 pub struct Sequencer<L, O, C> {
@@ -128,15 +143,18 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     /// # Errors
     /// When the log cannot be read or written.
     pub fn start(
-        log: L,
-        outlet: O,
-        clock: C,
-        health: Health,
+        parts: Parts<L, O, C>,
         settings: Settings,
-        keeper: Keeper,
         snapshot: Engine,
         epoch: u64,
     ) -> Result<Self, SequencerError> {
+        let Parts {
+            log,
+            outlet,
+            clock,
+            health,
+            keeper,
+        } = parts;
         let mut tail = log.reader_from(snapshot.next_position())?;
         let engine = record::replay(snapshot, &mut tail, None)?;
         let first = log.next_position();
@@ -193,9 +211,8 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         loop {
             let wait = self.time_to_next();
             let received = ingress.recv_many(&mut submissions, self.settings.submissions_max);
-            match tokio::time::timeout(wait, received).await {
-                Ok(0) => break,
-                Ok(_) | Err(_) => {}
+            if tokio::time::timeout(wait, received).await == Ok(0) {
+                break;
             }
             beat();
             self.turn(&mut submissions, &go_on)?;
