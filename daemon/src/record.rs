@@ -153,12 +153,16 @@ pub enum ReplayError {
     Record(#[from] RecordError),
 }
 
-/// Rebuilds an engine from a log's oldest record on, up to position `end` or to the last one.
+/// Applies a log's records to an engine that is where they begin, up to position `end` or to the
+/// last one.
 ///
 /// # Errors
 /// [`ReplayError`].
-pub fn replay(records: &mut impl Records, end: Option<u64>) -> Result<Engine, ReplayError> {
-    let mut engine = Engine::new();
+pub fn replay(
+    mut engine: Engine,
+    records: &mut impl Records,
+    end: Option<u64>,
+) -> Result<Engine, ReplayError> {
     let mut batch = Batch {
         first: 0,
         time: Time::MIN,

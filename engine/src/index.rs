@@ -2,6 +2,7 @@
 
 use ethnum::I256;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use crate::basket::{Holding, Rule};
 use crate::definition::{Cut, IndexDefinition, Reset, Weighting};
@@ -21,12 +22,14 @@ const NOTIONAL: i128 = 1_000_000_000;
 const SUM_BITS_MAX: u32 = 126;
 
 /// One index.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Index {
     /// As it was loaded last: what a later load is compared with.
     pub(crate) stated: IndexDefinition,
     /// The same with the basket that is in force, as revisions and splits left it.
     pub(crate) definition: IndexDefinition,
+    /// Follows from the definition.
+    #[serde(skip, default = "utc")]
     pub(crate) zone: TimeZone,
     pub(crate) basket: Basket,
     /// None while the index waits for the prices of its base.
@@ -47,8 +50,13 @@ pub(crate) struct Index {
     pub(crate) waiting: bool,
 }
 
+/// Stands in until a snapshot's zones are looked up.
+const fn utc() -> TimeZone {
+    TimeZone::UTC
+}
+
 /// Members with the coefficients that are in force.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Basket {
     pub(crate) holdings: Vec<Holding>,
     /// Parallel to `holdings`; empty while they wait for prices.
@@ -353,6 +361,11 @@ impl Index {
             }
         };
         self.basket.holdings.iter().enumerate().map(price).collect()
+    }
+
+    /// True once a level was there, or could have been.
+    pub(crate) const fn has_started(&self) -> bool {
+        self.last.is_some() || (self.divisor.is_some() && self.definition.base.value.is_some())
     }
 
     /// True when a level can be computed.

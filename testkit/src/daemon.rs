@@ -1,5 +1,11 @@
 //! A real `divisord` on a free port with a state directory of its own.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by panicking, and shows the daemon's log"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,6 @@
 //! stand: a typing mistake must not become a default.
 
 mod door;
-mod http;
 mod journal;
 mod layers;
 mod log;
@@ -27,7 +26,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use door::{Mqtt, Router};
-pub use http::Http;
 pub use journal::Journal;
 pub use layers::{Flag, Inputs, Loaded, Source};
 pub use log::{Log, LogFormat};
@@ -60,8 +58,6 @@ pub struct Config {
     pub database: Database,
     /// How rows are written to it.
     pub store: Store,
-    /// The door for browsers.
-    pub http: Http,
     /// What is logged.
     pub log: Log,
     /// Living under a service manager.
@@ -139,17 +135,11 @@ impl Config {
         self.journal.check(&mut problems);
         self.database.check(&mut problems);
         self.store.check(&mut problems);
-        self.http.check(&mut problems);
         self.log.check(&mut problems);
         self.service.check(&mut problems);
         if !self.state_dir.is_absolute() {
             let dir = self.state_dir.display();
             problems.push(format!("state_dir = \"{dir}\" must be an absolute path"));
-        }
-        for address in &self.http.listen {
-            if address.port() != 0 && self.mqtt.listen.contains(address) {
-                problems.push(format!("mqtt.listen and http.listen both have {address}"));
-            }
         }
         problems
     }

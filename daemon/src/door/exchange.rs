@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use divisor_wire::topic::{filter_matches, filters_overlap};
-use rumqttd::local::{LinkBuilder, LinkError, LinkRx, LinkTx};
+use rumqttd::local::{LinkBuilder, LinkRx, LinkTx};
 use rumqttd::protocol::{Packet, Publish};
 use rumqttd::{Router, RouterConfig};
 use tokio::sync::{mpsc, watch};
@@ -92,7 +92,7 @@ impl Publication {
 #[error("the router's thread has ended")]
 pub struct RouterDead;
 
-type Connect = Box<dyn Fn(&str) -> Result<(LinkTx, LinkRx), LinkError> + Send + Sync>;
+type Connect = Box<dyn Fn(&str) -> Result<(LinkTx, LinkRx), RouterDead> + Send + Sync>;
 
 /// The fan-out, shared by the sequencer and all connections.
 pub struct Exchange {
@@ -151,8 +151,8 @@ impl Exchange {
         )
         .spawn();
         let connect: Connect = Box::new(move |name| {
-            let (tx, rx, _) = LinkBuilder::new(name, router.clone()).build()?;
-            Ok((tx, rx))
+            let built = LinkBuilder::new(name, router.clone()).build();
+            built.map(|(tx, rx, _)| (tx, rx)).map_err(|_| RouterDead)
         });
         let (link, watched) = connect("publisher")?;
         let (aside, aside_rx) = mpsc::channel(ASIDE_MAX);

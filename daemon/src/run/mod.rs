@@ -27,8 +27,9 @@ use crate::health::Health;
 use crate::ingress::Submission;
 use crate::journal::{Journal, Recovered};
 use crate::notify;
-use crate::sequencer::{Sequencer, SequencerError};
+use crate::sequencer::{Parts, Sequencer, SequencerError};
 use crate::shutdown::{Shutdown, Trigger};
+use crate::snapshots::{self, Keeper, Snapshots};
 use crate::state::StateDir;
 use store::StoreThread;
 
@@ -61,19 +62,21 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let journal_dir = state.subdirectory(config::JOURNAL)?;
     let (journal, recovered) = Journal::open(&journal_dir, config.journal.settings())?;
     report_recovery(&recovered);
-    let store = StoreThread::start(config, &state, &journal, &recovered, &health)?;
+    let snapshots = open_snapshots(&state)?;
+    let snapshot = snapshots.newest(recovered.next).unwrap_or_default();
+    let store = StoreThread::start(config, &state, &journal, &snapshots, &health)?;
     let counters = Arc::default();
     let door_settings = settings::door(config);
     let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;
-    let sequencer = Sequencer::start(
-        journal,
-        Arc::clone(&exchange),
-        WallClock,
+    let parts = Parts {
+        log: journal,
+        outlet: Arc::clone(&exchange),
+        clock: WallClock,
+        keeper: Keeper::start(snapshots, health.clone()).map_err(internal)?,
         health,
-        settings::sequencer(config),
-        recovered.oldest,
-        recovered.epoch,
-    )?;
+    };
+    let settings = settings::sequencer(config);
+    let sequencer = Sequencer::start(parts, settings, snapshot, recovered.epoch)?;
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
     let (failed, failure) = watch::channel(false);
     let sequencer = spawn(sequencer, ingress, shutdown, failed).map_err(internal)?;
@@ -163,6 +166,14 @@ impl Watchdog {
             self.last = Some(Instant::now());
         }
     }
+}
+
+fn open_snapshots(state: &StateDir) -> Result<Snapshots, Failure> {
+    let dir = state.subdirectory("snapshots")?;
+    snapshots::clean(&dir)
+        .context("read the snapshots")
+        .map_err(internal)?;
+    Ok(Snapshots::new(dir))
 }
 
 fn report_recovery(recovered: &Recovered) {

@@ -45,7 +45,7 @@ pub(super) fn sequencer(config: &Config) -> sequencer::Settings {
 }
 
 /// What the store takes.
-pub(super) fn store(config: &Config, journal: String, oldest: u64) -> store::Settings {
+pub(super) fn store(config: &Config, journal: String) -> store::Settings {
     store::Settings {
         batch_rows_max: config.store.batch_rows_max as usize,
         flush_interval: config.store.flush_interval,
@@ -54,6 +54,5 @@ pub(super) fn store(config: &Config, journal: String, oldest: u64) -> store::Set
             Partition::Day => store::PartitionUnit::Day,
         },
         journal,
-        oldest,
     }
 }

@@ -14,7 +14,8 @@ use super::settings;
 use crate::config::Config;
 use crate::exit::{self, Failure};
 use crate::health::Health;
-use crate::journal::{Journal, Recovered};
+use crate::journal::{Journal, Log};
+use crate::snapshots::Snapshots;
 use crate::state::StateDir;
 use crate::store::{Backing, FollowError, Follower, PrivateCluster};
 
@@ -38,7 +39,7 @@ impl StoreThread {
         config: &Config,
         state: &StateDir,
         journal: &Journal,
-        recovered: &Recovered,
+        snapshots: &Snapshots,
         health: &Health,
     ) -> Result<Self, Failure> {
         let mut store = Self {
@@ -55,8 +56,14 @@ impl StoreThread {
         let identity = identity(&state.path().join(IDENTITY))
             .context("name the journal")
             .map_err(|error| Failure::new(exit::STATE, error))?;
-        let settings = settings::store(config, identity, recovered.oldest);
-        let mut follower = Follower::new(backing, journal.source(), health.clone(), settings);
+        let settings = settings::store(config, identity);
+        let mut follower = Follower::new(
+            backing,
+            journal.source(),
+            snapshots.clone(),
+            health.clone(),
+            settings,
+        );
         let (tell, told) = std::sync::mpsc::channel();
         let give_up = Arc::clone(&store.give_up);
         let body = move || {
@@ -76,7 +83,9 @@ impl StoreThread {
                 tracing::info!(which, "storing in PostgreSQL");
                 Ok(store)
             }
-            Ok(Err(error)) if error.is_set_up() || (!is_private && recovered.next == 0) => {
+            Ok(Err(error))
+                if error.is_set_up() || (!is_private && journal.next_position() == 0) =>
+            {
                 store.give_up.store(true, Ordering::Relaxed);
                 Err(Failure::new(exit::DATABASE, error))
             }

@@ -5,6 +5,7 @@
 mod cli;
 mod cluster;
 mod config;
+mod door;
 mod e2e;
 mod notify;
 mod store;

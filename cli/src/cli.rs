@@ -1,0 +1,177 @@
+//! The command line: global flags, the verbs, and the runtime they run in.
+
+use clap::{Args, ColorChoice, Parser, Subcommand};
+
+use crate::commands;
+use crate::connection::Address;
+use crate::exit::{self, Exit};
+use crate::interrupt::Interrupt;
+use crate::output::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  divisor demo                                  see it work: start, load, real Dow days, live levels
+  divisor load fixtures/dow/before.json         define securities and indexes
+  divisor publish AAPL 189.84                   send one price
+  divisor simulate --every 10s                  a made-up market
+  divisor tail DJIA                             live levels of one index
+  divisor index list -o json                    one object per line";
+
+/// Loads fixtures, simulates feeds and tails index updates of divisord, over MQTT.
+#[derive(Debug, Parser)]
+#[command(
+    name = "divisor",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP)
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Globals {
+    /// The broker: mqtt://[USER:PASSWORD@]HOST[:PORT]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "DIVISOR_URL",
+        hide_env_values = true,
+        default_value = "mqtt://127.0.0.1:1883"
+    )]
+    pub(crate) url: Address,
+
+    /// How data is printed on stdout
+    ///
+    /// `json` is one object per line, `csv` has a header line. Talk, progress and errors go to
+    /// stderr in every case.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
+    pub(crate) output: Format,
+
+    /// When to colour
+    ///
+    /// `auto` does where a terminal reads and NO_COLOR is not set.
+    #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub(crate) color: ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(commands::demo::Opts),
+    Load(commands::load::Opts),
+    Simulate(commands::simulate::Opts),
+    Tail(commands::tail::Opts),
+    Publish(commands::publish::Opts),
+    Index(commands::index::Opts),
+    Security(commands::security::Opts),
+    Status(commands::status::Opts),
+}
+
+/// Reads the command line; usage errors end the process with code 2.
+pub(crate) fn parse() -> Cli {
+    Cli::parse()
+}
+
+/// Runs the verb.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
+    match cli.globals.color {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+    // The command runs here, the MQTT tasks beside it.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(async {
+        let interrupt = Interrupt::listen()?;
+        let globals = &cli.globals;
+        match cli.command {
+            Command::Demo(opts) => commands::demo::run(opts, globals, &interrupt).await,
+            Command::Load(opts) => commands::load::run(opts, globals, &interrupt).await,
+            Command::Simulate(opts) => commands::simulate::run(opts, globals, &interrupt).await,
+            Command::Tail(opts) => commands::tail::run(opts, globals, &interrupt).await,
+            Command::Publish(opts) => commands::publish::run(opts, globals, &interrupt).await,
+            Command::Index(opts) => commands::index::run(opts, globals).await,
+            Command::Security(opts) => commands::security::run(opts, globals).await,
+            Command::Status(opts) => commands::status::run(opts, globals).await,
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn verify_cli() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_shows_examples() {
+        for verb in Cli::command()
+            .get_subcommands()
+            .filter(|verb| verb.get_name() != "help")
+        {
+            let help = verb
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", verb.get_name());
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn usage_is_checked() {
+        let check = |line: &str, good: bool| {
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert_eq!(
+                parsed.is_ok(),
+                good,
+                "{line}: {:?}",
+                parsed.err().map(|e| e.to_string())
+            );
+        };
+        check("divisor load a.json b.csv --dry-run", true);
+        check("divisor load", false);
+        check(
+            "divisor simulate --rate 10 --seed 7 --securities 5 -o json",
+            true,
+        );
+        check("divisor simulate --rate 10 --every 10s", false);
+        check("divisor simulate --rate 0", false);
+        check("divisor simulate --qos 3", false);
+        check("divisor simulate --replay a.csv --speed 10x", true);
+        check("divisor simulate --fx EUR/USD=1.08", true);
+        check("divisor simulate --fx EURUSD", false);
+        check("divisor tail DJIA -n 5 --for 10s --changed", true);
+        check("divisor publish AAPL 189.84 --ccy USD", true);
+        check("divisor publish AAPL one", false);
+        check("divisor publish -", true);
+        check("divisor index show DJIA --url mqtt://h", true);
+        check("divisor status --url ftp://h", false);
+        check("divisor demo --days 3 --seconds 1", true);
+    }
+}

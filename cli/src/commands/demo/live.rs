@@ -1,0 +1,101 @@
+//! The live part: a market over everything that is loaded, and its levels as they come.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use divisor_wire::command::RateItem;
+use divisor_wire::topic::level_topic;
+use rumqttc::QoS;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::cli::Globals;
+use crate::commands::simulate::{self, Limits, PairStart};
+use crate::commands::spinner;
+use crate::connection::{Address, Connection, Message};
+use crate::feed::{Fleet, FleetOptions};
+use crate::interrupt::Interrupt;
+use crate::levels;
+use crate::output::{self, Format};
+
+/// Ticks a second over all securities: enough that every index moves.
+const RATE: f64 = 250.0;
+/// One line of each index in this time: a reader can follow.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+
+/// Runs until the time is over or Ctrl-C.
+pub(crate) async fn run(
+    address: &Address,
+    connection: &Connection,
+    rates: &[RateItem],
+    span: Option<Duration>,
+    interrupt: &Interrupt,
+    globals: &Globals,
+) -> anyhow::Result<()> {
+    let pairs: Vec<PairStart> = rates
+        .iter()
+        .map(|rate| PairStart::new(rate.base.as_str(), rate.quote.as_str(), rate.rate))
+        .collect();
+    let source = simulate::everything(connection, &pairs, RATE).await?;
+    let mut listener = super::connect(address).await?;
+    let messages = listener.messages();
+    let options = FleetOptions {
+        publishers: 1,
+        window: 1000,
+        qos: QoS::AtLeastOnce,
+        batch: 1,
+    };
+    let fleet = Fleet::open(address, "demo", None, options).await?;
+    let limits = Limits {
+        ticks: u64::MAX,
+        duration: span,
+    };
+    output::say(format_args!(
+        "a made-up market, {RATE:.0} ticks a second; {}",
+        if span.is_some() {
+            "a line of each index now and then"
+        } else {
+            "Ctrl-C ends it"
+        }
+    ));
+    let format = globals.output;
+    let printing = tokio::spawn(print(messages, format));
+    listener.subscribe(vec![level_topic("+")]).await?;
+    let bar = spinner();
+    bar.finish_and_clear();
+    let fed = simulate::feed(&fleet, source, &limits, interrupt, &bar).await;
+    let (accounting, lost) = fleet.finish().await;
+    listener.close().await;
+    let printed = printing.await;
+    simulate::complain(&accounting);
+    output::say(format_args!("{}", accounting.progress()));
+    if let Some(lost) = lost.or(fed.err()) {
+        return Err(lost.into());
+    }
+    printed??;
+    Ok(())
+}
+
+/// Prints levels, each index not more often than one can read.
+async fn print(mut messages: mpsc::Receiver<Message>, format: Format) -> std::io::Result<()> {
+    let mut shown: HashMap<String, Instant> = HashMap::new();
+    if format == Format::Table {
+        output::line(format_args!("{}", levels::header()))?;
+    }
+    while let Some(message) = messages.recv().await {
+        let Some(level) = levels::read(&message.payload) else {
+            continue;
+        };
+        let now = Instant::now();
+        let last = shown.get(&level.index);
+        if message.retained || last.is_some_and(|last| now - *last < LINE_EVERY) {
+            continue;
+        }
+        shown.insert(level.index.clone(), now);
+        match format {
+            Format::Json => output::json(&level)?,
+            Format::Table | Format::Csv => output::line(format_args!("{}", levels::line(&level)))?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `divisor index`: the indexes of the daemon.
+
+use clap::{Args, Subcommand};
+use divisor_wire::command::{IndexDetail, IndexRow, MemberRow, Request};
+use serde::Serialize;
+
+use crate::cli::Globals;
+use crate::connection::{Connection, TIMEOUT, WINDOW};
+use crate::exit::Exit;
+use crate::output::{self, Format, Row};
+
+const EXAMPLES: &str = "\
+Examples:
+  divisor index list
+  divisor index show DJIA
+  divisor index show DJIA -o json | jq .definition    as a fixture states it";
+
+/// List indexes, or show one with its constituents
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Opts {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// One line for each index
+    #[command(after_help = "Examples:\n  divisor index list -o csv")]
+    List,
+    /// An index with divisor, constituents and weights
+    #[command(after_help = "Examples:\n  divisor index show DJIA")]
+    Show {
+        /// The index code
+        code: String,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Listed(IndexRow);
+
+fn text<T: ToString>(value: Option<&T>) -> String {
+    value.map_or_else(|| "-".to_owned(), T::to_string)
+}
+
+impl Row for Listed {
+    const COLUMNS: &'static [&'static str] = &[
+        "code",
+        "name",
+        "ccy",
+        "weighting",
+        ">members",
+        ">missing",
+        ">level",
+        ">chg",
+        "ts",
+        ">seq",
+        ">rev",
+        "status",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let row = &self.0;
+        vec![
+            row.code.clone(),
+            row.name.clone().unwrap_or_default(),
+            row.currency.to_string(),
+            row.weighting.clone(),
+            row.constituents.to_string(),
+            row.missing.to_string(),
+            text(row.level.as_ref()),
+            text(row.chg.as_ref()),
+            text(row.ts.as_ref()),
+            row.seq.to_string(),
+            row.rev.to_string(),
+            row.status.clone(),
+        ]
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Member(MemberRow);
+
+impl Row for Member {
+    const COLUMNS: &'static [&'static str] =
+        &["symbol", "ccy", ">price", ">coefficient", ">weight"];
+
+    fn cells(&self) -> Vec<String> {
+        let row = &self.0;
+        vec![
+            row.symbol.clone(),
+            row.currency.to_string(),
+            text(row.price.as_ref()),
+            text(row.coefficient.as_ref()),
+            text(row.weight.as_ref()),
+        ]
+    }
+}
+
+/// Runs the verb.
+pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
+    let connection = Connection::open(&globals.url, "index", WINDOW).await?;
+    match opts.verb {
+        Verb::List => {
+            let rows: Vec<IndexRow> = connection.list("index.list").await?;
+            let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
+            output::rows(globals.output, &rows)?;
+        }
+        Verb::Show { code } => {
+            let detail = show(&connection, &code).await?;
+            print(globals.output, detail)?;
+        }
+    }
+    connection.close().await;
+    Ok(Exit::Done)
+}
+
+/// Asks for one index.
+pub(crate) async fn show(connection: &Connection, code: &str) -> anyhow::Result<IndexDetail> {
+    let request = Request {
+        code: Some(code.to_owned()),
+        ..Request::default()
+    };
+    Ok(connection.request("index.show", request, TIMEOUT).await?)
+}
+
+fn print(format: Format, detail: IndexDetail) -> std::io::Result<()> {
+    if format == Format::Json {
+        return output::json(&detail);
+    }
+    if format == Format::Table {
+        let row = &detail.row;
+        let name = row.name.as_deref().unwrap_or_default();
+        output::line(format_args!("{}  {name}", row.code))?;
+        let facts = [
+            ("level", text(row.level.as_ref())),
+            ("change", text(row.chg.as_ref())),
+            ("previous close", text(detail.prev_close.as_ref())),
+            ("as of", text(row.ts.as_ref())),
+            ("status", row.status.clone()),
+            ("weighting", row.weighting.clone()),
+            ("currency", row.currency.to_string()),
+            ("divisor", text(detail.divisor.as_ref())),
+            ("cash", detail.cash.to_string()),
+            ("revision", row.rev.to_string()),
+            ("levels", row.seq.to_string()),
+        ];
+        for (name, value) in facts {
+            output::line(format_args!("  {name:<16}{value}"))?;
+        }
+    }
+    let members: Vec<Member> = detail.members.into_iter().map(Member).collect();
+    output::rows(format, &members)
+}

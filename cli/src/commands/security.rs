@@ -1,0 +1,120 @@
+//! `divisor security`: the securities of the daemon.
+
+use clap::{Args, Subcommand};
+use divisor_wire::command::{Request, SecurityDetail, SecurityRow};
+use serde::Serialize;
+
+use crate::cli::Globals;
+use crate::connection::{Connection, TIMEOUT, WINDOW};
+use crate::exit::Exit;
+use crate::output::{self, Format, Row};
+
+const EXAMPLES: &str = "\
+Examples:
+  divisor security list
+  divisor security show AAPL -o json";
+
+/// List securities, or show one with the indexes that hold it
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Opts {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// One line for each security
+    #[command(after_help = "Examples:\n  divisor security list -o csv")]
+    List,
+    /// A security with its last price and its indexes
+    #[command(after_help = "Examples:\n  divisor security show AAPL")]
+    Show {
+        /// The symbol
+        symbol: String,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Listed(SecurityRow);
+
+impl Row for Listed {
+    const COLUMNS: &'static [&'static str] = &["symbol", "name", "ccy", ">price", "ts"];
+
+    fn cells(&self) -> Vec<String> {
+        let row = &self.0;
+        vec![
+            row.symbol.clone(),
+            row.name.clone().unwrap_or_default(),
+            row.currency.to_string(),
+            row.price
+                .map_or_else(|| "-".to_owned(), |price| price.to_string()),
+            row.ts.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    }
+}
+
+/// A security as one wide row.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown(SecurityDetail);
+
+impl Row for Shown {
+    const COLUMNS: &'static [&'static str] = &[
+        "symbol",
+        "name",
+        "ccy",
+        ">price",
+        "ts",
+        "src",
+        ">places",
+        ">price max",
+        "indexes",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let Self(detail) = self;
+        let mut cells = Listed(detail.row.clone()).cells();
+        cells.extend([
+            detail.src.clone().unwrap_or_else(|| "-".to_owned()),
+            detail.definition.price_places.to_string(),
+            detail.definition.price_max.to_string(),
+            detail.indexes.join(" "),
+        ]);
+        cells
+    }
+}
+
+/// Runs the verb.
+pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
+    let connection = Connection::open(&globals.url, "security", WINDOW).await?;
+    match opts.verb {
+        Verb::List => {
+            let rows: Vec<SecurityRow> = connection.list("security.list").await?;
+            let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
+            output::rows(globals.output, &rows)?;
+        }
+        Verb::Show { symbol } => {
+            let detail = show(&connection, &symbol).await?;
+            if globals.output == Format::Json {
+                output::json(&detail)?;
+            } else {
+                output::rows(globals.output, &[Shown(detail)])?;
+            }
+        }
+    }
+    connection.close().await;
+    Ok(Exit::Done)
+}
+
+/// Asks for one security.
+pub(crate) async fn show(connection: &Connection, symbol: &str) -> anyhow::Result<SecurityDetail> {
+    let request = Request {
+        symbol: Some(symbol.to_owned()),
+        ..Request::default()
+    };
+    Ok(connection
+        .request("security.show", request, TIMEOUT)
+        .await?)
+}

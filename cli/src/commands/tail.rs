@@ -1,0 +1,208 @@
+//! `divisor tail`: levels as they are published.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use clap::Args;
+use divisor_engine::Decimal;
+use divisor_wire::event::EventMessage;
+use divisor_wire::topic::{event_topic, level_topic};
+use tokio::time::{Instant, sleep_until};
+
+use super::duration;
+use crate::cli::Globals;
+use crate::connection::{Connection, Message, WINDOW};
+use crate::exit::Exit;
+use crate::interrupt::Interrupt;
+use crate::levels::{self, Continuity, Gaps, LevelRow};
+use crate::output::{self, Format, Row};
+
+const EXAMPLES: &str = "\
+Examples:
+  divisor tail                       every index
+  divisor tail DJIA --changed        one, when its level moves
+  divisor tail DJIA -n 1             its level now: the broker keeps the last one
+  divisor tail --for 1m -o csv       a minute for a spreadsheet
+  divisor tail --events              new divisors and changes of status too";
+
+/// Print levels as they are published
+///
+/// The first line of each index is the level that stands; the others follow as they come. Each
+/// level carries a number that rises by one: a warning on stderr says when some are missing.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Opts {
+    /// Index codes; all when none is given
+    #[arg(value_name = "INDEX")]
+    indexes: Vec<String>,
+
+    /// End after so many lines
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// End after this time, such as 10s or 1m
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    span: Option<Duration>,
+
+    /// Only levels that differ from the one before
+    #[arg(long)]
+    changed: bool,
+
+    /// Revisions and changes of status too
+    #[arg(long)]
+    events: bool,
+}
+
+/// Runs the verb.
+pub(crate) async fn run(
+    opts: Opts,
+    globals: &Globals,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
+    let mut connection = Connection::open(&globals.url, "tail", WINDOW).await?;
+    let mut messages = connection.messages();
+    let deadline = opts.span.map(|span| Instant::now() + span);
+    let mut printer = Printer::new(globals.output, opts.changed)?;
+    // Levels may arrive before the grant does, and reading must not wait for it.
+    let mut subscribed = Box::pin(connection.subscribe(filters(&opts)));
+    let mut granted = false;
+    let exit = loop {
+        tokio::select! {
+            result = &mut subscribed, if !granted => {
+                result?;
+                granted = true;
+            }
+            message = messages.recv() => match message {
+                Some(message) => printer.print(&message)?,
+                None => break connection.flush().await.map(|()| Exit::CannotConnect)?,
+            },
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                break Exit::Done;
+            }
+            () = interrupt.wait() => break Exit::Interrupted,
+        }
+        if opts.count.is_some_and(|count| printer.lines >= count) {
+            break Exit::Done;
+        }
+    };
+    printer.farewell();
+    drop(subscribed);
+    drop(messages);
+    connection.close().await;
+    Ok(exit)
+}
+
+fn filters(opts: &Opts) -> Vec<String> {
+    let codes: Vec<&str> = if opts.indexes.is_empty() {
+        vec!["+"]
+    } else {
+        opts.indexes.iter().map(String::as_str).collect()
+    };
+    let levels = codes.iter().map(|code| level_topic(code));
+    let events = codes
+        .iter()
+        .filter(|_| opts.events)
+        .map(|code| event_topic(code));
+    levels.chain(events).collect()
+}
+
+/// Turns messages into lines.
+struct Printer {
+    format: Format,
+    changed: bool,
+    lines: u64,
+    missing: u64,
+    gaps: Gaps,
+    last: HashMap<String, Decimal>,
+}
+
+impl Printer {
+    fn new(format: Format, changed: bool) -> anyhow::Result<Self> {
+        match format {
+            Format::Table => output::line(format_args!("{}", levels::header()))?,
+            Format::Csv => output::csv(LevelRow::COLUMNS)?,
+            Format::Json => {}
+        }
+        Ok(Self {
+            format,
+            changed,
+            lines: 0,
+            missing: 0,
+            gaps: Gaps::default(),
+            last: HashMap::new(),
+        })
+    }
+
+    fn print(&mut self, message: &Message) -> anyhow::Result<()> {
+        if message.topic.ends_with("/event") {
+            return self.event(message);
+        }
+        let Some(level) = levels::read(&message.payload) else {
+            output::say(format_args!("warning: {} holds no level", message.topic));
+            return Ok(());
+        };
+        match self.gaps.see(&level.index, level.seq, message.retained) {
+            Continuity::Next => {}
+            Continuity::Repeated => return Ok(()),
+            Continuity::Gap(from, to) => {
+                self.missing += to - from + 1;
+                let index = &level.index;
+                output::say(format_args!(
+                    "warning: levels {from} to {to} of {index} are missing"
+                ));
+            }
+        }
+        let before = self.last.insert(level.index.clone(), level.level);
+        if self.changed && before == Some(level.level) {
+            return Ok(());
+        }
+        self.lines += 1;
+        match self.format {
+            Format::Table => output::line(format_args!("{}", levels::line(&level)))?,
+            Format::Csv => output::csv(LevelRow(level).cells())?,
+            Format::Json => output::json(&level)?,
+        }
+        Ok(())
+    }
+
+    /// Events are data in JSON, and talk beside a table of levels.
+    fn event(&mut self, message: &Message) -> anyhow::Result<()> {
+        let Ok(event) = serde_json::from_slice::<EventMessage>(&message.payload) else {
+            output::say(format_args!("warning: {} holds no event", message.topic));
+            return Ok(());
+        };
+        if self.format == Format::Json {
+            self.lines += 1;
+            return Ok(output::json(&event)?);
+        }
+        match event {
+            EventMessage::Revision {
+                index,
+                rev,
+                cause,
+                divisor,
+                effective,
+                constituents,
+                ..
+            } => {
+                let divisor = divisor.map_or_else(|| "-".to_owned(), |divisor| divisor.to_string());
+                output::say(format_args!(
+                    "{effective}  {index}  revision {rev} ({cause}): divisor {divisor}, {constituents} constituents"
+                ));
+            }
+            EventMessage::Status { index, status, .. } => {
+                output::say(format_args!("{index}  is {status} now"));
+            }
+        }
+        Ok(())
+    }
+
+    fn farewell(&self) {
+        if self.missing > 0 {
+            output::say(format_args!(
+                "{} levels printed, {} missing",
+                self.lines, self.missing
+            ));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Commands to the daemon: a request on `divisor/control/{verb}`, its reply on
+//! `divisor/reply/{client}/{id}`.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+use divisor_wire::command::{CommandError, Page, Reply, Request};
+use rumqttc::QoS;
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use super::{Connection, Lost};
+
+/// How long most answers may take.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+/// Rows asked for at once.
+const PAGE_ROWS: u32 = 500;
+
+/// Why a request has no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// The daemon says no.
+    #[error("{}", shown(.0))]
+    Refused(CommandError),
+    /// Nobody answers. A broker that is no divisord looks like this.
+    #[error("no answer to `{verb}` within {} s: does divisord serve this broker?", waited.as_secs())]
+    Timeout {
+        /// The command.
+        verb: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The answer cannot be read.
+    #[error("the answer to `{verb}` cannot be read: {reason}")]
+    Malformed {
+        /// The command.
+        verb: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The connection broke for good.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// The reply topic may not be subscribed to.
+    #[error("{0:#}")]
+    NoReplies(anyhow::Error),
+}
+
+fn shown(error: &CommandError) -> String {
+    let mut text = error.message.clone();
+    for detail in &error.details {
+        text.push_str("\n  ");
+        text.push_str(detail);
+    }
+    text
+}
+
+/// An id for a request or a load: within the daemon's rules and unlikely to come twice.
+pub(crate) fn fresh_id() -> String {
+    format!("{:016x}", random())
+}
+
+/// A number that no other run draws. The standard library seeds its hash maps from the system's
+/// entropy and never twice alike, which is all that an id needs.
+pub(crate) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+impl Connection {
+    /// Sends a command and waits for its answer.
+    pub(crate) async fn request<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        mut request: Request,
+        timeout: Duration,
+    ) -> Result<T, RequestError> {
+        self.subscribed_replies
+            .get_or_try_init(|| self.subscribe(vec![format!("{}+", self.shared.replies_below)]))
+            .await
+            .map_err(RequestError::NoReplies)?;
+        request.id = fresh_id();
+        let (tell, told) = oneshot::channel();
+        self.shared.waiters().insert(request.id.clone(), tell);
+        let malformed = |error: serde_json::Error| RequestError::Malformed {
+            verb: verb.to_owned(),
+            reason: error.to_string(),
+        };
+        let payload = serde_json::to_vec(&request).map_err(malformed)?;
+        let topic = format!("divisor/control/{verb}");
+        self.publish(&topic, payload, QoS::AtLeastOnce, 0).await?;
+        let payload = match tokio::time::timeout(timeout, told).await {
+            Ok(Ok(payload)) => payload,
+            Ok(Err(_)) => return Err(self.shared.lost().into()),
+            Err(_) => {
+                self.shared.waiter(&request.id);
+                return Err(RequestError::Timeout {
+                    verb: verb.to_owned(),
+                    waited: timeout,
+                });
+            }
+        };
+        let reply: Reply<T> = serde_json::from_slice(&payload).map_err(malformed)?;
+        match (reply.result, reply.error) {
+            (Some(result), _) if reply.ok => Ok(result),
+            (_, Some(error)) => Err(RequestError::Refused(error)),
+            _ => Err(RequestError::Malformed {
+                verb: verb.to_owned(),
+                reason: "neither a result nor an error".to_owned(),
+            }),
+        }
+    }
+
+    /// All rows of a list, page by page.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+    ) -> Result<Vec<T>, RequestError> {
+        let mut rows = Vec::new();
+        let mut after = None;
+        loop {
+            let request = Request {
+                after: after.take(),
+                limit: Some(PAGE_ROWS),
+                ..Request::default()
+            };
+            let page: Page<T> = self.request(verb, request, TIMEOUT).await?;
+            rows.extend(page.rows);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(rows),
+            }
+        }
+    }
+}
