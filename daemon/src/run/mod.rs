@@ -35,6 +35,12 @@ use store::StoreThread;
 
 pub(crate) use store::connect;
 
+/// How long the sequencer may take to say goodbye: a few commits of a slow disk.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
+/// How often it is asked whether it has.
+const GOODBYE_POLL: Duration = Duration::from_millis(2);
+
 /// How long the connections' tasks may take to end when the runtime does.
 const LAST_TASKS: Duration = Duration::from_millis(500);
 
@@ -73,20 +79,25 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         outlet: Arc::clone(&exchange),
         clock: WallClock,
         keeper: Keeper::start(snapshots, health.clone()).map_err(internal)?,
-        health,
+        health: health.clone(),
     };
     let settings = settings::sequencer(config);
     let sequencer = Sequencer::start(parts, settings, snapshot, recovered.epoch)?;
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
     let (failed, failure) = watch::channel(false);
     let sequencer = spawn(sequencer, ingress, shutdown, failed).map_err(internal)?;
+    let stop = Stop {
+        shutdown: shutdown.clone(),
+        failure,
+        health,
+        wake: submissions.clone(),
+    };
     let door = Door::new(door_settings, Arc::clone(&exchange), submissions, counters);
     for address in addresses {
         tracing::info!(%address, "listening for MQTT");
     }
     notify::ready(&format!("epoch {}", recovered.epoch));
-    let served = runtime.block_on(serve(listeners, door, &exchange, shutdown, failure));
-    notify::stopping();
+    let served = runtime.block_on(serve(listeners, door, &exchange, stop));
     // The last connection's task holds the last way to the sequencer, which then ends.
     runtime.shutdown_timeout(LAST_TASKS);
     let outcome = sequencer.join();
@@ -104,22 +115,46 @@ async fn serve(
     listeners: Vec<TcpListener>,
     door: Arc<Door>,
     exchange: &Arc<Exchange>,
-    shutdown: &Shutdown,
-    mut failure: watch::Receiver<bool>,
+    mut stop: Stop,
 ) -> anyhow::Result<()> {
     let (close, closing) = watch::channel(false);
     let serving = tokio::spawn(door::serve(listeners, door, closing));
-    let mut shutdown = shutdown.clone();
     let mut outcome = Ok(());
     tokio::select! {
-        () = shutdown.stopping() => tracing::info!("stopping"),
-        _ = failure.wait_for(|failed| *failed) => {}
+        () = stop.shutdown.stopping() => tracing::info!("stopping"),
+        _ = stop.failure.wait_for(|failed| *failed) => {}
         () = exchange.died() => outcome = Err(anyhow!("go on: the router's thread has ended")),
     }
+    notify::stopping();
+    stop.say_goodbye().await;
     let _ = close.send(true);
     // The connections drain within their own grace.
     let _ = serving.await;
     outcome
+}
+
+/// What a stop is made of: why it happens, and how everybody hears of it.
+struct Stop {
+    shutdown: Shutdown,
+    failure: watch::Receiver<bool>,
+    health: Health,
+    /// The sequencer sleeps when nothing comes.
+    wake: mpsc::Sender<Submission>,
+}
+
+impl Stop {
+    /// Has the sequencer say offline while there are connections that can hear it.
+    async fn say_goodbye(self) {
+        self.health.set_stopping();
+        // Where the channel is full the sequencer is awake.
+        let _ = self.wake.try_send(Submission::nothing());
+        let said = async {
+            while !self.health.said_goodbye() && !*self.failure.borrow() {
+                tokio::time::sleep(GOODBYE_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE_MAX, said).await;
+    }
 }
 
 type SequencerThread = JoinHandle<Result<(), SequencerError>>;

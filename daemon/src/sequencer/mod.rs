@@ -217,7 +217,6 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             beat();
             self.turn(&mut submissions, &go_on)?;
         }
-        self.announce_offline();
         // The next start finds everything here and has nothing to replay.
         self.keeper.offer(self.engine);
         Ok(())
@@ -240,8 +239,12 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         if !self.batch.inputs.is_empty() || due {
             self.commit(go_on)?;
         }
+        let is_stopping = self.health.is_stopping();
         self.announce_status(false);
         self.flush_announcements();
+        if is_stopping {
+            self.health.set_said_goodbye();
+        }
         self.gathering.send_receipts();
         self.keep();
         Ok(())
@@ -388,13 +391,5 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         let status = queries::status(&self.engine, &self.health, self.announcer.epoch());
         self.announcer
             .status(status, always, &mut self.announcements);
-    }
-
-    /// The last word of an orderly stop: retained, so that everybody sees it.
-    fn announce_offline(&mut self) {
-        let mut status = queries::status(&self.engine, &self.health, self.announcer.epoch());
-        "offline".clone_into(&mut status.state);
-        self.announcer.status(status, true, &mut self.announcements);
-        self.flush_announcements();
     }
 }

@@ -100,7 +100,12 @@ pub(super) fn security_show(
 pub(super) fn status(engine: &Engine, health: &Health, epoch: u64) -> DaemonStatus {
     DaemonStatus {
         v: 1,
-        state: "online".to_owned(),
+        state: if health.is_stopping() {
+            "offline"
+        } else {
+            "online"
+        }
+        .to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         epoch,
         store: health.store_word().to_owned(),
