@@ -36,6 +36,7 @@ impl Options {
             sets: vec![
                 "journal.segment_bytes=1MiB".to_owned(),
                 "journal.bytes_max=256MiB".to_owned(),
+                "journal.keep=64MiB".to_owned(),
                 "database.private=false".to_owned(),
             ],
             listen: "127.0.0.1:0".to_owned(),

@@ -6,5 +6,6 @@ mod cli;
 mod cluster;
 mod config;
 mod door;
+mod e2e;
 mod notify;
 mod store;

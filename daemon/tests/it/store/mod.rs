@@ -141,7 +141,7 @@ fn revision() -> RevisionRow {
         revision: 1,
         position: 2,
         effective: TS,
-        divisor: decimal("0.15172752595384"),
+        divisor: Some(decimal("0.15172752595384")),
         cash: None,
         body: "{}".into(),
         members: vec![MemberRow {
