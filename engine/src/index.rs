@@ -36,6 +36,7 @@ pub(crate) struct Index {
     pub(crate) divisor: Option<Decimal>,
     /// What the level needs besides the sums, prepared when divisor or rates change. None while
     /// one is missing, and for numbers that need unbounded integers.
+    #[serde(skip)]
     pub(crate) combine: Option<Combine>,
     pub(crate) revision: u32,
     /// The number of the last level.
@@ -215,7 +216,7 @@ impl Index {
     }
 
     /// Works out what does not change from tick to tick.
-    fn prepare(&mut self) {
+    pub(crate) fn prepare(&mut self) {
         let rates: Option<Vec<Decimal>> = self.basket.rates.iter().copied().collect();
         let parts = rates.zip(self.divisor);
         self.combine = parts.and_then(|(rates, divisor)| {

@@ -49,7 +49,11 @@ fn the_dow_closes_as_published_on_the_wire_and_in_postgresql() {
             exact += 1;
         }
     }
-    assert_eq!(exact, days["days"].as_array().unwrap().len(), "all are exact");
+    assert_eq!(
+        exact,
+        days["days"].as_array().unwrap().len(),
+        "all are exact"
+    );
 
     publisher.wait_projected();
     stored_as_sent(&database, &days);
@@ -84,7 +88,10 @@ fn stored_as_sent(database: &divisor_testkit::TestDatabase, days: &Value) {
         for (symbol, close) in day["closes"].as_object().unwrap() {
             let close = close.as_str().unwrap().trim_end_matches('0');
             let close = close.trim_end_matches('.');
-            sent.push(format!("{} {symbol} {close}", day["date"].as_str().unwrap()));
+            sent.push(format!(
+                "{} {symbol} {close}",
+                day["date"].as_str().unwrap()
+            ));
         }
     }
     sent.sort();

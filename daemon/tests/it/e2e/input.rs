@@ -11,20 +11,85 @@ const REFUSALS: &[(&str, &str, &str, &str)] = &[
     ("securities/AAA/price", "abc", "malformed", INVALID),
     ("securities/AAA/price", "{\"price\":", "malformed", INVALID),
     ("securities/AAA/price", "{}", "bad_price", INVALID),
-    ("securities/AAA/price", r#"{"price":"1,5"}"#, "bad_price", INVALID),
-    ("securities/AAA/price", r#"{"price":null}"#, "bad_price", INVALID),
-    ("securities/AAA/price", r#"{"price":"NaN"}"#, "bad_price", INVALID),
+    (
+        "securities/AAA/price",
+        r#"{"price":"1,5"}"#,
+        "bad_price",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":null}"#,
+        "bad_price",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":"NaN"}"#,
+        "bad_price",
+        INVALID,
+    ),
     ("securities/AAA/price", "0", "price_not_positive", INVALID),
-    ("securities/AAA/price", r#"{"price":-1}"#, "price_not_positive", INVALID),
-    ("securities/AAA/price", "20.1234567", "price_too_fine", INVALID),
-    ("securities/AAA/price", "10000000.01", "price_too_large", INVALID),
-    ("securities/AAA/price", r#"{"price":1,"ts":"noon"}"#, "bad_timestamp", INVALID),
-    ("securities/AAA/price", r#"{"price":1,"ts":"2100-01-01T00:00:00Z"}"#, "timestamp_in_future", INVALID),
-    ("securities/AAA/price", r#"{"price":1,"ccy":"EUR"}"#, "wrong_currency", INVALID),
-    ("securities/AAA/price", r#"{"price":1,"seq":-1}"#, "bad_field", INVALID),
-    ("securities/AAA/price", r#"{"price":1,"price":2}"#, "bad_field", INVALID),
-    ("securities/ZZZ/price", "1", "unknown_symbol", "ImplementationSpecificError"),
-    ("fx/EUR/EUR/rate", "1", "unknown_pair", "ImplementationSpecificError"),
+    (
+        "securities/AAA/price",
+        r#"{"price":-1}"#,
+        "price_not_positive",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        "20.1234567",
+        "price_too_fine",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        "10000000.01",
+        "price_too_large",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":1,"ts":"noon"}"#,
+        "bad_timestamp",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":1,"ts":"2100-01-01T00:00:00Z"}"#,
+        "timestamp_in_future",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":1,"ccy":"EUR"}"#,
+        "wrong_currency",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":1,"seq":-1}"#,
+        "bad_field",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":1,"price":2}"#,
+        "bad_field",
+        INVALID,
+    ),
+    (
+        "securities/ZZZ/price",
+        "1",
+        "unknown_symbol",
+        "ImplementationSpecificError",
+    ),
+    (
+        "fx/EUR/EUR/rate",
+        "1",
+        "unknown_pair",
+        "ImplementationSpecificError",
+    ),
     ("fx/EUR/USD/rate", "-1", "price_not_positive", INVALID),
     ("indexes/PAIR/level", "1", "bad_topic", "NotAuthorized"),
     ("indexes/PAIR/event", "1", "bad_topic", "NotAuthorized"),
@@ -85,9 +150,16 @@ fn the_good_ticks_of_an_array_count() {
         { "place": 2, "reason": "bad_price" },
         { "place": 4, "reason": "bad_timestamp" },
     ]);
-    assert_eq!((&report["accepted"], &report["refused"]), (&json!(2), &refused));
+    assert_eq!(
+        (&report["accepted"], &report["refused"]),
+        (&json!(2), &refused)
+    );
     client.wait_level("PAIR", "72.50");
-    let levels: Vec<_> = client.levels("PAIR").iter().map(|m| m.level.to_string()).collect();
+    let levels: Vec<_> = client
+        .levels("PAIR")
+        .iter()
+        .map(|m| m.level.to_string())
+        .collect();
     assert_eq!(levels, ["70.00", "71.00", "72.50"]);
     // Nothing good in it: the whole message is refused, and so is what is no list of ticks.
     assert_eq!(client.send("securities/AAA/price", "[0,-1]"), INVALID);
@@ -114,7 +186,10 @@ fn late_ticks_are_stored_and_flagged_and_duplicates_are_not_stored() {
     assert_eq!(last.seq, 3, "base, 22 and 23");
     client.wait_projected();
     let sql = "select price || ' ' || effect from tick where src = 's' order by position";
-    assert_eq!(column(&database, sql), ["22 applied", "99 late", "23 applied"]);
+    assert_eq!(
+        column(&database, sql),
+        ["22 applied", "99 late", "23 applied"]
+    );
 }
 
 #[test]
@@ -136,6 +211,8 @@ fn times_are_understood_in_every_unit() {
     client.wait_projected();
     let sql = "select to_char(ts at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') from tick \
                where src = 'feed' order by position";
-    let expected: Vec<_> = (1..=6).map(|n| format!("2026-11-20 12:00:00.00000{n}")).collect();
+    let expected: Vec<_> = (1..=6)
+        .map(|n| format!("2026-11-20 12:00:00.00000{n}"))
+        .collect();
     assert_eq!(column(&database, sql), expected);
 }

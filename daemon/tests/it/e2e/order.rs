@@ -125,7 +125,10 @@ fn once_in_postgresql(desk: &Mqtt, database: &TestDatabase, published: &BTreeMap
     let count = 1 + 2 * TICKS * ROUNDS;
     let numbers = rows.iter().map(|row| row.split(' ').next().unwrap());
     let contiguous: Vec<String> = (1..=count).map(|seq| seq.to_string()).collect();
-    assert!(numbers.eq(contiguous.iter()), "a number is missing or twice");
+    assert!(
+        numbers.eq(contiguous.iter()),
+        "a number is missing or twice"
+    );
     for (seq, level) in published {
         assert_eq!(rows[*seq as usize - 1], format!("{seq} {level}"));
     }

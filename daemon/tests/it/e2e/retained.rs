@@ -46,7 +46,10 @@ fn the_status_is_retained_and_says_goodbye() {
         let status = desk.wait("the status", |m| {
             (m.topic == "divisor/status").then(|| m.json())
         });
-        assert_eq!((&status["state"], &status["epoch"]), (&json!("online"), &json!(1)));
+        assert_eq!(
+            (&status["state"], &status["epoch"]),
+            (&json!("online"), &json!(1))
+        );
         assert_eq!((&status["store"], &status["v"]), (&json!("off"), &json!(1)));
     }
     assert!(daemon.stop().success());
@@ -65,7 +68,8 @@ fn the_status_is_retained_and_says_goodbye() {
 }
 
 fn many() -> Value {
-    let indexes = (0..INDEXES).map(|i| sum_of(&format!("I{i:03}"), &["AAA"], json!({ "mode": "conflate" })));
+    let indexes =
+        (0..INDEXES).map(|i| sum_of(&format!("I{i:03}"), &["AAA"], json!({ "mode": "conflate" })));
     json!({
         "securities": [{ "symbol": "AAA", "currency": "USD" }],
         "prices": [{ "symbol": "AAA", "price": "20" }],

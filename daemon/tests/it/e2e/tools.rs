@@ -47,7 +47,10 @@ fn mosquitto_pub_and_sub_work() {
     let desk = Mqtt::v4(&daemon, "desk");
     desk.subscribe("indexes/PAIR/level");
     desk.load(&pair());
-    for (version, price, level) in [("mqttv311", "189.84", "239.84"), ("mqttv5", "190", "240.00")] {
+    for (version, price, level) in [
+        ("mqttv311", "189.84", "239.84"),
+        ("mqttv5", "190", "240.00"),
+    ] {
         for qos in ["0", "1", "2"] {
             let price = format!("{price}{}", if price.contains('.') { "" } else { ".00" });
             let args = ["-t", "securities/AAA/price", "-m", &price, "-q", qos];
@@ -67,7 +70,10 @@ fn mosquitto_pub_and_sub_work() {
 
 #[test]
 fn paho_works_with_every_quality_of_service() {
-    if !is_there("python3", "-cimport paho.mqtt.client as c; c.CallbackAPIVersion") {
+    if !is_there(
+        "python3",
+        "-cimport paho.mqtt.client as c; c.CallbackAPIVersion",
+    ) {
         println!("paho-mqtt 2 for python3 is not installed: not tested with it");
         return;
     }
@@ -82,7 +88,10 @@ fn paho_works_with_every_quality_of_service() {
             .unwrap();
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let lines: Vec<_> = text.lines().collect();
-        assert!(out.status.success() && lines.len() == 2, "{protocol}: {out:?}");
+        assert!(
+            out.status.success() && lines.len() == 2,
+            "{protocol}: {out:?}"
+        );
         assert!(lines[0].contains(r#""level":"70.00""#), "{text}");
         assert!(lines[1].contains(r#""level":"82.25""#), "{text}");
     }
