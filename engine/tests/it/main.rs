@@ -6,5 +6,7 @@
 
 mod bounds;
 mod days;
+mod exact;
 mod revisions;
 mod support;
+mod vectors;

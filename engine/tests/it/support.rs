@@ -114,11 +114,15 @@ impl World {
     /// All levels of an index so far.
     pub(crate) fn levels(&self, code: &str) -> Vec<Level> {
         let id = self.engine.index_id(code).unwrap();
-        let of = |output: &Output| match output {
-            Output::Level(level) if level.index == id => Some(*level),
-            _ => None,
-        };
-        self.outputs.iter().filter_map(of).collect()
+        let mut levels = Vec::new();
+        for output in &self.outputs {
+            if let Output::Level(level) = output
+                && level.index == id
+            {
+                levels.push(*level);
+            }
+        }
+        levels
     }
 
     /// All levels of an index so far as text.
@@ -130,18 +134,25 @@ impl World {
     /// All revisions of an index so far.
     pub(crate) fn revisions(&self, code: &str) -> Vec<Revised> {
         let id = self.engine.index_id(code).unwrap();
-        let of = |output: &Output| match output {
-            Output::Revised(revised) if revised.index == id => Some(revised.clone()),
-            _ => None,
-        };
-        self.outputs.iter().filter_map(of).collect()
+        let mut revisions = Vec::new();
+        for output in &self.outputs {
+            if let Output::Revised(revised) = output
+                && revised.index == id
+            {
+                revisions.push(revised.clone());
+            }
+        }
+        revisions
     }
 
     /// What became of the last tick.
     pub(crate) fn last_effect(&self) -> Effect {
-        let of = |output: &Output| match output {
-            Output::Tick { effect, .. } => Some(*effect),
-            _ => None,
+        let of = |output: &Output| {
+            if let Output::Tick { effect, .. } = output {
+                Some(*effect)
+            } else {
+                None
+            }
         };
         self.outputs.iter().rev().find_map(of).unwrap()
     }
