@@ -114,7 +114,11 @@ impl StateDir {
 /// Nobody else may look into the directory. As root others may pass through it, since PostgreSQL
 /// refuses to run as root and its own directory, below this one, belongs to another user.
 fn mode() -> u32 {
-    if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 }
+    if rustix::process::geteuid().is_root() {
+        0o711
+    } else {
+        0o700
+    }
 }
 
 /// Creates a directory for the service alone, and its parents as the system has them.
