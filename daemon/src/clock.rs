@@ -14,8 +14,8 @@ pub struct WallClock;
 
 impl Clock for WallClock {
     fn now(&self) -> Time {
-        // A clock before 1678 or after 2262 is held at the epoch; the sequencer never goes back.
-        let nanos = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default();
-        Time::from_nanos(nanos)
+        // Whole microseconds: what PostgreSQL and most clients can tell. No overflow before 2262.
+        let micros = jiff::Timestamp::now().as_microsecond();
+        Time::from_nanos(micros.saturating_mul(1_000))
     }
 }

@@ -14,6 +14,8 @@ struct Shared {
     projected: AtomicU64,
     /// The position behind the last durable input; written by the sequencer.
     durable: AtomicU64,
+    /// The oldest journal position that a start needs; written by the keeper of snapshots.
+    needed_from: AtomicU64,
     /// The journal has no room; written by the sequencer.
     journal_full: AtomicBool,
     /// Why the store does not project, when it does not; written by the store.
@@ -43,6 +45,17 @@ impl Health {
     /// Notes how far the journal is.
     pub fn set_durable(&self, position: u64) {
         self.0.durable.store(position, Ordering::Relaxed);
+    }
+
+    /// The oldest journal position that a start needs.
+    #[must_use]
+    pub fn needed_from(&self) -> u64 {
+        self.0.needed_from.load(Ordering::Relaxed)
+    }
+
+    /// Notes from where on the journal is needed.
+    pub fn set_needed_from(&self, position: u64) {
+        self.0.needed_from.store(position, Ordering::Relaxed);
     }
 
     /// True while the journal has no room: nothing is acknowledged, no level leaves.

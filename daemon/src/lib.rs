@@ -5,6 +5,7 @@
 //! - [`door`]: the only code that faces the network; [`ingress`] is what it hands on
 //! - [`sequencer`]: gives every input a position, makes it durable, applies it
 //! - [`journal`]: the truth on disk; [`record`] is what its records say
+//! - [`snapshots`]: what a start begins with instead of the first input
 //! - [`egress`]: what the sequencer hands to the door's fan-out
 //! - [`store`]: follows the journal into PostgreSQL
 //!
@@ -30,5 +31,6 @@ pub mod record;
 pub mod run;
 pub mod sequencer;
 pub mod shutdown;
+pub mod snapshots;
 pub mod state;
 pub mod store;

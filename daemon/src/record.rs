@@ -153,12 +153,16 @@ pub enum ReplayError {
     Record(#[from] RecordError),
 }
 
-/// Rebuilds an engine from a log's oldest record on, up to position `end` or to the last one.
+/// Applies a log's records to an engine that is where they begin, up to position `end` or to the
+/// last one.
 ///
 /// # Errors
 /// [`ReplayError`].
-pub fn replay(records: &mut impl Records, end: Option<u64>) -> Result<Engine, ReplayError> {
-    let mut engine = Engine::new();
+pub fn replay(
+    mut engine: Engine,
+    records: &mut impl Records,
+    end: Option<u64>,
+) -> Result<Engine, ReplayError> {
     let mut batch = Batch {
         first: 0,
         time: Time::MIN,
@@ -371,10 +375,12 @@ mod tests {
             // A shorter or longer body is an error, never a panic or another batch.
             if !body.is_empty() {
                 let short = body[..cut.index(body.len())].to_vec();
-                prop_assert!(decode(&Record { body: short.into(), ..record.clone() }, &mut batch).is_err());
+                let short = Record { body: short.into(), ..record.clone() };
+                prop_assert!(decode(&short, &mut batch).is_err());
             }
             body.push(0);
-            prop_assert!(decode(&Record { body: body.into(), ..record }, &mut batch).is_err());
+            let long = Record { body: body.into(), ..record };
+            prop_assert!(decode(&long, &mut batch).is_err());
         }
 
         #[test]

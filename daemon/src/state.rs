@@ -111,6 +111,16 @@ impl StateDir {
     }
 }
 
+/// Nobody else may look into the directory. As root others may pass through it, since PostgreSQL
+/// refuses to run as root and its own directory, below this one, belongs to another user.
+fn mode() -> u32 {
+    if rustix::process::geteuid().is_root() {
+        0o711
+    } else {
+        0o700
+    }
+}
+
 /// Creates a directory for the service alone, and its parents as the system has them.
 fn create(path: &Path) -> io::Result<()> {
     if path.is_dir() {
@@ -119,7 +129,7 @@ fn create(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    DirBuilder::new().mode(0o700).create(path)?;
+    DirBuilder::new().mode(mode()).create(path)?;
     // The directory's own entry must survive a power cut, or all in it is lost.
     path.parent()
         .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
@@ -138,7 +148,7 @@ mod tests {
         let state = StateDir::take(&path).unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o700
+            mode()
         );
         let refusal = StateDir::take(&path).unwrap_err().to_string();
         let pid = std::process::id();

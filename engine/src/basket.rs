@@ -1,5 +1,7 @@
 //! From a basket as defined to coefficients: the weighting schemes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::definition::{Constituent, IndexDefinition, Weighting};
 use crate::exact::Ratio;
 use crate::problem::Problem;
@@ -9,7 +11,7 @@ use crate::{Decimal, SecurityId};
 const STATED_PLACES_MAX: u8 = 18;
 
 /// A constituent of a basket whose symbol is resolved and whose fields fit the weighting.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Holding {
     pub(crate) security: SecurityId,
     /// The reference price of the definition, if it states one.
@@ -18,7 +20,7 @@ pub(crate) struct Holding {
 }
 
 /// Where a coefficient comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Rule {
     /// It is stated: units, or shares times factors.
     Units(Decimal),
@@ -27,7 +29,7 @@ pub(crate) enum Rule {
 }
 
 /// A target weight as a fraction: `1/n` of an equal index has no finite decimal.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct TargetWeight(i128, i128);
 
 impl TargetWeight {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use crate::definition::{Dissemination, RevisionDefinition};
 use crate::fx::Rates;
 use crate::index::Index;
@@ -20,10 +22,12 @@ pub const LABELS_MAX: usize = 65_536;
 /// A pure function of its inputs: the same batches give the same outputs, bit for bit, on every
 /// machine. It reads no clock, does no I/O, and its iteration order never depends on a hash.
 /// `clone` is a full, independent copy.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Engine {
     pub(crate) securities: Vec<Security>,
     /// Only for look-ups, never iterated.
+    #[serde(skip)]
     pub(crate) symbols: HashMap<Box<str>, SecurityId>,
     pub(crate) indexes: Vec<Index>,
     pub(crate) codes: BTreeMap<String, IndexId>,
@@ -31,27 +35,32 @@ pub struct Engine {
     /// Revisions that were loaded, by id: what makes loading one again harmless.
     pub(crate) revisions: BTreeMap<String, RevisionDefinition>,
     /// Ids of revisions whose time has not come, by that time.
+    #[serde(with = "crate::snapshot::pairs")]
     pub(crate) scheduled: BTreeMap<(Time, String), Position>,
+    #[serde(skip)]
     pub(crate) kernel: Kernel,
     /// The memberships changed since the kernel was built.
+    #[serde(skip)]
     pub(crate) kernel_is_stale: bool,
     /// What the tick path needs of each index, side by side.
     pub(crate) marks: Vec<Mark>,
     /// Indexes with a mark, in the order they were touched.
     touched: Vec<IndexId>,
     sources: Sources,
-    labels: Vec<Box<str>>,
+    pub(crate) labels: Vec<Box<str>>,
     /// Only for look-ups, never iterated.
-    label_ids: HashMap<Box<str>, LabelId>,
+    #[serde(skip)]
+    pub(crate) label_ids: HashMap<Box<str>, LabelId>,
     /// The position behind the last batch.
     next: Position,
     pub(crate) time: Time,
     epoch: u64,
+    #[serde(skip)]
     pub(crate) outputs: VecDeque<Output>,
 }
 
 /// What the tick path keeps per index.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Mark {
     /// The time of the newest input.
     pub(crate) ts: Time,
@@ -342,7 +351,7 @@ impl Engine {
         let sums = self
             .kernel
             .sums(state.basket.first_slot, state.basket.currencies.len());
-        let level = if state.is_complete() {
+        let level = if state.missing == 0 {
             state.level(sums)
         } else {
             None

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::definition::{Cut, FxRule};
 use crate::exact::Ratio;
 use crate::input::{Origin, Rate};
@@ -11,8 +13,9 @@ use crate::{Currency, Decimal, RoundingMode};
 pub(crate) const PAIRS_MAX: usize = 4096;
 
 /// Last rates by (base, quote).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Rates {
+    #[serde(with = "crate::snapshot::pairs")]
     last: BTreeMap<(Currency, Currency), (Decimal, Origin)>,
 }
 

@@ -1,5 +1,7 @@
 //! Everything that changes the engine's state. The journal holds exactly these.
 
+use serde::{Deserialize, Serialize};
+
 use crate::definition::Definitions;
 use crate::{Currency, Decimal, LabelId, Position, SecurityId, Time};
 
@@ -51,7 +53,7 @@ pub enum Input {
     },
 }
 
-/// A price of one security, already checked by [`crate::Engine::admit`].
+/// A price of one security, already checked by [`crate::Engine::admit_price`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
     /// Whose price.
@@ -90,7 +92,7 @@ impl Rate {
 }
 
 /// The origin of a price or rate: its time and its identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// When it was made.
     pub ts: Time,

@@ -12,13 +12,15 @@
 //! - `admit`: the gate before the sequence
 //! - `engine`: the state machine
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
-//! - `kernel`, `index`: the running sums, and the level that follows from them
+//! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
 //! - `output`, `view`: what the engine says, and what may be looked at
+//! - `snapshot`: the whole state as data, to start from
 //! - `decimal`, `exact`, `time`, `period`, `fx`, `source`: numbers, days, rates, identities
 #![deny(clippy::float_arithmetic)]
 
 mod admit;
 mod basket;
+mod combine;
 mod decimal;
 mod define;
 pub mod definition;
@@ -34,6 +36,7 @@ mod period;
 mod problem;
 mod revise;
 mod security;
+mod snapshot;
 mod source;
 mod time;
 mod view;
@@ -46,5 +49,6 @@ pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Origin, Rate, Tick};
 pub use output::{Cause, Effect, Level, Member, Output, Revised, Status};
 pub use problem::{DefinitionError, Problem};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;
 pub use view::{IndexView, SecurityView};

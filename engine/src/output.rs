@@ -1,5 +1,7 @@
 //! What the engine has to say after a batch.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Decimal, IndexId, Position, SecurityId, Time};
 
 /// One effect of a batch, in the order of the inputs.
@@ -46,7 +48,7 @@ pub enum Effect {
 }
 
 /// A level of one index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Level {
     /// Which index.
     pub index: IndexId,
@@ -69,7 +71,7 @@ pub struct Level {
 }
 
 /// What a level is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum Status {
     /// A price, a rate or the divisor is missing: there is no level.
     #[default]

@@ -2,12 +2,13 @@
 
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use crate::Time;
 use crate::definition::Reset;
 
 /// The day a time falls in: its end, and whether a reset period ends with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Span {
     /// The first moment of the next day.
     pub(crate) day_end: Time,
@@ -129,7 +130,12 @@ mod tests {
             "2021-11-09T00:00:00Z",
             Some("2021-11-15T00:00:00Z"),
         );
+    }
+
+    #[test]
+    fn knows_its_ends() {
         assert!(zone("Mars/Olympus").is_none());
+        assert!(zone("Asia/Nowhere").is_none());
         let _ends = (
             span(Time::MIN, &zone("UTC").unwrap(), Reset::Yearly),
             span(Time::MAX, &zone("Asia/Tokyo").unwrap(), Reset::Weekly),

@@ -321,6 +321,11 @@ impl Engine {
         adjusted: &[Adjusted],
     ) -> Result<(), Problem> {
         let mut state = self.indexes[id.at()].clone();
+        // An index that runs and cannot tell its level now (a rate has vanished in its rounding)
+        // has nothing that a new divisor could keep.
+        if level.is_none() && state.has_started() {
+            return Err(Problem::NoDivisor("level"));
+        }
         let new_members = matches!(turn, Turn::Members(_));
         let kept = match turn {
             Turn::Members(members) => {
@@ -352,6 +357,7 @@ impl Engine {
         } else {
             self.adopt_references(&state)?;
             state.divisor = None;
+            state.combine = None;
         }
         state.count_missing(&self.securities);
         self.indexes[id.at()] = state;

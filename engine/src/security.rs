@@ -1,5 +1,7 @@
 //! The state of one security: its definition and its last price.
 
+use serde::{Deserialize, Serialize};
+
 use crate::definition::SecurityDefinition;
 use crate::input::Origin;
 use crate::problem::Problem;
@@ -9,7 +11,7 @@ use crate::{Decimal, RoundingMode, Time};
 const PRICE_PLACES_MAX: u8 = 18;
 
 /// One security.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Security {
     /// The last price in units of `10^-price_places`; 0 while there is none.
     pub(crate) price: i64,

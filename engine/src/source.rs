@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::LabelId;
 
 /// How many numbers below the highest are remembered one by one. A publisher's unacknowledged
@@ -12,12 +14,12 @@ const WINDOW: u64 = 16_384;
 const INCARNATIONS_MAX: usize = 4;
 
 /// The identities seen so far, per source.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Sources {
     seen: BTreeMap<LabelId, Vec<Incarnation>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Incarnation {
     inc: u64,
     /// The highest number seen.

@@ -1,5 +1,11 @@
 //! A real `divisord` on a free port with a state directory of its own.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by panicking, and shows the daemon's log"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,6 +36,7 @@ impl Options {
             sets: vec![
                 "journal.segment_bytes=1MiB".to_owned(),
                 "journal.bytes_max=256MiB".to_owned(),
+                "journal.keep=64MiB".to_owned(),
                 "database.private=false".to_owned(),
             ],
             listen: "127.0.0.1:0".to_owned(),

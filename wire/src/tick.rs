@@ -7,8 +7,8 @@
 //! | `[{"price":1},{"price":2}]`, `[1,2]` | two |
 //! | `189.84`, `"189.84"` | one |
 //!
-//! [`decode`] reads the usual shapes with [`scan`] and hands everything else to [`strict`], which
-//! is `serde_json`; a property test holds the two together. Both fill the same [`fields`].
+//! [`decode`] reads the usual shapes with `scan` and hands everything else to `strict`, which
+//! is `serde_json`; a property test holds the two together. Both fill the same `fields`.
 
 use divisor_engine::{Decimal, Time};
 

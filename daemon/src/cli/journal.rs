@@ -6,11 +6,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use clap::Subcommand;
-use divisor_engine::Time;
+use divisor_engine::{Batch, Decimal, Engine, Input, Origin};
+use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::exit::{self, Failure};
 use crate::journal::{self, Record, SegmentReport};
+use crate::record::{self, RecordError};
 use crate::state::StateDir;
 
 #[derive(Debug, Subcommand)]
@@ -20,7 +22,7 @@ pub(super) enum Verb {
     /// Changes nothing, so it may be run beside the daemon. Ends with 74 when something is damaged.
     #[command(after_help = "Example:\n  divisord journal inspect --state /var/lib/divisor")]
     Inspect,
-    /// Prints every record as one line of JSON: position, time, count, body in hex
+    /// Prints every record as one line of JSON: position, time, inputs
     #[command(after_help = "Example:\n  divisord journal export --from 1000 | head")]
     Export {
         /// The first position to print
@@ -81,18 +83,24 @@ fn inspect(dir: &Path) -> Result<(), Failure> {
 fn export(dir: &Path, from: u64) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut printed = Ok(());
+    let mut export = Export::default();
+    let mut failed = None;
     let reports = journal::walk(dir, &mut |record| {
-        if record.next() <= from {
-            return ControlFlow::Continue(());
+        match export.line(record) {
+            Ok(line) if record.next() > from => printed = out.write_all(line.as_bytes()),
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
         }
-        printed = out.write_all(line(record).as_bytes());
-        if printed.is_ok() {
+        if printed.is_ok() && failed.is_none() {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(())
         }
     })?;
     super::written(printed.and_then(|()| out.flush()))?;
+    if let Some(error) = failed {
+        return Err(Failure::new(exit::JOURNAL, error));
+    }
     first_problem(reports)
 }
 
@@ -107,19 +115,77 @@ fn repair(dir: &Path) -> Result<(), Failure> {
     }
 }
 
-/// One record as one line of JSON.
-fn line(record: &Record) -> String {
-    let mut line = format!(
-        r#"{{"position":{},"time":"{}","count":{},"body":""#,
-        record.first,
-        Time::from_nanos(record.time),
-        record.count
-    );
-    for byte in &record.body {
-        let _written = write!(line, "{byte:02x}");
+/// Turns records into text, with the names that the records before them have introduced.
+#[derive(Default)]
+struct Export {
+    engine: Engine,
+    batch: Batch,
+}
+
+impl Export {
+    /// One record as one line of JSON.
+    fn line(&mut self, record: &Record) -> Result<String, RecordError> {
+        record::decode(record, &mut self.batch)?;
+        // A journal whose beginning has been retired names securities by number only.
+        if self.engine.next_position() == record.first {
+            self.engine.apply(&self.batch);
+            while self.engine.poll_output().is_some() {}
+        }
+        let inputs: Vec<Value> = self
+            .batch
+            .inputs
+            .iter()
+            .map(|input| self.input(input))
+            .collect();
+        let line = json!({
+            "position": record.first,
+            "time": self.batch.time.to_string(),
+            "inputs": inputs,
+        });
+        Ok(format!("{line}\n"))
     }
-    line.push_str("\"}\n");
-    line
+
+    fn input(&self, input: &Input) -> Value {
+        match input {
+            Input::Tick(tick) => {
+                let security = self.engine.security(tick.security);
+                let places = security.map_or(0, |s| s.definition.price_places);
+                json!({
+                    "input": "tick",
+                    "security": tick.security.0,
+                    "symbol": security.map(|s| s.definition.symbol.as_str()),
+                    "price": Decimal::new(tick.price.into(), places).normalized(),
+                    "size": tick.size,
+                    "venue": tick.venue.and_then(|label| self.engine.label_text(label)),
+                    "origin": self.origin(&tick.origin),
+                })
+            }
+            Input::Rate(rate) => json!({
+                "input": "rate",
+                "base": rate.base,
+                "quote": rate.quote,
+                "rate": rate.value(),
+                "origin": self.origin(&rate.origin),
+            }),
+            Input::Define { by, definitions } => json!({
+                "input": "define",
+                "by": self.engine.label_text(*by),
+                "definitions": definitions,
+            }),
+            Input::Label(text) => json!({ "input": "label", "text": text }),
+            Input::Boot { epoch } => json!({ "input": "boot", "epoch": epoch }),
+        }
+    }
+
+    fn origin(&self, origin: &Origin) -> Value {
+        json!({
+            "ts": origin.ts.to_string(),
+            "received": origin.received.to_string(),
+            "src": self.engine.label_text(origin.source),
+            "inc": origin.inc,
+            "seq": origin.seq,
+        })
+    }
 }
 
 /// The first damage is how the verb ends.

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Flag, Inputs, Loaded};
 use crate::exit::{self, Failure};
-use crate::{logging, run, shutdown};
+use crate::{logging, run, shutdown, store};
 
 /// Calculates financial indexes in real time.
 ///
@@ -44,25 +44,25 @@ struct Options {
     /// The configuration file
     ///
     /// Only what differs from the defaults needs to be in it. Without this, the file named by
-    /// $DIVISOR_CONFIG is read, or /etc/divisor/broker.toml if it exists.
+    /// `$DIVISOR_CONFIG` is read, or /etc/divisor/broker.toml if it exists.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 
     /// The state directory: journal and private PostgreSQL
     ///
-    /// The same as --set state_dir=DIR.
+    /// The same as `--set state_dir=DIR`.
     #[arg(long, value_name = "DIR", global = true)]
     state: Option<String>,
 
     /// Where to listen for MQTT; may be repeated
     ///
-    /// The same as --set mqtt.listen=ADDR,ADDR.
+    /// The same as `--set mqtt.listen=ADDR,ADDR`.
     #[arg(long, value_name = "ADDR", global = true)]
     listen: Vec<String>,
 
     /// Sets a key of the configuration; may be repeated
     ///
-    /// For example --set journal.bytes_max=8GiB. `divisord print-config` lists the keys.
+    /// For example `--set journal.bytes_max=8GiB`. `divisord print-config` lists the keys.
     #[arg(long, value_name = "KEY=VALUE", global = true)]
     set: Vec<String>,
 }
@@ -136,21 +136,27 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Run => {
             logging::start(&loaded.config.log);
             let (trigger, shutdown) = shutdown::token();
-            let outcome = run::run(&loaded.config, shutdown);
-            drop(trigger);
-            outcome
+            run::run(&loaded.config, trigger, &shutdown)
         }
         Verb::Check => {
             loaded.config.database.resolve()?;
             print("the configuration is good\n")
         }
         Verb::PrintConfig => print(&loaded.print()),
-        Verb::Migrate => Err(Failure::new(
-            exit::INTERNAL,
-            anyhow!("migrate: the store is not merged yet"),
-        )),
+        Verb::Migrate => migrate(&loaded.config),
         Verb::Journal(verb) => verb.run(&loaded.config),
     }
+}
+
+/// Brings the schema of the configured database up to date.
+fn migrate(config: &Config) -> Result<(), Failure> {
+    let failed = |error: anyhow::Error| Failure::new(exit::DATABASE, error);
+    let (mut client, _cluster) = run::connect(config)?;
+    let report = store::migrate(&mut client).map_err(|error| failed(error.into()))?;
+    if report.applied.is_empty() {
+        return print("the schema is up to date\n");
+    }
+    print(&format!("applied {}\n", report.applied.join(", ")))
 }
 
 impl Options {

@@ -11,7 +11,6 @@
 //! stand: a typing mistake must not become a default.
 
 mod door;
-mod http;
 mod journal;
 mod layers;
 mod log;
@@ -27,7 +26,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use door::{Mqtt, Router};
-pub use http::Http;
 pub use journal::Journal;
 pub use layers::{Flag, Inputs, Loaded, Source};
 pub use log::{Log, LogFormat};
@@ -38,6 +36,9 @@ pub use store::{Database, DatabaseUrl, Partition, Store};
 
 /// The shipped configuration: the built-in default and the reference of all keys.
 pub const BUILT_IN: &str = include_str!("../../../broker.toml");
+
+/// The journal's directory in the state directory.
+pub const JOURNAL: &str = "journal";
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,8 +58,6 @@ pub struct Config {
     pub database: Database,
     /// How rows are written to it.
     pub store: Store,
-    /// The door for browsers.
-    pub http: Http,
     /// What is logged.
     pub log: Log,
     /// Living under a service manager.
@@ -123,7 +122,7 @@ impl Config {
     /// Where the segments of the journal are.
     #[must_use]
     pub fn journal_dir(&self) -> PathBuf {
-        self.state_dir.join("journal")
+        self.state_dir.join(JOURNAL)
     }
 
     /// All that is wrong with the values, each on its own or together with others.
@@ -136,17 +135,11 @@ impl Config {
         self.journal.check(&mut problems);
         self.database.check(&mut problems);
         self.store.check(&mut problems);
-        self.http.check(&mut problems);
         self.log.check(&mut problems);
         self.service.check(&mut problems);
         if !self.state_dir.is_absolute() {
             let dir = self.state_dir.display();
             problems.push(format!("state_dir = \"{dir}\" must be an absolute path"));
-        }
-        for address in &self.http.listen {
-            if address.port() != 0 && self.mqtt.listen.contains(address) {
-                problems.push(format!("mqtt.listen and http.listen both have {address}"));
-            }
         }
         problems
     }

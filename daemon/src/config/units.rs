@@ -63,7 +63,7 @@ pub(super) mod size {
     pub(in super::super) fn format(bytes: u64) -> String {
         let binary = UNITS[..4]
             .iter()
-            .find(|(_, factor)| bytes != 0 && bytes % factor == 0);
+            .find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor));
         let (name, factor) = binary.unwrap_or(&("B", 1));
         format!("{} {name}", bytes / factor)
     }
@@ -99,7 +99,7 @@ pub(super) mod duration {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let unit = UNITS
             .iter()
-            .find(|(_, factor)| millis != 0 && millis % factor == 0);
+            .find(|(_, factor)| millis != 0 && millis.is_multiple_of(*factor));
         let (name, factor) = unit.unwrap_or(&("ms", 1));
         into.serialize_str(&format!("{}{name}", millis / factor))
     }

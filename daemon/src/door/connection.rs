@@ -1,4 +1,4 @@
-//! One connection: a task, one loop, and everything that can happen to it as an [`Event`].
+//! One connection: a task, one loop, and everything that can happen to it as an `Event`.
 //!
 //! Reading and writing are branches of the same `select!`, so a client that does not read its
 //! levels still gets its prices in, and its queue goes on dropping the oldest level.
@@ -8,28 +8,27 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use divisor_wire::topic::filter_is_valid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::Counters;
 use super::codec::connect::Will;
-use super::codec::encode::{self, ConnAck, PUBREL};
-use super::codec::packet::{self, Disconnect, Packet};
-use super::codec::subscribe::{Subscribe, Unsubscribe};
-use super::codec::{Violation, frame};
+use super::codec::encode::{self, ConnAck};
 use super::counters::Held;
 use super::envelope::Message;
 use super::handshake::{Admitted, handshake};
 use super::inbound::Inbound;
 use super::listener::{Door, Shutdown, stopped};
 use super::outbound::Dialect;
-use super::parked::{DueWill, give, park, publish_will};
-use super::registry::{Claim, Eviction};
-use super::rights::Verdict;
+use super::registry::Claim;
 use super::session::Session;
-use super::{Counters, codec::Version};
 use crate::ingress::{Client, Receipt, Submission};
+
+mod end;
+mod packets;
+
+use end::Ending;
 
 /// Bytes asked for in one read. The first reads of a connection are small, since most connections
 /// are quiet and a buffer stays with them.
@@ -38,12 +37,6 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Connections beyond the limit that are still told so; more are closed without a word.
 const TURNED_AWAY_MAX: u64 = 64;
-
-/// How long a closing connection waits for its last writes.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long a session stays for the receipt of a half-done QoS 2 message.
-const ARRIVING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often a connection looks after itself at least.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
@@ -87,26 +80,6 @@ enum Event {
     Messages,
     Timer,
     End(Ending),
-}
-
-/// Why a connection ends.
-enum Ending {
-    /// The stream ended or broke.
-    Gone,
-    /// The client said goodbye.
-    Goodbye(Disconnect),
-    /// We end it, and tell MQTT 5 clients why.
-    Closed(u8),
-    /// The client id connected again.
-    Evicted(Eviction),
-    /// The daemon stops.
-    Shutdown,
-}
-
-impl From<Violation> for Ending {
-    fn from(violation: Violation) -> Self {
-        Self::Closed(violation.0)
-    }
 }
 
 struct Connection<S> {
@@ -240,8 +213,7 @@ where
     }
 
     async fn next_event(&mut self, claim: &mut Claim) -> Event {
-        let may_read = self.submission.is_none()
-            && self.inbound.inflight() < self.door.settings.inflight_max as u64;
+        let may_read = self.may_read();
         if may_read {
             self.buffer.reserve(self.read_bytes);
         }
@@ -270,6 +242,12 @@ where
             },
             () = stopped(&mut self.shutdown) => Event::End(Ending::Shutdown),
         }
+    }
+
+    /// Back-pressure: a connection whose messages wait for the sequencer is not read.
+    fn may_read(&self) -> bool {
+        self.submission.is_none()
+            && self.inbound.inflight() < self.door.settings.inflight_max as u64
     }
 
     async fn handle(&mut self, event: Event) -> Result<(), Ending> {
@@ -316,129 +294,6 @@ where
             .settle(&mut self.session.received, &mut self.out);
     }
 
-    /// Handles every complete packet of the buffer and hands what it brought on in one piece.
-    async fn take_packets(&mut self) -> Result<(), Ending> {
-        let result = self.take_frames().await;
-        // What came before a violation is as good as if it had come alone.
-        self.inbound
-            .settle(&mut self.session.received, &mut self.out);
-        if !self.inbound.batch.is_empty() {
-            self.submission = Some(Submission {
-                client: Arc::clone(&self.client),
-                messages: std::mem::take(&mut self.inbound.batch),
-                receipts: self.receipts_tx.clone(),
-            });
-        }
-        for publication in self.inbound.aside.drain(..) {
-            self.door.exchange.publish_aside(publication).await;
-        }
-        result
-    }
-
-    async fn take_frames(&mut self) -> Result<(), Ending> {
-        while let Some(frame) = frame::split(&mut self.buffer, self.door.settings.packet_bytes_max)?
-        {
-            self.heard = Instant::now();
-            match packet::decode(frame, self.dialect.version)? {
-                Packet::Publish(publish) => {
-                    self.inbound.publish(publish, &self.session.received)?;
-                }
-                Packet::PubAck(id) => self.session.outbound.on_puback(id),
-                Packet::PubRec(id, refused) => {
-                    if let Some(reason) = self.session.outbound.on_pubrec(id, refused) {
-                        self.acknowledge(PUBREL, id, reason);
-                    }
-                }
-                Packet::PubRel(id) => {
-                    self.inbound
-                        .release(id, &mut self.session.received, &mut self.out);
-                }
-                Packet::PubComp(id) => self.session.outbound.on_pubcomp(id),
-                Packet::Subscribe(subscribe) => self.subscribe(subscribe).await?,
-                Packet::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe).await?,
-                Packet::PingReq => encode::pingresp(&mut self.out),
-                Packet::Disconnect(disconnect) => return Err(Ending::Goodbye(disconnect)),
-            }
-        }
-        Ok(())
-    }
-
-    fn acknowledge(&mut self, first: u8, packet_id: u16, reason: u8) {
-        encode::acknowledge(
-            &mut self.out,
-            self.dialect.version,
-            first,
-            packet_id,
-            reason,
-        );
-    }
-
-    async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Ending> {
-        let version = self.dialect.version;
-        let mut codes: Vec<u8> = Vec::with_capacity(subscribe.entries.len());
-        let mut granted = Vec::new();
-        for entry in &subscribe.entries {
-            let code = self.filter_code(&entry.filter);
-            if code == 0 {
-                granted.push(entry);
-                codes.push(entry.qos as u8);
-            } else {
-                Counters::add(&self.door.counters.refused_filters);
-                codes.push(if version == Version::V5 { code } else { 0x80 });
-            }
-        }
-        let taken = self
-            .session
-            .subscribe(&granted, subscribe.identifier)
-            .await
-            .map_err(|_| Ending::Closed(0x88))?;
-        let granted_codes = codes.iter_mut().filter(|code| **code < 0x80);
-        for (code, _) in granted_codes.zip(taken).filter(|(_, taken)| !taken) {
-            Counters::add(&self.door.counters.refused_filters);
-            *code = if version == Version::V5 { 0x97 } else { 0x80 };
-        }
-        encode::suback(&mut self.out, version, subscribe.packet_id, &codes);
-        Ok(())
-    }
-
-    /// 0 for a filter that may be subscribed to, otherwise the MQTT 5 reason.
-    fn filter_code(&self, filter: &str) -> u8 {
-        if filter.starts_with("$share/") {
-            0x9e
-        } else if !filter_is_valid(filter) {
-            0x8f
-        } else {
-            match self
-                .door
-                .settings
-                .access
-                .may_subscribe(&self.client, filter)
-            {
-                Verdict::Allowed => 0,
-                Verdict::NotAuthorized => 0x87,
-            }
-        }
-    }
-
-    async fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Result<(), Ending> {
-        let mut codes = Vec::with_capacity(unsubscribe.filters.len());
-        for filter in &unsubscribe.filters {
-            let known = self
-                .session
-                .unsubscribe(filter)
-                .await
-                .map_err(|_| Ending::Closed(0x88))?;
-            codes.push(if known { 0 } else { 0x11 });
-        }
-        encode::unsuback(
-            &mut self.out,
-            self.dialect.version,
-            unsubscribe.packet_id,
-            &codes,
-        );
-        Ok(())
-    }
-
     /// Keep-alive, write timeout, and what is no longer needed.
     fn look_after(&mut self) -> Result<(), Ending> {
         let now = Instant::now();
@@ -453,9 +308,7 @@ where
         }
         let mut next = HOUSEKEEPING.min(write_timeout);
         if let Some(silence_max) = self.silence_max {
-            if self.submission.is_some()
-                || self.inbound.inflight() >= self.door.settings.inflight_max as u64
-            {
+            if !self.may_read() {
                 // We are the ones who do not read.
                 self.heard = now;
             }
@@ -469,138 +322,6 @@ where
         let next = next.max(Duration::from_millis(10));
         self.timer.as_mut().reset((now + next).into());
         Ok(())
-    }
-
-    async fn end(mut self, ending: Ending, claim: Claim) {
-        if let Ending::Goodbye(Disconnect {
-            session_expiry: Some(expiry),
-            ..
-        }) = ending
-        {
-            // Zero at CONNECT cannot become more: there was no session to keep.
-            if !self.session_expiry.is_zero() {
-                self.session_expiry = expiry.min(self.door.settings.session_expiry_max);
-            }
-        }
-        self.await_receipts(&ending).await;
-        let will = match ending {
-            Ending::Goodbye(Disconnect {
-                with_will: false, ..
-            })
-            | Ending::Shutdown => None,
-            _ => self.will.take(),
-        };
-        let code = match ending {
-            Ending::Gone | Ending::Goodbye(_) => None,
-            Ending::Closed(code) => Some(code),
-            Ending::Evicted(_) => Some(0x8e),
-            Ending::Shutdown => Some(0x8b),
-        };
-        if matches!(ending, Ending::Closed(0x81 | 0x82 | 0x90 | 0x94 | 0x95)) {
-            Counters::add(&self.door.counters.protocol_errors);
-        }
-        if let Some(code) = code {
-            encode::disconnect(&mut self.out, self.dialect.version, code);
-        }
-        let Self {
-            mut writer,
-            out,
-            session,
-            session_expiry,
-            client,
-            door,
-            shutdown,
-            ..
-        } = self;
-        match ending {
-            Ending::Evicted(eviction) => {
-                if let Some(will) =
-                    will.filter(|will| will.delay.is_zero() || session_expiry.is_zero())
-                {
-                    publish_will(&door, &client, session.origin, will).await;
-                }
-                if session_expiry.is_zero() {
-                    drop(session);
-                } else {
-                    give(eviction, session);
-                }
-            }
-            _ => leave(door, claim, session, session_expiry, will, client, shutdown).await,
-        }
-        if code.is_some() || !out.is_empty() {
-            let _ = timeout(FLUSH_TIMEOUT, writer.write_all(&out)).await;
-        }
-        let _ = timeout(FLUSH_TIMEOUT, writer.shutdown()).await;
-    }
-
-    /// Waits for receipts where it matters: all of them when the daemon stops, and those of
-    /// half-done QoS 2 messages when their ids move to another connection.
-    async fn await_receipts(&mut self, ending: &Ending) {
-        let stopping = matches!(ending, Ending::Shutdown);
-        let moving = !self.session_expiry.is_zero() && self.inbound.is_arriving();
-        if let Some(submission) = self.submission.take() {
-            // Promised to nobody, but read: a publisher at QoS 0 may have left with it.
-            let _ = timeout(ARRIVING_TIMEOUT, self.door.ingress.send(submission)).await;
-        }
-        let patience = if stopping {
-            self.door.settings.stop_grace
-        } else {
-            ARRIVING_TIMEOUT
-        };
-        let waiting = async {
-            while self.inbound.inflight() > 0 && (stopping || self.inbound.is_arriving()) {
-                let Some(receipt) = self.receipts.recv().await else {
-                    return;
-                };
-                self.inbound.receive(&receipt);
-                self.inbound
-                    .settle(&mut self.session.received, &mut self.out);
-                if stopping {
-                    // A slow reader must not keep the others' acknowledgements.
-                    let _ = timeout(FLUSH_TIMEOUT, self.writer.write_all_buf(&mut self.out)).await;
-                }
-            }
-        };
-        if stopping || moving {
-            let _ = timeout(patience, waiting).await;
-        }
-    }
-}
-
-/// Ends a session with its connection, or parks it.
-async fn leave(
-    door: Arc<Door>,
-    claim: Claim,
-    session: Box<Session>,
-    expiry: Duration,
-    will: Option<Will>,
-    client: Arc<Client>,
-    shutdown: Shutdown,
-) {
-    let parked = door.counters.sessions_parked.load(Ordering::Relaxed);
-    let keep = !expiry.is_zero() && parked < door.settings.sessions_max as u64;
-    let delayed = will
-        .as_ref()
-        .is_some_and(|will| keep && !will.delay.is_zero());
-    let mut due = None;
-    if let Some(will) = will {
-        if delayed {
-            let at = Instant::now() + will.delay.min(expiry);
-            due = Some(DueWill {
-                will,
-                client,
-                due: at,
-            });
-        } else {
-            publish_will(&door, &client, session.origin, will).await;
-        }
-    }
-    if keep {
-        tokio::spawn(park(door, claim, session, expiry, due, shutdown));
-    } else if let Some(eviction) = claim.end()
-        && !expiry.is_zero()
-    {
-        give(eviction, session);
     }
 }
 

@@ -43,9 +43,10 @@ impl Counters {
 
     /// Counts one refusal of the door by its reason.
     pub fn refuse(&self, reason: Reason) {
-        match reason {
-            Reason::BadTopic => Self::add(&self.refused_topic),
-            _ => Self::add(&self.refused_payload),
+        if reason == Reason::BadTopic {
+            Self::add(&self.refused_topic);
+        } else {
+            Self::add(&self.refused_payload);
         }
     }
 }

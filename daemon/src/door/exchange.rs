@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use divisor_wire::topic::{filter_matches, filters_overlap};
-use rumqttd::local::{LinkBuilder, LinkError, LinkRx, LinkTx};
+use rumqttd::local::{LinkBuilder, LinkRx, LinkTx};
 use rumqttd::protocol::{Packet, Publish};
 use rumqttd::{Router, RouterConfig};
 use tokio::sync::{mpsc, watch};
@@ -23,6 +23,7 @@ use super::envelope::{Message, ORIGIN_DAEMON, Qos, router_filter};
 use super::retained::{Retained, Table};
 use super::subscriber::Link;
 use super::{Counters, Settings};
+use crate::egress::{Announcement, Outlet};
 
 /// Messages that wait for the router before the publisher waits for it too. At the router's
 /// slowest measured 130,000 messages/s this is half a second.
@@ -91,7 +92,7 @@ impl Publication {
 #[error("the router's thread has ended")]
 pub struct RouterDead;
 
-type Connect = Box<dyn Fn(&str) -> Result<(LinkTx, LinkRx), LinkError> + Send + Sync>;
+type Connect = Box<dyn Fn(&str) -> Result<(LinkTx, LinkRx), RouterDead> + Send + Sync>;
 
 /// The fan-out, shared by the sequencer and all connections.
 pub struct Exchange {
@@ -150,8 +151,8 @@ impl Exchange {
         )
         .spawn();
         let connect: Connect = Box::new(move |name| {
-            let (tx, rx, _) = LinkBuilder::new(name, router.clone()).build()?;
-            Ok((tx, rx))
+            let built = LinkBuilder::new(name, router.clone()).build();
+            built.map(|(tx, rx, _)| (tx, rx)).map_err(|_| RouterDead)
         });
         let (link, watched) = connect("publisher")?;
         let (aside, aside_rx) = mpsc::channel(ASIDE_MAX);
@@ -363,4 +364,44 @@ fn publish_aside(exchange: &Weak<Exchange>, mut queue: mpsc::Receiver<Publicatio
 /// The data under these locks is whole after every statement, so a panicked holder spoils nothing.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The sequencer's side of the fan-out.
+impl Outlet for Arc<Exchange> {
+    fn wants_prices(&self) -> bool {
+        Exchange::wants_prices(self)
+    }
+
+    fn publish(&self, announcements: Vec<Announcement>) {
+        self.publish_many(announcements.into_iter().map(Publication::from));
+    }
+}
+
+impl From<Announcement> for Publication {
+    fn from(announcement: Announcement) -> Self {
+        let Announcement {
+            topic,
+            payload,
+            retain,
+            correlation,
+        } = announcement;
+        let properties = correlation.map_or_else(Bytes::new, |data| correlation_property(&data));
+        Self {
+            properties,
+            ..Self::from_daemon(topic, payload, retain)
+        }
+    }
+}
+
+/// MQTT 5 §3.3.2.3.6: correlation data is property 9, a binary with a two-byte length.
+fn correlation_property(data: &[u8]) -> Bytes {
+    const CORRELATION_DATA: u8 = 9;
+    let Ok(len) = u16::try_from(data.len()) else {
+        return Bytes::new();
+    };
+    let mut property = Vec::with_capacity(3 + data.len());
+    property.push(CORRELATION_DATA);
+    property.extend_from_slice(&len.to_be_bytes());
+    property.extend_from_slice(data);
+    property.into()
 }

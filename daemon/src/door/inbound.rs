@@ -340,10 +340,17 @@ fn response_topic(topic: &[u8]) -> Option<Arc<str>> {
 
 /// The MQTT 5 reason code of a refusal.
 const fn reason_code(reason: Reason) -> u8 {
-    match reason {
-        Reason::BadTopic => 0x90,
-        Reason::Overloaded | Reason::TooManyTicks => 0x97,
-        Reason::UnknownSymbol | Reason::UnknownPair | Reason::UnknownCommand => 0x83,
-        _ => 0x99,
+    if matches!(reason, Reason::BadTopic) {
+        0x90
+    } else if matches!(reason, Reason::Overloaded | Reason::TooManyTicks) {
+        0x97
+    } else if matches!(
+        reason,
+        Reason::UnknownSymbol | Reason::UnknownPair | Reason::UnknownCommand
+    ) {
+        // "Implementation specific": the payload is fine, it is we who know no such thing.
+        0x83
+    } else {
+        0x99
     }
 }

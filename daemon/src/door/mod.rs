@@ -4,15 +4,15 @@
 //!
 //! 1. [`listener`] accepts a stream and gives it a task of its own;
 //! 2. [`connection`] is that task: one loop, one `select!`, everything that can happen a branch;
-//! 3. [`handshake`] turns the first packet into a client, or refuses it in its own protocol, with
+//! 3. `handshake` turns the first packet into a client, or refuses it in its own protocol, with
 //!    [`login`] to say who it is;
 //! 4. [`codec`] cuts packets from the read buffer and encodes those that leave;
-//! 5. [`inbound`] decodes prices, rates and commands, asks [`rights`], gives tickets, and owes
+//! 5. `inbound` decodes prices, rates and commands, asks [`rights`], gives tickets, and owes
 //!    the acknowledgements until the sequencer's receipt pays for them;
 //! 6. [`exchange`] is the other direction: the fan-out of levels and price copies through
 //!    rumqttd's router, and the [`retained`] messages;
-//! 7. [`session`] holds what outlives a connection: subscriptions and the [`outbound`] queue;
-//!    [`registry`] says which task owns the session of a client id.
+//! 7. `session` holds what outlives a connection: subscriptions and the `outbound` queue;
+//!    `registry` says which task owns the session of a client id.
 //!
 //! Architecture invariant: nothing here knows the journal, the store or HTTP; the sequencer is
 //! met only through [`crate::ingress`] and [`exchange::Exchange`].

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -184,7 +185,12 @@ impl Session {
 
     /// Waits for messages of the router. Cancel safe.
     pub(super) async fn next_batch(&mut self, batch: &mut Vec<Message>) -> Result<(), RouterDead> {
-        self.subscriber.next_batch(batch).await
+        self.subscriber.next_batch(batch).await?;
+        let lost = self.subscriber.take_lost();
+        if lost > 0 {
+            self.counters.dropped_out.fetch_add(lost, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Queues a message for the client, if a subscription of its asks for it. A client that is

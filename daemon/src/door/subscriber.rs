@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use rumqttd::Notification;
-use rumqttd::local::{LinkError, LinkRx, LinkTx};
+use rumqttd::local::{LinkRx, LinkTx};
 use tokio::runtime::Handle;
 
 use super::envelope::Message;
@@ -28,6 +28,10 @@ pub(super) struct Link {
     owes_wake: bool,
     /// Commands the router has not acknowledged; kept here for the same reason.
     unacked: usize,
+    /// The place of the last message in its filter's log.
+    offset: Option<u64>,
+    /// Messages that fell out of the only log before they could be read.
+    lost: u64,
 }
 
 impl Link {
@@ -37,19 +41,22 @@ impl Link {
             rx,
             owes_wake: false,
             unacked: 0,
+            offset: None,
+            lost: 0,
         }
     }
 
     /// The next thing the router says; `Acked` for one acknowledged subscribe or unsubscribe.
     /// Cancel safe.
-    async fn next(&mut self) -> Result<Event, LinkError> {
+    async fn next(&mut self) -> Result<Event, RouterDead> {
         loop {
             if self.owes_wake {
-                self.rx.wake().await?;
+                self.rx.wake().await.map_err(|_| RouterDead)?;
                 self.owes_wake = false;
             }
-            match self.rx.next().await? {
+            match self.rx.next().await.map_err(|_| RouterDead)? {
                 Some(Notification::Forward(forward)) => {
+                    self.count_lost(forward.cursor);
                     let publish = forward.publish;
                     if let Some(message) = Message::open(&publish.topic, &publish.payload) {
                         return Ok(Event::Message(message));
@@ -59,7 +66,7 @@ impl Link {
                 // Without the wake the router would send 200 messages and then nothing, for ever.
                 Some(Notification::Unschedule) => self.owes_wake = true,
                 Some(Notification::Disconnect(..)) => {
-                    return Err(LinkError::NotConnectionAck);
+                    return Err(RouterDead);
                 }
                 Some(
                     Notification::ReplicaData { .. }
@@ -72,24 +79,36 @@ impl Link {
         }
     }
 
+    /// Places in a log rise by one, so a gap is what the router dropped. It says so only in its
+    /// own log, and not which log a message is from: with several the count means nothing.
+    fn count_lost(&mut self, cursor: Option<(u64, u64)>) {
+        let Some((_, offset)) = cursor else {
+            return;
+        };
+        if let Some(last) = self.offset.replace(offset) {
+            self.lost += offset.saturating_sub(last + 1);
+        }
+    }
+
     /// Sends one command for each filter and waits until the router has done them all. Returns the
     /// messages that came in between.
     async fn command(
         &mut self,
         filters: Vec<String>,
-        send: fn(&mut LinkTx, String) -> Result<usize, LinkError>,
+        send: fn(&mut LinkTx, String) -> Result<(), RouterDead>,
     ) -> Result<Vec<Message>, RouterDead> {
         self.unacked += filters.len();
+        self.offset = None;
         let tx = Arc::clone(&self.tx);
         let sending = tokio::task::spawn_blocking(move || {
             let mut tx = tx.lock().unwrap_or_else(PoisonError::into_inner);
             filters
                 .into_iter()
-                .try_for_each(|filter| send(&mut tx, filter).map(drop))
+                .try_for_each(|filter| send(&mut tx, filter))
         });
         let mut messages = Vec::new();
         while self.unacked > 0 {
-            match self.next().await.map_err(|_| RouterDead)? {
+            match self.next().await? {
                 Event::Acked => self.unacked -= 1,
                 Event::Message(message) => messages.push(message),
             }
@@ -173,7 +192,7 @@ impl Subscriber {
                 slot.insert(opened.map_err(|_| RouterDead)??)
             }
         };
-        link.command(fresh, |tx, filter| tx.subscribe(filter)).await
+        link.command(fresh, subscribe).await
     }
 
     /// Gives a filter up, with the messages that came meanwhile.
@@ -186,12 +205,19 @@ impl Subscriber {
             return Ok(Vec::new());
         }
         match &mut self.link {
-            Some(link) => {
-                link.command(vec![routed], |tx, filter| tx.unsubscribe(filter))
-                    .await
-            }
+            Some(link) => link.command(vec![routed], unsubscribe).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Messages lost in the router since the last call, as far as that can be told.
+    pub(super) fn take_lost(&mut self) -> u64 {
+        let single = self.filters.len() == 1;
+        let lost = self
+            .link
+            .as_mut()
+            .map_or(0, |link| std::mem::take(&mut link.lost));
+        if single { lost } else { 0 }
     }
 
     /// Waits for messages and takes all that are there, up to a batch. Cancel safe: nothing is
@@ -237,16 +263,20 @@ impl Drop for Subscriber {
         let exchange = Arc::clone(&self.exchange);
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
-                if link
-                    .command(routed, |tx, filter| tx.unsubscribe(filter))
-                    .await
-                    .is_ok()
-                {
+                if link.command(routed, unsubscribe).await.is_ok() {
                     exchange.give_back(link);
                 }
             });
         }
     }
+}
+
+fn subscribe(tx: &mut LinkTx, filter: String) -> Result<(), RouterDead> {
+    tx.subscribe(filter).map(drop).map_err(|_| RouterDead)
+}
+
+fn unsubscribe(tx: &mut LinkTx, filter: String) -> Result<(), RouterDead> {
+    tx.unsubscribe(filter).map(drop).map_err(|_| RouterDead)
 }
 
 /// The result of a future that needs no waiting.

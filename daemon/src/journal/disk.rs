@@ -63,6 +63,10 @@ pub trait Disk: Debug + Send + Sync {
 }
 
 /// One open file.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "nobody asks whether a segment is empty"
+)]
 pub trait DiskFile: Debug + Send + Sync {
     /// Reads up to the length of `bytes`; less only at the end of the file.
     ///

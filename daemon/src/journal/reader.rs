@@ -234,11 +234,16 @@ impl JournalReader {
 
     /// Goes on to the segment that begins at the current position.
     fn next_segment(&mut self) -> Result<(), ReadError> {
-        let after = self
+        let position = self.position;
+        let before = self
             .scan
             .as_ref()
             .map(|scan| (scan.header().first, scan.offset()));
-        match (open(&*self.disk, self.position), after) {
+        match (open(&*self.disk, position), before) {
+            // A segment that lost all its records would be its own successor, for ever.
+            (_, Some((first, offset))) if first == position => {
+                Err(ends_early(first, offset, position))
+            }
             (Ok(scan), _) => {
                 self.scan = Some(scan);
                 Ok(())
@@ -246,17 +251,19 @@ impl JournalReader {
             (Err(ReadError::Io { source, .. }), Some((first, offset)))
                 if source.kind() == io::ErrorKind::NotFound =>
             {
-                Err(ReadError::Damaged {
-                    file: segment::file_name(first),
-                    offset,
-                    what: format!(
-                        "its records end here, but no segment begins at position {}",
-                        self.position
-                    ),
-                })
+                Err(ends_early(first, offset, position))
             }
             (Err(error), _) => Err(error),
         }
+    }
+}
+
+/// The damage of a segment that ends where more was committed.
+fn ends_early(first: u64, offset: u64, position: u64) -> ReadError {
+    ReadError::Damaged {
+        file: segment::file_name(first),
+        offset,
+        what: format!("its records end here, but no other segment begins at position {position}"),
     }
 }
 

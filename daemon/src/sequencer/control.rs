@@ -24,6 +24,10 @@ const PAGE_ROWS_MAX: usize = 500;
 /// Errors told one by one; the rest is counted.
 const DETAILS_MAX: usize = 50;
 
+/// The result of a command that has none: `{}`.
+#[derive(Serialize)]
+struct Nothing {}
+
 /// Whose load it is and how its rows are told apart.
 #[derive(Clone, Copy)]
 struct Load {
@@ -131,15 +135,15 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             "load.begin" => self
                 .loads
                 .begin(&client.id, &request)
-                .and_then(|()| done(&id, ())),
+                .and_then(|()| done(&id, Nothing {})),
             "load.part" => self
                 .loads
                 .part(&client.id, request, bytes)
-                .and_then(|()| done(&id, ())),
+                .and_then(|()| done(&id, Nothing {})),
             "load.abort" => self
                 .loads
                 .abort(&client.id, &request)
-                .and_then(|()| done(&id, ())),
+                .and_then(|()| done(&id, Nothing {})),
             "load.commit" => match self.loads.take(&client.id, &request) {
                 Ok(items) => self
                     .load(client, &items, request.dry_run, go_on)?
@@ -238,9 +242,6 @@ fn try_load(
 
 /// Rates and prices of a load as inputs, those left out that an earlier, equal load has brought;
 /// and how many those are. The trial engine has applied them afterwards.
-///
-/// The identity of a row is the content of the load and its place in it, so that loading a file
-/// twice is harmless (invariant 7).
 fn market_inputs(
     trial: &mut Engine,
     items: &Items,
@@ -249,22 +250,11 @@ fn market_inputs(
 ) -> Result<(Vec<Input>, u64), CommandError> {
     let mut errors = Vec::new();
     let mut inputs = Vec::with_capacity(items.rates.len() + items.prices.len());
-    let origin = |ts: Option<&str>, row: usize| {
-        let ts = ts.map_or(Ok(now), |text| time(text).ok_or("`ts` is not a time"))?;
-        if gather::is_ahead(ts, now, load.future_max) {
-            return Err("`ts` is in the future");
-        }
-        Ok(Origin {
-            ts,
-            received: now,
-            source: load.source,
-            inc: Some(load.content),
-            seq: Some(row as u64 + 1),
-        })
-    };
-    for (row, rate) in items.rates.iter().enumerate() {
-        let admitted = origin(rate.ts.as_deref(), row)
-            .map_err(str::to_owned)
+    let mut seq = 0;
+    for rate in &items.rates {
+        seq += 1;
+        let admitted = load
+            .origin(rate.ts.as_deref(), now, seq)
             .and_then(|origin| {
                 let admitted = trial.admit_rate(rate.base, rate.quote, rate.rate, origin);
                 admitted.map_err(|e| e.to_string())
@@ -274,55 +264,83 @@ fn market_inputs(
             Err(why) => errors.push(format!("rate {}/{}: {why}", rate.base, rate.quote)),
         }
     }
-    let first = items.rates.len();
-    for (row, price) in items.prices.iter().enumerate() {
-        let origin = origin(price.ts.as_deref(), first + row).map_err(str::to_owned);
-        let admitted = origin.and_then(|origin| {
-            let admitted = trial.admit_price(&price.symbol, price.price, None, origin, None, None);
-            admitted.map_err(|e| e.to_string())
-        });
+    for price in &items.prices {
+        seq += 1;
+        let admitted = load
+            .origin(price.ts.as_deref(), now, seq)
+            .and_then(|origin| {
+                let admitted =
+                    trial.admit_price(&price.symbol, price.price, None, origin, None, None);
+                admitted.map_err(|e| e.to_string())
+            });
         match admitted {
             Ok(input) => inputs.push(input),
-            Err(why) => errors.push(format!(
-                "price {} of {}: {why}",
-                row + 1,
-                clip(&price.symbol)
-            )),
+            Err(why) => errors.push(format!("price of {}: {why}", clip(&price.symbol))),
         }
     }
-    if !errors.is_empty() {
-        return Err(with_details(
+    if errors.is_empty() {
+        Ok(without_repeated(trial, inputs, now))
+    } else {
+        Err(with_details(
             "refused",
-            "prices or rates are refused",
+            "prices or rates are refused, nothing was applied",
             errors,
-        ));
+        ))
+    }
+}
+
+/// Applies inputs to the trial engine and drops those whose identity it knows already.
+fn without_repeated(trial: &mut Engine, inputs: Vec<Input>, now: Time) -> (Vec<Input>, u64) {
+    if inputs.is_empty() {
+        return (inputs, 0);
     }
     let batch = Batch {
         first: trial.next_position(),
         time: now,
         inputs,
     };
-    if !batch.inputs.is_empty() {
-        trial.apply(&batch);
-    }
-    let mut duplicate = vec![false; batch.inputs.len()];
+    trial.apply(&batch);
+    let mut repeated = vec![false; batch.inputs.len()];
     while let Some(output) = trial.poll_output() {
         if let Output::Tick {
             position,
             effect: Effect::Duplicate,
         } = output
         {
-            duplicate[(position - batch.first) as usize] = true;
+            repeated[(position - batch.first) as usize] = true;
         }
     }
-    let repeated = duplicate.iter().filter(|d| **d).count() as u64;
-    let fresh = batch
-        .inputs
-        .into_iter()
-        .zip(duplicate)
-        .filter(|(_, d)| !d)
-        .map(|(i, _)| i);
-    Ok((fresh.collect(), repeated))
+    let count = repeated.iter().filter(|repeated| **repeated).count() as u64;
+    let pairs = batch.inputs.into_iter().zip(repeated);
+    (
+        pairs
+            .filter(|(_, repeated)| !repeated)
+            .map(|(input, _)| input)
+            .collect(),
+        count,
+    )
+}
+
+impl Load {
+    /// The origin of one of its rows. The identity is the content of the load and the row's place
+    /// in it, so that loading a file twice is harmless (invariant 7).
+    fn origin(self, ts: Option<&str>, now: Time, seq: u64) -> Result<Origin, String> {
+        let ts = match ts {
+            None => now,
+            Some(text) => time(text).ok_or("`ts` is not a time")?,
+        };
+        if gather::is_ahead(ts, now, self.future_max) {
+            return Err("`ts` is in the future".to_owned());
+        }
+        let (source, inc) = (self.source, Some(self.content));
+        Ok(Origin {
+            ts,
+            received: now,
+            source,
+            inc,
+            seq: Some(seq),
+        })
+    }
 }
 
 /// Adds a plan to the summary; true when it changes anything.

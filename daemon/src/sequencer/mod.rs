@@ -29,6 +29,7 @@ use crate::health::Health;
 use crate::ingress::{Receipt, Submission};
 use crate::journal::{AppendError, Log, ReadError};
 use crate::record::{self, ReplayError};
+use crate::snapshots::Keeper;
 use announce::Announcer;
 use gather::Gathering;
 use loads::Loads;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub future_max: Duration,
     /// When levels leave.
     pub publish: Publish,
+    /// Bytes of records between two snapshots.
+    pub snapshot_bytes: u64,
     /// Bytes of all staged loads together.
     pub load_bytes_max: usize,
 }
@@ -70,6 +73,7 @@ impl Default for Settings {
             submissions_max: 1_024,
             future_max: Duration::from_secs(60),
             publish: Publish::Durable,
+            snapshot_bytes: 64 << 20,
             load_bytes_max: 64 << 20,
         }
     }
@@ -92,6 +96,21 @@ pub enum SequencerError {
     Encode(#[from] serde_json::Error),
 }
 
+/// What the sequencer works with.
+#[derive(Debug)]
+pub struct Parts<L, O, C> {
+    /// Where inputs become durable.
+    pub log: L,
+    /// Where announcements go.
+    pub outlet: O,
+    /// The time.
+    pub clock: C,
+    /// What others may ask.
+    pub health: Health,
+    /// Where copies of the engine go.
+    pub keeper: Keeper,
+}
+
 /// The sequencer, before its thread starts.
 #[derive(Debug)]
 pub struct Sequencer<L, O, C> {
@@ -106,6 +125,11 @@ pub struct Sequencer<L, O, C> {
     gathering: Gathering,
     loads: Loads,
     announcer: Announcer,
+    keeper: Keeper,
+    /// Bytes of records since the last snapshot.
+    since_snapshot: u64,
+    /// The journal is known to hold nothing before this position.
+    retired: u64,
     /// The record's body, kept for its memory.
     body: Vec<u8>,
     /// What goes out with the next receipts.
@@ -113,21 +137,26 @@ pub struct Sequencer<L, O, C> {
 }
 
 impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
-    /// Replays the log and starts a new epoch: the engine is where it was, the boot is recorded,
+    /// Replays the log behind a snapshot's engine and starts a new epoch: the engine is where it was, the boot is recorded,
     /// retained levels are announced again.
     ///
     /// # Errors
     /// When the log cannot be read or written.
     pub fn start(
-        log: L,
-        outlet: O,
-        clock: C,
-        health: Health,
+        parts: Parts<L, O, C>,
         settings: Settings,
-        oldest: u64,
+        snapshot: Engine,
         epoch: u64,
     ) -> Result<Self, SequencerError> {
-        let engine = record::replay(&mut log.reader_from(oldest)?, None)?;
+        let Parts {
+            log,
+            outlet,
+            clock,
+            health,
+            keeper,
+        } = parts;
+        let mut tail = log.reader_from(snapshot.next_position())?;
+        let engine = record::replay(snapshot, &mut tail, None)?;
         let first = log.next_position();
         let time = clock.now().max(engine.time());
         let mut sequencer = Self {
@@ -139,6 +168,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             },
             gathering: Gathering::default(),
             loads: Loads::new(settings.load_bytes_max),
+            keeper,
+            since_snapshot: 0,
+            retired: 0,
             body: Vec::new(),
             announcements: Vec::new(),
             engine,
@@ -179,14 +211,15 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         loop {
             let wait = self.time_to_next();
             let received = ingress.recv_many(&mut submissions, self.settings.submissions_max);
-            match tokio::time::timeout(wait, received).await {
-                Ok(0) => break,
-                Ok(_) | Err(_) => {}
+            if tokio::time::timeout(wait, received).await == Ok(0) {
+                break;
             }
             beat();
             self.turn(&mut submissions, &go_on)?;
         }
         self.announce_offline();
+        // The next start finds everything here and has nothing to replay.
+        self.keeper.offer(self.engine);
         Ok(())
     }
 
@@ -210,7 +243,24 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         self.announce_status(false);
         self.flush_announcements();
         self.gathering.send_receipts();
+        self.keep();
         Ok(())
+    }
+
+    /// Takes a snapshot when enough has come since the last, and drops what no start needs.
+    fn keep(&mut self) {
+        if self.since_snapshot >= self.settings.snapshot_bytes
+            && self.keeper.offer(self.engine.clone())
+        {
+            self.since_snapshot = 0;
+        }
+        let needed = self.health.needed_from();
+        if needed > self.retired {
+            self.retired = needed;
+            if let Err(error) = self.log.retain_from(needed) {
+                tracing::warn!(%error, "failed to delete old segments of the journal");
+            }
+        }
     }
 
     /// Takes one submission: ticks join the batch, a command ends it and is carried out alone.
@@ -271,6 +321,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             self.apply();
         }
         self.health.set_durable(self.engine.next_position());
+        self.since_snapshot += self.body.len() as u64;
         self.gathering.committed();
         self.begin_batch();
         Ok(())
@@ -296,6 +347,8 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                         self.announce_status(true);
                         self.flush_announcements();
                     }
+                    // What PostgreSQL has caught up with meanwhile makes room.
+                    self.keep();
                     std::thread::sleep(ROOM_POLL);
                 }
                 Err(error) => return Err(error.into()),

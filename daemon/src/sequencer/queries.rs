@@ -142,7 +142,7 @@ fn security_row(view: &SecurityView<'_>) -> SecurityRow {
         name: view.definition.name.clone(),
         currency: view.definition.currency,
         // Without the zeros that the security's places would add: 189.84, not 189.840000.
-        price: view.price.map(|price| at_least_two_places(price)),
+        price: view.price.map(at_least_two_places),
         ts: view.origin.map(|origin| origin.ts.to_string()),
     }
 }

@@ -19,6 +19,7 @@ use super::{MigrateError, PartitionUnit};
 use crate::health::Health;
 use crate::journal::{JournalReader, ReadError, Records, Source};
 use crate::record::{self, RecordError, ReplayError};
+use crate::snapshots::Snapshots;
 
 /// How long a failed connection rests before the next try.
 const RETRY: Duration = Duration::from_secs(1);
@@ -50,8 +51,6 @@ pub struct Settings {
     pub partition: PartitionUnit,
     /// Names the journal, so that the rows of two never mix.
     pub journal: String,
-    /// The oldest position that the journal holds.
-    pub oldest: u64,
 }
 
 /// Why the store does not project.
@@ -90,9 +89,15 @@ impl FollowError {
     fn is_outage(&self) -> bool {
         match self {
             Self::Store(error) => error.is_outage(),
-            Self::Cluster(error) => !matches!(error, ClusterError::ProgramsMissing { .. }),
+            Self::Cluster(error) => !error.needs_operator(),
             Self::Read(_) | Self::Record(_) | Self::Replay(_) | Self::Ahead { .. } => false,
         }
+    }
+
+    /// True for a database that holds the rows of another journal.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        matches!(self, Self::Store(StoreError::ForeignJournal { .. }))
     }
 
     /// True for a server that is too old: an error of the set-up, not an outage.
@@ -111,6 +116,7 @@ pub struct Follower {
     backing: Backing,
     cluster: Option<PrivateCluster>,
     source: Source,
+    snapshots: Snapshots,
     health: Health,
     settings: Settings,
     /// The state behind the rows at hand, and the reader that goes on from there.
@@ -132,11 +138,18 @@ struct Progress {
 impl Follower {
     /// A follower of this journal.
     #[must_use]
-    pub const fn new(backing: Backing, source: Source, health: Health, settings: Settings) -> Self {
+    pub const fn new(
+        backing: Backing,
+        source: Source,
+        snapshots: Snapshots,
+        health: Health,
+        settings: Settings,
+    ) -> Self {
         Self {
             backing,
             cluster: None,
             source,
+            snapshots,
             health,
             settings,
             progress: None,
@@ -258,8 +271,9 @@ impl Follower {
         if database > journal {
             return Err(FollowError::Ahead { database, journal });
         }
-        let mut records = self.source.reader_from(self.settings.oldest)?;
-        let engine = record::replay(&mut records, Some(database))?;
+        let engine = self.snapshots.newest(database).unwrap_or_default();
+        let mut records = self.source.reader_from(engine.next_position())?;
+        let engine = record::replay(engine, &mut records, Some(database))?;
         self.progress = Some(Progress {
             reader: self.source.reader_from(engine.next_position())?,
             from: engine.next_position(),

@@ -83,23 +83,22 @@ fn check_version(client: &mut Client) -> Result<(), MigrateError> {
     }
 }
 
-/// refinery boxes the driver's error; one of the driver is given back as such, because an outage
-/// in the middle of a migration must be told from a migration that is wrong.
+/// refinery boxes the driver's error. It is looked for here, because an outage in the middle of a
+/// migration must be told from a migration that is wrong.
 fn explain(error: refinery::Error) -> MigrateError {
+    let cause = error.source();
+    let outage = cause
+        .and_then(|c| c.downcast_ref::<postgres::Error>())
+        .is_some_and(is_outage);
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
+    let mut deeper = cause.and_then(std::error::Error::source);
+    while let Some(cause) = deeper {
+        text = format!("{text}: {cause}");
+        deeper = cause.source();
     }
-    match error.kind() {
-        refinery::error::Kind::Connection(_, inner)
-            if inner
-                .downcast_ref::<postgres::Error>()
-                .is_some_and(is_outage) =>
-        {
-            MigrateError::Outage(text)
-        }
-        _ => MigrateError::Refused(text),
+    if outage {
+        MigrateError::Outage(text)
+    } else {
+        MigrateError::Refused(text)
     }
 }

@@ -8,6 +8,7 @@
 //! Everything here blocks and must be called from plain threads, never from a tokio worker: the
 //! crate `postgres` panics inside a runtime.
 
+mod bulk;
 pub mod cluster;
 mod encode;
 mod error;

@@ -11,8 +11,9 @@ use jiff::civil::Date;
 use postgres::Transaction;
 use serde::Deserialize;
 
+use super::bulk::BulkRow;
 use super::error::StoreError;
-use super::rows::{BulkRow, LevelRow, RateRow, RowBatch, TickRow};
+use super::rows::{LevelRow, RateRow, RowBatch, TickRow};
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
 

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use postgres::{Client, Config, NoTls, Statement, Transaction};
 
+use super::bulk::BulkRow;
 use super::encode::CopyBuffer;
 use super::error::StoreError;
 use super::migrate::migrate;
 use super::partition::{PartitionUnit, Partitions};
 use super::rare;
-use super::rows::{BulkRow, LevelRow, RateRow, RowBatch, TickRow};
+use super::rows::{LevelRow, RateRow, RowBatch, TickRow};
 
 /// A chunk of a COPY stream: large enough that a message's cost vanishes, small enough that the
 /// server works while the next one is encoded.
@@ -74,12 +75,10 @@ impl Writer {
     /// As [`Self::connect`].
     pub fn over(mut client: Client, unit: PartitionUnit) -> Result<Self, StoreError> {
         // A server of the user may cut long transactions short; ours are short or blocked.
-        let session = format!(
-            "set timezone = 'UTC'; set statement_timeout = 0; \
-             set idle_in_transaction_session_timeout = 0"
-        );
+        let session = "set timezone = 'UTC'; set statement_timeout = 0; \
+                       set idle_in_transaction_session_timeout = 0";
         client
-            .batch_execute(&session)
+            .batch_execute(session)
             .map_err(StoreError::during("set up the session"))?;
         migrate(&mut client)?;
         let locks = format!("set lock_timeout = '{LOCK_TIMEOUT}'");

@@ -1,8 +1,11 @@
 //! The tests of divisord from outside, one binary for all.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail like tests")]
+
 mod cli;
 mod cluster;
 mod config;
 mod door;
+mod e2e;
 mod notify;
 mod store;

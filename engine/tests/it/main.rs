@@ -7,6 +7,8 @@
 mod bounds;
 mod days;
 mod exact;
+mod model;
+mod properties;
 mod revisions;
 mod support;
 mod vectors;

@@ -23,16 +23,14 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 /// What is shown of a daemon's last words.
 const LINES_MAX: usize = 20;
-/// The ports that everybody expects.
+/// The port that everybody expects.
 const MQTT_PORT: u16 = 1883;
-const HTTP_PORT: u16 = 8080;
 
 /// A running daemon. Dropping it kills it: no demo leaves one behind.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     child: Child,
     address: Address,
-    http: SocketAddr,
     words: Arc<Mutex<VecDeque<String>>>,
     /// Removed with this value, unless the user keeps it.
     _state: Option<TempDir>,
@@ -51,7 +49,6 @@ impl Daemon {
             Some(listen) => listen,
             None => free(MQTT_PORT)?,
         };
-        let http = free(HTTP_PORT)?;
         let (path, temporary) = match state {
             Some(path) => (path, None),
             None => {
@@ -75,7 +72,6 @@ impl Daemon {
             .arg("--state")
             .arg(&path)
             .args(["--set", &format!("mqtt.listen=[\"{listen}\"]")])
-            .args(["--set", &format!("http.listen=[\"{http}\"]")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -95,7 +91,6 @@ impl Daemon {
                 port: listen.port(),
                 login: None,
             },
-            http,
             words,
             _state: temporary,
         })
@@ -104,11 +99,6 @@ impl Daemon {
     /// Where it listens.
     pub(crate) const fn address(&self) -> &Address {
         &self.address
-    }
-
-    /// The dashboard.
-    pub(crate) fn page(&self) -> String {
-        format!("http://{}/", self.http)
     }
 
     /// Connects as soon as it answers.

@@ -119,7 +119,7 @@ fn check_texts(connect: Connect) -> Result<Connect, Violation> {
 }
 
 fn decode_v4(body: &[u8]) -> Result<Connect, Violation> {
-    let (packet, read) = v3_1_1::Connect::parse(body).map_err(|_| Violation::MALFORMED)?;
+    let (packet, read) = v3_1_1::Connect::parse(body)?;
     if read != body.len() {
         return Err(Violation::MALFORMED);
     }
@@ -154,7 +154,7 @@ fn decode_v4(body: &[u8]) -> Result<Connect, Violation> {
 }
 
 fn decode_v5(body: &[u8]) -> Result<Connect, Violation> {
-    let (packet, read) = v5_0::Connect::parse(body).map_err(|_| Violation::MALFORMED)?;
+    let (packet, read) = v5_0::Connect::parse(body)?;
     if read != body.len() {
         return Err(Violation::MALFORMED);
     }

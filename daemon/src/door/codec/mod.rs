@@ -5,6 +5,8 @@
 //! a million times, are decoded in place ([`publish`], [`packet`]) and encoded straight into the
 //! write buffer ([`encode`]). Nothing here panics, and no length is believed before it is checked.
 
+use mqtt_protocol_core::mqtt::result_code::MqttError;
+
 pub mod connect;
 pub mod encode;
 pub mod frame;
@@ -38,4 +40,14 @@ impl Violation {
     pub const TOPIC_ALIAS: Self = Self(0x94);
     /// The packet is larger than CONNACK allowed.
     pub const TOO_LARGE: Self = Self(0x95);
+}
+
+impl From<MqttError> for Violation {
+    fn from(error: MqttError) -> Self {
+        if error == MqttError::ProtocolError {
+            Self::PROTOCOL
+        } else {
+            Self::MALFORMED
+        }
+    }
 }

@@ -95,16 +95,16 @@ fn disconnect(frame: &Frame, version: Version) -> Result<Disconnect, Violation> 
                     session_expiry: None,
                 });
             }
-            let (packet, _) =
-                v5_0::Disconnect::parse(&frame.body).map_err(|_| Violation::MALFORMED)?;
-            let properties = packet.props().iter().flatten();
-            let session_expiry = properties.fold(None, |found, property| match property {
-                Property::SessionExpiryInterval(expiry) => Some(session_expiry(expiry.val())),
-                _ => found,
-            });
+            let (packet, _) = v5_0::Disconnect::parse(&frame.body)?;
+            let mut expiry = None;
+            for property in packet.props().iter().flatten() {
+                if let Property::SessionExpiryInterval(interval) = property {
+                    expiry = Some(session_expiry(interval.val()));
+                }
+            }
             Ok(Disconnect {
                 with_will: code != 0,
-                session_expiry,
+                session_expiry: expiry,
             })
         }
     }

@@ -59,7 +59,7 @@ pub struct Unsubscribe {
 pub fn subscribe(body: &Bytes, version: Version) -> Result<Subscribe, Violation> {
     let (packet_id, identifier, entries) = match version {
         Version::V4 => {
-            let (packet, _) = v3_1_1::Subscribe::parse(body).map_err(|_| Violation::MALFORMED)?;
+            let (packet, _) = v3_1_1::Subscribe::parse(body)?;
             (
                 packet.packet_id(),
                 None,
@@ -67,11 +67,13 @@ pub fn subscribe(body: &Bytes, version: Version) -> Result<Subscribe, Violation>
             )
         }
         Version::V5 => {
-            let (packet, _) = v5_0::Subscribe::parse(body).map_err(|_| Violation::MALFORMED)?;
-            let identifier = packet.props().iter().find_map(|property| match property {
-                Property::SubscriptionIdentifier(id) => Some(id.val()),
-                _ => None,
-            });
+            let (packet, _) = v5_0::Subscribe::parse(body)?;
+            let mut identifier = None;
+            for property in packet.props() {
+                if let Property::SubscriptionIdentifier(id) = property {
+                    identifier = Some(id.val());
+                }
+            }
             (
                 packet.packet_id(),
                 identifier,
@@ -122,12 +124,12 @@ fn read_entries(entries: &[SubEntry], version: Version) -> Result<Vec<Entry>, Vi
 pub fn unsubscribe(body: &Bytes, version: Version) -> Result<Unsubscribe, Violation> {
     let (packet_id, filters): (u16, Vec<Box<str>>) = match version {
         Version::V4 => {
-            let (packet, _) = v3_1_1::Unsubscribe::parse(body).map_err(|_| Violation::MALFORMED)?;
+            let (packet, _) = v3_1_1::Unsubscribe::parse(body)?;
             let filters = packet.entries().iter().map(|filter| filter.as_str().into());
             (packet.packet_id(), filters.collect())
         }
         Version::V5 => {
-            let (packet, _) = v5_0::Unsubscribe::parse(body).map_err(|_| Violation::MALFORMED)?;
+            let (packet, _) = v5_0::Unsubscribe::parse(body)?;
             let filters = packet.entries().iter().map(|filter| filter.as_str().into());
             (packet.packet_id(), filters.collect())
         }

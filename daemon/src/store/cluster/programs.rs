@@ -71,7 +71,7 @@ impl Search {
                 );
             }
             if self.folders {
-                found.extend(FOLDERS.iter().flat_map(|folder| versioned(folder)));
+                found.extend(FOLDERS.iter().flat_map(versioned));
             }
         }
         let canonical = found.iter().filter_map(|dir| fs::canonicalize(dir).ok());

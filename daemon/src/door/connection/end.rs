@@ -1,0 +1,186 @@
+//! How a connection ends: what it still owes, its will, and where its session goes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::Connection;
+use crate::door::Counters;
+use crate::door::codec::connect::Will;
+use crate::door::codec::packet::Disconnect;
+use crate::door::codec::{Violation, encode};
+use crate::door::listener::{Door, Shutdown};
+use crate::door::parked::{DueWill, give, park, publish_will};
+use crate::door::registry::{Claim, Eviction};
+use crate::door::session::Session;
+use crate::ingress::Client;
+
+/// How long a closing connection waits for its last writes.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a session stays for the receipt of a half-done QoS 2 message.
+const ARRIVING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a connection ends.
+pub(super) enum Ending {
+    /// The stream ended or broke.
+    Gone,
+    /// The client said goodbye.
+    Goodbye(Disconnect),
+    /// We end it, and tell MQTT 5 clients why.
+    Closed(u8),
+    /// The client id connected again.
+    Evicted(Eviction),
+    /// The daemon stops.
+    Shutdown,
+}
+
+impl From<Violation> for Ending {
+    fn from(violation: Violation) -> Self {
+        Self::Closed(violation.0)
+    }
+}
+
+impl<S> Connection<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    pub(super) async fn end(mut self, ending: Ending, claim: Claim) {
+        if let Ending::Goodbye(Disconnect {
+            session_expiry: Some(expiry),
+            ..
+        }) = ending
+        {
+            // Zero at CONNECT cannot become more: there was no session to keep.
+            if !self.session_expiry.is_zero() {
+                self.session_expiry = expiry.min(self.door.settings.session_expiry_max);
+            }
+        }
+        self.await_receipts(&ending).await;
+        let will = match ending {
+            Ending::Goodbye(Disconnect {
+                with_will: false, ..
+            })
+            | Ending::Shutdown => None,
+            Ending::Gone | Ending::Goodbye(_) | Ending::Closed(_) | Ending::Evicted(_) => {
+                self.will.take()
+            }
+        };
+        let code = match ending {
+            Ending::Gone | Ending::Goodbye(_) => None,
+            Ending::Closed(code) => Some(code),
+            Ending::Evicted(_) => Some(0x8e),
+            Ending::Shutdown => Some(0x8b),
+        };
+        if matches!(ending, Ending::Closed(0x81 | 0x82 | 0x90 | 0x94 | 0x95)) {
+            Counters::add(&self.door.counters.protocol_errors);
+        }
+        if let Some(code) = code {
+            encode::disconnect(&mut self.out, self.dialect.version, code);
+        }
+        let Self {
+            mut writer,
+            out,
+            session,
+            session_expiry,
+            client,
+            door,
+            shutdown,
+            ..
+        } = self;
+        match ending {
+            Ending::Evicted(eviction) => {
+                if let Some(will) =
+                    will.filter(|will| will.delay.is_zero() || session_expiry.is_zero())
+                {
+                    publish_will(&door, &client, session.origin, will).await;
+                }
+                if session_expiry.is_zero() {
+                    drop(session);
+                } else {
+                    give(eviction, session);
+                }
+            }
+            Ending::Gone | Ending::Goodbye(_) | Ending::Closed(_) | Ending::Shutdown => {
+                leave(door, claim, session, session_expiry, will, client, shutdown).await;
+            }
+        }
+        if code.is_some() || !out.is_empty() {
+            let _ = timeout(FLUSH_TIMEOUT, writer.write_all(&out)).await;
+        }
+        let _ = timeout(FLUSH_TIMEOUT, writer.shutdown()).await;
+    }
+
+    /// Waits for receipts where it matters: all of them when the daemon stops, and those of
+    /// half-done QoS 2 messages when their ids move to another connection.
+    async fn await_receipts(&mut self, ending: &Ending) {
+        let stopping = matches!(ending, Ending::Shutdown);
+        let moving = !self.session_expiry.is_zero() && self.inbound.is_arriving();
+        if let Some(submission) = self.submission.take() {
+            // Promised to nobody, but read: a publisher at QoS 0 may have left with it.
+            let _ = timeout(ARRIVING_TIMEOUT, self.door.ingress.send(submission)).await;
+        }
+        let patience = if stopping {
+            self.door.settings.stop_grace
+        } else {
+            ARRIVING_TIMEOUT
+        };
+        let waiting = async {
+            while self.inbound.inflight() > 0 && (stopping || self.inbound.is_arriving()) {
+                let Some(receipt) = self.receipts.recv().await else {
+                    return;
+                };
+                self.inbound.receive(&receipt);
+                self.inbound
+                    .settle(&mut self.session.received, &mut self.out);
+                if stopping {
+                    // A slow reader must not keep the others' acknowledgements.
+                    let _ = timeout(FLUSH_TIMEOUT, self.writer.write_all_buf(&mut self.out)).await;
+                }
+            }
+        };
+        if stopping || moving {
+            let _ = timeout(patience, waiting).await;
+        }
+    }
+}
+
+/// Ends a session with its connection, or parks it.
+async fn leave(
+    door: Arc<Door>,
+    claim: Claim,
+    session: Box<Session>,
+    expiry: Duration,
+    will: Option<Will>,
+    client: Arc<Client>,
+    shutdown: Shutdown,
+) {
+    let parked = door.counters.sessions_parked.load(Ordering::Relaxed);
+    let keep = !expiry.is_zero() && parked < door.settings.sessions_max as u64;
+    let delayed = will
+        .as_ref()
+        .is_some_and(|will| keep && !will.delay.is_zero());
+    let mut due = None;
+    if let Some(will) = will {
+        if delayed {
+            let at = Instant::now() + will.delay.min(expiry);
+            due = Some(DueWill {
+                will,
+                client,
+                due: at,
+            });
+        } else {
+            publish_will(&door, &client, session.origin, will).await;
+        }
+    }
+    if keep {
+        tokio::spawn(park(door, claim, session, expiry, due, shutdown));
+    } else if let Some(eviction) = claim.end()
+        && !expiry.is_zero()
+    {
+        give(eviction, session);
+    }
+}

@@ -1,0 +1,225 @@
+//! The daemon's life: what is started in which order, and how it stops.
+//!
+//! Start: state directory and its lock, listeners bound, journal opened, PostgreSQL asked once,
+//! journal replayed, retained levels announced, and only then clients let in and readiness told.
+//! What is wrong with the set-up ends the start before anything is half there.
+//!
+//! Stop: no new clients, connections drained, sequencer ended, store flushed.
+
+mod settings;
+mod store;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::WallClock;
+use crate::config::{self, Config};
+use crate::door::listener::BindError;
+use crate::door::{self, Door, Exchange};
+use crate::exit::{self, Failure};
+use crate::health::Health;
+use crate::ingress::Submission;
+use crate::journal::{Journal, Recovered};
+use crate::notify;
+use crate::sequencer::{Parts, Sequencer, SequencerError};
+use crate::shutdown::{Shutdown, Trigger};
+use crate::snapshots::{self, Keeper, Snapshots};
+use crate::state::StateDir;
+use store::StoreThread;
+
+pub(crate) use store::connect;
+
+/// How long the connections' tasks may take to end when the runtime does.
+const LAST_TASKS: Duration = Duration::from_millis(500);
+
+/// Runs the daemon until it is asked to stop, by a signal or through `shutdown`.
+///
+/// # Errors
+/// When a part cannot start or fails for good; the code says which.
+pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Failure> {
+    let state = StateDir::take(&config.state_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("door")
+        .build()
+        .context("start threads")
+        .map_err(internal)?;
+    runtime
+        .block_on(async { trigger.follow_signals() })
+        .context("listen for signals")
+        .map_err(internal)?;
+    let listeners = runtime
+        .block_on(door::bind(&config.mqtt.listen))
+        .map_err(busy)?;
+    let addresses = addresses(&listeners).map_err(internal)?;
+    let health = Health::default();
+    let journal_dir = state.subdirectory(config::JOURNAL)?;
+    let (journal, recovered) = Journal::open(&journal_dir, config.journal.settings())?;
+    report_recovery(&recovered);
+    let snapshots = open_snapshots(&state)?;
+    let snapshot = snapshots.newest(recovered.next).unwrap_or_default();
+    let store = StoreThread::start(config, &state, &journal, &snapshots, &health)?;
+    let counters = Arc::default();
+    let door_settings = settings::door(config);
+    let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;
+    let parts = Parts {
+        log: journal,
+        outlet: Arc::clone(&exchange),
+        clock: WallClock,
+        keeper: Keeper::start(snapshots, health.clone()).map_err(internal)?,
+        health,
+    };
+    let settings = settings::sequencer(config);
+    let sequencer = Sequencer::start(parts, settings, snapshot, recovered.epoch)?;
+    let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
+    let (failed, failure) = watch::channel(false);
+    let sequencer = spawn(sequencer, ingress, shutdown, failed).map_err(internal)?;
+    let door = Door::new(door_settings, Arc::clone(&exchange), submissions, counters);
+    for address in addresses {
+        tracing::info!(%address, "listening for MQTT");
+    }
+    notify::ready(&format!("epoch {}", recovered.epoch));
+    let served = runtime.block_on(serve(listeners, door, &exchange, shutdown, failure));
+    notify::stopping();
+    // The last connection's task holds the last way to the sequencer, which then ends.
+    runtime.shutdown_timeout(LAST_TASKS);
+    let outcome = sequencer.join();
+    store.finish(Instant::now() + config.service.stop_timeout);
+    tracing::info!("stopped");
+    served.map_err(internal)?;
+    match outcome {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(internal(anyhow!("go on: the sequencer's thread panicked"))),
+    }
+}
+
+/// Serves until a stop is asked for, the sequencer has ended or the router has died.
+async fn serve(
+    listeners: Vec<TcpListener>,
+    door: Arc<Door>,
+    exchange: &Arc<Exchange>,
+    shutdown: &Shutdown,
+    mut failure: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let (close, closing) = watch::channel(false);
+    let serving = tokio::spawn(door::serve(listeners, door, closing));
+    let mut shutdown = shutdown.clone();
+    let mut outcome = Ok(());
+    tokio::select! {
+        () = shutdown.stopping() => tracing::info!("stopping"),
+        _ = failure.wait_for(|failed| *failed) => {}
+        () = exchange.died() => outcome = Err(anyhow!("go on: the router's thread has ended")),
+    }
+    let _ = close.send(true);
+    // The connections drain within their own grace.
+    let _ = serving.await;
+    outcome
+}
+
+type SequencerThread = JoinHandle<Result<(), SequencerError>>;
+
+/// Runs the sequencer on a thread of its own; `failed` turns true when it ends with an error.
+fn spawn(
+    sequencer: Sequencer<Journal, Arc<Exchange>, WallClock>,
+    ingress: mpsc::Receiver<Submission>,
+    shutdown: &Shutdown,
+    failed: watch::Sender<bool>,
+) -> anyhow::Result<SequencerThread> {
+    let shutdown = shutdown.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let mut watchdog = Watchdog::default();
+    let body = move || {
+        let beat = || watchdog.beat();
+        let outcome = runtime.block_on(sequencer.run(ingress, beat, || !shutdown.is_stopping()));
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the sequencer has ended");
+            let _ = failed.send(true);
+        }
+        outcome
+    };
+    Ok(thread::Builder::new()
+        .name("sequencer".to_owned())
+        .spawn(body)?)
+}
+
+/// Feeds the service manager's watchdog as often as it wants, and only while somebody beats.
+#[derive(Default)]
+struct Watchdog {
+    last: Option<Instant>,
+}
+
+impl Watchdog {
+    fn beat(&mut self) {
+        let Some(interval) = notify::watchdog_interval() else {
+            return;
+        };
+        if self.last.is_none_or(|last| last.elapsed() >= interval) {
+            notify::watchdog();
+            self.last = Some(Instant::now());
+        }
+    }
+}
+
+fn open_snapshots(state: &StateDir) -> Result<Snapshots, Failure> {
+    let dir = state.subdirectory("snapshots")?;
+    snapshots::clean(&dir)
+        .context("read the snapshots")
+        .map_err(internal)?;
+    Ok(Snapshots::new(dir))
+}
+
+fn report_recovery(recovered: &Recovered) {
+    if let Some(cut) = &recovered.cut {
+        tracing::warn!(
+            file = %cut.file,
+            offset = cut.offset,
+            bytes = cut.bytes,
+            "cut the torn tail of the journal: a commit that never ended, nobody was told of it"
+        );
+    }
+    tracing::info!(
+        epoch = recovered.epoch,
+        position = recovered.next,
+        "opened the journal"
+    );
+}
+
+/// The addresses that were really bound, for port 0.
+fn addresses(listeners: &[TcpListener]) -> anyhow::Result<Vec<SocketAddr>> {
+    listeners
+        .iter()
+        .map(|listener| Ok(listener.local_addr()?))
+        .collect()
+}
+
+fn internal(error: anyhow::Error) -> Failure {
+    Failure::new(exit::INTERNAL, error)
+}
+
+fn busy(error: BindError) -> Failure {
+    let hint = format!(
+        "listen on {}: {} (choose another address with --listen, or stop what listens there)",
+        error.address, error.source
+    );
+    Failure::new(exit::BUSY, anyhow!(hint))
+}
+
+impl From<SequencerError> for Failure {
+    fn from(error: SequencerError) -> Self {
+        let code = match error {
+            SequencerError::Encode(_) => exit::INTERNAL,
+            SequencerError::Journal(_) | SequencerError::Read(_) | SequencerError::Replay(_) => {
+                exit::JOURNAL
+            }
+        };
+        Self::new(code, error)
+    }
+}

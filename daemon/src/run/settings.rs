@@ -1,0 +1,58 @@
+//! From the configuration to what each part takes: the only place that knows both.
+
+use crate::config::{Config, Partition, Publish};
+use crate::door::rights::Access;
+use crate::{door, sequencer, store};
+
+/// What the door takes. Bounds that no key sets keep the door's own defaults.
+pub(super) fn door(config: &Config) -> door::Settings {
+    let mqtt = &config.mqtt;
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    door::Settings {
+        packet_bytes_max: bytes(mqtt.packet_bytes_max),
+        connections_max: mqtt.connections_max as usize,
+        connect_timeout: mqtt.connect_timeout,
+        write_timeout: mqtt.write_timeout,
+        keep_alive_max: mqtt.keep_alive_max,
+        inflight_max: mqtt.inflight_max as usize,
+        queue_messages_max: mqtt.queue_messages_max as usize,
+        queue_bytes_max: bytes(mqtt.queue_bytes_max),
+        subscriptions_max: mqtt.subscriptions_max as usize,
+        filters_max: mqtt.filters_max as usize,
+        retained_max: mqtt.retained_max as usize,
+        ticks_per_message_max: config.ticks.per_message_max as usize,
+        segment_bytes: bytes(mqtt.router.segment_bytes),
+        segments: mqtt.router.segment_count as usize,
+        access: Access {
+            allow_other_topics: mqtt.allow_other_topics,
+        },
+        ..door::Settings::default()
+    }
+}
+
+/// What the sequencer takes.
+pub(super) fn sequencer(config: &Config) -> sequencer::Settings {
+    sequencer::Settings {
+        batch_inputs_max: config.sequencer.batch_inputs_max as usize,
+        submissions_max: config.sequencer.queue_submissions_max as usize,
+        future_max: config.ticks.future_max,
+        publish: match config.sequencer.publish {
+            Publish::Durable => sequencer::Publish::Durable,
+            Publish::Immediate => sequencer::Publish::Immediate,
+        },
+        ..sequencer::Settings::default()
+    }
+}
+
+/// What the store takes.
+pub(super) fn store(config: &Config, journal: String) -> store::Settings {
+    store::Settings {
+        batch_rows_max: config.store.batch_rows_max as usize,
+        flush_interval: config.store.flush_interval,
+        partition: match config.store.partition {
+            Partition::Month => store::PartitionUnit::Month,
+            Partition::Day => store::PartitionUnit::Day,
+        },
+        journal,
+    }
+}

@@ -1,0 +1,12 @@
+//! The door with a sequencer that only answers: real sockets on port 0, real clients and raw bytes.
+
+mod clients;
+mod hostile;
+mod inbound;
+mod outbound;
+#[expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails fails the test that called it"
+)]
+mod rig;
+mod sessions;

@@ -1,0 +1,218 @@
+//! What may not come in, and what becomes of what may.
+
+use divisor_testkit::Postgres;
+use serde_json::json;
+
+use super::{Mqtt, column, daemon, pair};
+
+/// Topic, payload, the reason on `divisor/rejected/{client}`, the reason code of MQTT 5.
+const REFUSALS: &[(&str, &str, &str, &str)] = &[
+    ("securities/AAA/price", "", "empty_payload", INVALID),
+    ("securities/AAA/price", "abc", "malformed", INVALID),
+    ("securities/AAA/price", "{\"price\":", "malformed", INVALID),
+    ("securities/AAA/price", "{}", "bad_price", INVALID),
+    (
+        "securities/AAA/price",
+        r#"{"price":"1,5"}"#,
+        "bad_price",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":null}"#,
+        "bad_price",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":"NaN"}"#,
+        "bad_price",
+        INVALID,
+    ),
+    ("securities/AAA/price", "0", "price_not_positive", INVALID),
+    (
+        "securities/AAA/price",
+        r#"{"price":-1}"#,
+        "price_not_positive",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        "20.1234567",
+        "price_too_fine",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        "10000000.01",
+        "price_too_large",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":1,"ts":"noon"}"#,
+        "bad_timestamp",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":1,"ts":"2100-01-01T00:00:00Z"}"#,
+        "timestamp_in_future",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":1,"ccy":"EUR"}"#,
+        "wrong_currency",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":1,"seq":-1}"#,
+        "bad_field",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":1,"price":2}"#,
+        "bad_field",
+        INVALID,
+    ),
+    (
+        "securities/ZZZ/price",
+        "1",
+        "unknown_symbol",
+        "ImplementationSpecificError",
+    ),
+    (
+        "fx/EUR/EUR/rate",
+        "1",
+        "unknown_pair",
+        "ImplementationSpecificError",
+    ),
+    ("fx/EUR/USD/rate", "-1", "price_not_positive", INVALID),
+    ("indexes/PAIR/level", "1", "bad_topic", "NotAuthorized"),
+    ("indexes/PAIR/event", "1", "bad_topic", "NotAuthorized"),
+    ("divisor/status", "offline", "bad_topic", "NotAuthorized"),
+    ("divisor/reply/other/1", "1", "bad_topic", "NotAuthorized"),
+    ("securities/A/B/price", "1", "bad_topic", "NotAuthorized"),
+    ("weather/oslo", "1", "bad_topic", "NotAuthorized"),
+];
+
+const INVALID: &str = "PayloadFormatInvalid";
+
+#[test]
+fn what_is_refused_is_named_and_changes_nothing() {
+    let database = Postgres::shared().database();
+    let daemon = daemon().database(&database.url()).start();
+    let operator = Mqtt::v4(&daemon, "operator");
+    operator.load(&pair());
+    let before = operator.done("index.show", json!({ "code": "PAIR" }));
+    let four = Mqtt::v4(&daemon, "a/four");
+    let five = Mqtt::v5(&daemon, "five");
+    for (topic, payload, reason, code) in REFUSALS {
+        for (client, id, expected) in [(&four, "a%2Ffour", "Success"), (&five, "five", *code)] {
+            client.forget();
+            let got = client.send(topic, *payload);
+            assert_eq!(got, expected, "{topic} {payload}");
+            let report = client.wait(&format!("{topic} {payload} is reported"), |m| {
+                (m.topic == format!("divisor/rejected/{id}")).then(|| m.json())
+            });
+            assert_eq!(report["reason"], *reason, "{topic} {payload}: {report}");
+            assert_eq!(report["topic"], *topic, "{report}");
+        }
+    }
+    let after = operator.done("index.show", json!({ "code": "PAIR" }));
+    assert_eq!(after, before);
+    // The same connections still work.
+    four.price("AAA", "21");
+    five.price("BBB", "51");
+    operator.subscribe("indexes/PAIR/level");
+    operator.wait_level("PAIR", "72.00");
+    operator.wait_projected();
+    let sql = "select symbol || ' ' || price || ' ' || src from tick where src not like 'load-%'";
+    assert_eq!(column(&database, sql), ["AAA 21 a/four", "BBB 51 five"]);
+}
+
+#[test]
+fn the_good_ticks_of_an_array_count() {
+    let daemon = daemon().start();
+    let client = Mqtt::v5(&daemon, "feed");
+    client.subscribe("indexes/PAIR/level");
+    client.load(&pair());
+    let ticks = r#"[{"price":21},{"price":-1},"x",22.5,{"price":"23","ts":"never"}]"#;
+    assert_eq!(client.send("securities/AAA/price", ticks), "Success");
+    let report = client.wait("the report", |m| {
+        m.topic.starts_with("divisor/rejected/").then(|| m.json())
+    });
+    let refused = json!([
+        { "place": 1, "reason": "price_not_positive" },
+        { "place": 2, "reason": "bad_price" },
+        { "place": 4, "reason": "bad_timestamp" },
+    ]);
+    assert_eq!(
+        (&report["accepted"], &report["refused"]),
+        (&json!(2), &refused)
+    );
+    client.wait_level("PAIR", "72.50");
+    let levels: Vec<_> = client
+        .levels("PAIR")
+        .iter()
+        .map(|m| m.level.to_string())
+        .collect();
+    assert_eq!(levels, ["70.00", "71.00", "72.50"]);
+    // Nothing good in it: the whole message is refused, and so is what is no list of ticks.
+    assert_eq!(client.send("securities/AAA/price", "[0,-1]"), INVALID);
+    assert_eq!(client.send("securities/AAA/price", "[[1]]"), INVALID);
+    assert_eq!(client.ended(), None);
+}
+
+#[test]
+fn late_ticks_are_stored_and_flagged_and_duplicates_are_not_stored() {
+    let database = Postgres::shared().database();
+    let daemon = daemon().database(&database.url()).start();
+    let client = Mqtt::v4(&daemon, "feed");
+    client.subscribe("indexes/PAIR/level");
+    client.load(&pair());
+    let tick = |price: &str, minute: u32, seq: u32| {
+        let ts = format!("2026-01-06T10:{minute:02}:00Z");
+        json!({ "price": price, "ts": ts, "src": "s", "inc": 1, "seq": seq })
+    };
+    client.price("AAA", tick("22", 5, 1));
+    client.price("AAA", tick("99", 4, 2));
+    client.price("AAA", tick("22", 5, 1));
+    client.price("AAA", tick("23", 6, 3));
+    let last = client.wait_level("PAIR", "73.00");
+    assert_eq!(last.seq, 3, "base, 22 and 23");
+    client.wait_projected();
+    let sql = "select price || ' ' || effect from tick where src = 's' order by position";
+    assert_eq!(
+        column(&database, sql),
+        ["22 applied", "99 late", "23 applied"]
+    );
+}
+
+#[test]
+fn times_are_understood_in_every_unit() {
+    let database = Postgres::shared().database();
+    let daemon = daemon().database(&database.url()).start();
+    let client = Mqtt::v5(&daemon, "feed");
+    client.load(&pair());
+    for ts in [
+        r#""2026-11-20T12:00:00.000001Z""#,
+        r#""2026-11-20T13:00:00.000002+01:00""#,
+        "1795176000.000003",
+        "1795176000000.004",
+        "1795176000000005",
+        "1795176000000006000",
+    ] {
+        client.price("AAA", format!(r#"{{"price":21,"ts":{ts}}}"#));
+    }
+    client.wait_projected();
+    let sql = "select to_char(ts at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') from tick \
+               where src = 'feed' order by position";
+    let expected: Vec<_> = (1..=6)
+        .map(|n| format!("2026-11-20 12:00:00.00000{n}"))
+        .collect();
+    assert_eq!(column(&database, sql), expected);
+}

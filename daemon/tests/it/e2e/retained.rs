@@ -1,0 +1,106 @@
+//! What a subscriber finds when it comes: the last level of every index, and how the daemon is.
+
+use std::collections::BTreeMap;
+
+use divisor_testkit::{Daemon, eventually};
+use serde_json::{Value, json};
+
+use super::{Mqtt, daemon, sum_of};
+
+/// More than any window, queue or page on the way.
+const INDEXES: usize = 300;
+
+#[test]
+fn every_last_level_is_there_before_the_first_tick() {
+    let mut daemon = daemon().start();
+    let operator = Mqtt::v4(&daemon, "operator");
+    operator.load(&many());
+    operator.price("AAA", "21.5");
+    let before = last_levels(&daemon);
+    assert!(before.values().all(|level| level["level"] == "21.50"));
+
+    // After a crash.
+    daemon = daemon.restart();
+    let after = last_levels(&daemon);
+    same_but_epoch(&before, &after, 2);
+
+    // After an orderly stop.
+    assert!(daemon.stop().success());
+    daemon = daemon.restart();
+    same_but_epoch(&before, &last_levels(&daemon), 3);
+
+    // And the numbers go on from there.
+    let desk = Mqtt::v5(&daemon, "desk");
+    desk.subscribe("indexes/I007/level");
+    desk.price("AAA", "22");
+    let level = desk.wait_level("I007", "22.00");
+    assert_eq!(level.seq, before["I007"]["seq"].as_u64().unwrap() + 1);
+}
+
+#[test]
+fn the_status_is_retained_and_says_goodbye() {
+    let mut daemon = daemon().start();
+    let desks = [Mqtt::v4(&daemon, "four"), Mqtt::v5(&daemon, "five")];
+    for desk in &desks {
+        desk.subscribe("divisor/status");
+        let status = desk.wait("the status", |m| {
+            (m.topic == "divisor/status").then(|| m.json())
+        });
+        assert_eq!(
+            (&status["state"], &status["epoch"]),
+            (&json!("online"), &json!(1))
+        );
+        assert_eq!((&status["store"], &status["v"]), (&json!("off"), &json!(1)));
+    }
+    assert!(daemon.stop().success());
+    for desk in &desks {
+        desk.wait("the goodbye", |m| {
+            (m.topic == "divisor/status" && m.json()["state"] == "offline").then_some(())
+        });
+    }
+    let daemon = daemon.restart();
+    let desk = Mqtt::v4(&daemon, "four");
+    desk.subscribe("divisor/status");
+    let epoch = desk.wait("the status", |m| {
+        (m.json()["state"] == "online").then(|| m.json()["epoch"].clone())
+    });
+    assert_eq!(epoch, 2);
+}
+
+fn many() -> Value {
+    let indexes =
+        (0..INDEXES).map(|i| sum_of(&format!("I{i:03}"), &["AAA"], json!({ "mode": "conflate" })));
+    json!({
+        "securities": [{ "symbol": "AAA", "currency": "USD" }],
+        "prices": [{ "symbol": "AAA", "price": "20" }],
+        "indexes": indexes.collect::<Vec<_>>(),
+    })
+}
+
+/// What a new wildcard subscriber gets, in both versions of the protocol the same.
+fn last_levels(daemon: &Daemon) -> BTreeMap<String, Value> {
+    let [four, five] = [Mqtt::v4(daemon, "new-four"), Mqtt::v5(daemon, "new-five")].map(|desk| {
+        desk.subscribe("indexes/+/level");
+        eventually("all levels", || {
+            let messages = desk.messages();
+            let levels: BTreeMap<_, _> = messages
+                .iter()
+                .filter(|m| m.topic.starts_with("indexes/"))
+                .inspect(|m| assert!(m.retain, "{} is not marked as retained", m.topic))
+                .map(|m| (m.json()["index"].as_str().unwrap().to_owned(), m.json()))
+                .collect();
+            (levels.len() == INDEXES).then_some(levels)
+        })
+    });
+    assert_eq!(four, five);
+    four
+}
+
+/// A restart repeats the levels; only the boot count tells.
+fn same_but_epoch(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>, epoch: u64) {
+    for (code, level) in before {
+        let mut expected = level.clone();
+        expected["epoch"] = epoch.into();
+        assert_eq!(after[code], expected);
+    }
+}

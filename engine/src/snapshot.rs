@@ -1,0 +1,266 @@
+//! The whole state as data: what a restart begins with instead of the first input.
+//!
+//! What can be derived (look-ups, the kernel's tables, time zones) is not in it and is built anew.
+//! An engine that comes from a snapshot behaves like the one it was taken of, bit for bit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Engine, LabelId, SecurityId, period};
+
+/// An engine on its way to or from storage.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// The form of the state. Another form is not read: the journal is replayed instead.
+    form: u32,
+    engine: Engine,
+}
+
+/// The form that this version writes and reads; rises with every change of the state's shape.
+const FORM: u32 = 1;
+
+/// Why a snapshot does not make an engine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// Written by another version.
+    #[error("the snapshot has form {found}, this version reads form {FORM}")]
+    Form {
+        /// The form it has.
+        found: u32,
+    },
+    /// Its parts do not fit each other.
+    #[error("the snapshot contradicts itself: {0}")]
+    Contradiction(String),
+}
+
+impl Snapshot {
+    /// The state of an engine whose outputs have been taken.
+    #[must_use]
+    pub fn of(engine: Engine) -> Self {
+        Self { form: FORM, engine }
+    }
+
+    /// Builds what a snapshot leaves out.
+    ///
+    /// # Errors
+    /// [`SnapshotError`], and never a panic: the data came from a file.
+    pub fn into_engine(self) -> Result<Engine, SnapshotError> {
+        if self.form != FORM {
+            return Err(SnapshotError::Form { found: self.form });
+        }
+        let mut engine = self.engine;
+        let wrong = |what: String| Err(SnapshotError::Contradiction(what));
+        for (id, security) in (0u32..).zip(&engine.securities) {
+            let symbol = security.definition.symbol.as_str().into();
+            engine.symbols.insert(symbol, SecurityId(id));
+        }
+        for (id, text) in (0u32..).zip(&engine.labels) {
+            engine.label_ids.insert(text.clone(), LabelId(id));
+        }
+        if engine.marks.len() != engine.indexes.len()
+            || engine.codes.len() != engine.indexes.len()
+            || engine
+                .codes
+                .values()
+                .any(|id| id.at() >= engine.indexes.len())
+        {
+            return wrong("it has other counts of indexes, codes and marks".to_owned());
+        }
+        let securities = engine.securities.len();
+        for index in &mut engine.indexes {
+            let code = &index.definition.code;
+            let basket = &index.basket;
+            let members = basket.holdings.len();
+            let fits = basket.quantities.len() == members
+                && basket.slots.len() == members
+                && basket.rates.len() == basket.currencies.len()
+                && index.divisor.is_none_or(crate::Decimal::is_positive)
+                && basket.scale <= 2 * u32::from(crate::PLACES_MAX)
+                && !basket.currencies.is_empty()
+                && basket
+                    .slots
+                    .iter()
+                    .all(|slot| *slot < basket.currencies.len())
+                && basket.holdings.iter().all(|h| h.security.at() < securities);
+            if !fits {
+                return wrong(format!("the basket of {code}"));
+            }
+            match period::zone(&index.definition.day.zone) {
+                Some(zone) => index.zone = zone,
+                None => return wrong(format!("the time zone of {code} is unknown")),
+            }
+            index.prepare();
+        }
+        engine.kernel_is_stale = true;
+        Ok(engine)
+    }
+}
+
+/// Maps whose keys are no texts, as lists of pairs.
+pub(crate) mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(crate) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?
+            .into_iter()
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::Definitions;
+    use crate::{Batch, Currency, Input, Origin, Output, Rate, Tick, Time};
+
+    const DEFINITIONS: &str = r#"{
+        "securities": [{"symbol": "A", "currency": "USD"}, {"symbol": "B", "currency": "EUR"}],
+        "indexes": [
+            {"code": "EQ", "currency": "USD", "weighting": {"scheme": "equal", "reset": "daily"},
+             "base": {"value": "100"}, "basket": [{"symbol": "A"}, {"symbol": "B"}],
+             "day": {"zone": "Asia/Tokyo"}, "dissemination": {"mode": "tick"}},
+            {"code": "CW", "currency": "EUR", "weighting": {"scheme": "constant_weight"},
+             "base": {"value": "50"}, "fx": {"pivot": "EUR"},
+             "basket": [{"symbol": "A", "weight": "0.3"}, {"symbol": "B", "weight": "0.4"}]}],
+        "revisions": [{"id": "later", "effective": "1970-01-01T00:02:00Z",
+                       "indexes": [{"code": "EQ"}]}]}"#;
+
+    fn origin(at: i64) -> Origin {
+        let ts = Time::from_nanos(at * 3_600_000_000_000);
+        let seq = Some(at.unsigned_abs());
+        Origin {
+            ts,
+            received: ts,
+            source: LabelId(0),
+            inc: Some(1),
+            seq,
+        }
+    }
+
+    /// Hour by hour a price of each security and a rate, with repetitions.
+    fn batches() -> Vec<Batch> {
+        let definitions: Definitions = serde_json::from_str(DEFINITIONS).unwrap();
+        let definitions = Definitions {
+            revisions: Vec::new(),
+            ..definitions
+        };
+        let mut inputs = vec![vec![
+            Input::Label("test".into()),
+            Input::Define {
+                by: LabelId(0),
+                definitions: Box::new(definitions),
+            },
+        ]];
+        let (base, quote) = (
+            Currency::parse("EUR").unwrap(),
+            Currency::parse("USD").unwrap(),
+        );
+        for hour in 1..120i64 {
+            let security = SecurityId(u32::from(hour % 2 == 0));
+            let price = 10_000_000 + (hour * 7_919) % 1_000_000;
+            let tick = Tick {
+                security,
+                price,
+                origin: origin(hour),
+                size: None,
+                venue: None,
+            };
+            let mantissa = 108_000 + hour % 13;
+            let rate = Rate {
+                base,
+                quote,
+                mantissa,
+                places: 5,
+                origin: origin(1_000 + hour),
+            };
+            inputs.push(vec![
+                Input::Tick(tick),
+                Input::Rate(rate),
+                Input::Tick(tick),
+            ]);
+        }
+        let mut first = 0;
+        let mut batches = Vec::new();
+        for (at, inputs) in inputs.into_iter().enumerate() {
+            let time = Time::from_nanos(i64::try_from(at).unwrap() * 1_000_000_000);
+            let batch = Batch {
+                first,
+                time,
+                inputs,
+            };
+            first = batch.next();
+            batches.push(batch);
+        }
+        batches
+    }
+
+    fn outputs(engine: &mut Engine, batches: &[Batch]) -> Vec<Output> {
+        batches.iter().for_each(|batch| engine.apply(batch));
+        std::iter::from_fn(|| engine.poll_output()).collect()
+    }
+
+    #[test]
+    fn goes_on_bit_for_bit() {
+        let batches = batches();
+        for cut in [0, 1, 2, 30, 77, batches.len()] {
+            let mut whole = Engine::new();
+            outputs(&mut whole, &batches[..cut]);
+            let text = serde_json::to_string(&Snapshot::of(whole.clone())).unwrap();
+            let read: Snapshot = serde_json::from_str(&text).unwrap();
+            let mut resumed = read.into_engine().unwrap();
+            let expected = outputs(&mut whole, &batches[cut..]);
+            assert_eq!(
+                outputs(&mut resumed, &batches[cut..]),
+                expected,
+                "cut at {cut}"
+            );
+            let levels = expected
+                .iter()
+                .filter(|o| matches!(o, Output::Level(_)))
+                .count();
+            assert!(cut > 77 || levels > 40, "the test compares something");
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let mut engine = Engine::new();
+        outputs(&mut engine, &batches());
+        let text = serde_json::to_string(&Snapshot::of(engine)).unwrap();
+        let check = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            let damaged = text.replace(from, to);
+            let read = serde_json::from_str::<Snapshot>(&damaged).map_err(|e| e.to_string());
+            assert!(
+                read.and_then(|s| s.into_engine().map_err(|e| e.to_string()))
+                    .is_err(),
+                "{to}: {}",
+                damaged
+                    .find(to)
+                    .map_or("", |at| &damaged[at.saturating_sub(150)..at + 40])
+            );
+        };
+        check("\"form\":1", "\"form\":2");
+        check("Asia/Tokyo", "Asia/Nowhere");
+        check("\"slots\":[0,1]", "\"slots\":[0,9]");
+        check(
+            "\"marks\":[",
+            "\"marks\":[{\"ts\":0,\"touched\":false,\"each_tick\":false},",
+        );
+        check("\"epoch\"", "\"epoche\"");
+    }
+}

@@ -1,0 +1,40 @@
+# What people do here, one line each. `just check` is what CI runs.
+
+# Everything that must be green
+check: fmt clippy doc test deny
+
+fmt:
+    cargo fmt --all --check
+
+clippy:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+test:
+    cargo test --workspace
+
+# Licences, bans, sources (cargo install cargo-deny)
+deny:
+    cargo deny check licenses bans sources
+
+# ns per tick and index, in the engine alone
+bench-kernel:
+    cargo bench -p divisor-engine --bench kernel
+
+# Durable ticks per second and latency through the whole daemon
+bench:
+    cargo bench -p divisord --bench pipeline
+
+# A daemon with a state directory of its own
+run:
+    cargo run --release -p divisord -- run --state target/state
+
+# Real Dow days, then a simulated market
+demo:
+    cargo build --release && target/release/divisor demo
+
+# The fixtures that are generated, generated again
+fixtures:
+    cargo run -p divisor-wire --example universe > fixtures/universe/universe.json
