@@ -177,7 +177,10 @@ mod tests {
                 text: text.to_owned(),
             };
             assert!(
-                fixtures::parse(&[source], None, false).unwrap().items.len() > 0,
+                !fixtures::parse(&[source], None, false)
+                    .unwrap()
+                    .items
+                    .is_empty(),
                 "{name}"
             );
         }
