@@ -134,7 +134,7 @@ impl Case {
         self.levels = 0;
         for _ in 0..BATCHES {
             let batch = Batch {
-                first: self.engine.position() + 1,
+                first: self.engine.next_position(),
                 time: Time::from_nanos(START),
                 inputs: self.ticks.clone(),
             };
@@ -157,7 +157,11 @@ impl Case {
 
 /// What the first tick of a day costs an index that restores all its weights.
 fn reset_micros() -> f64 {
-    let Input::Define(mut definitions) = define(1, Dissemination::Tick, 3, 2) else {
+    let Input::Define {
+        by,
+        mut definitions,
+    } = define(1, Dissemination::Tick, 3, 2)
+    else {
         panic!("not a definition")
     };
     for index in &mut definitions.indexes {
@@ -167,7 +171,7 @@ fn reset_micros() -> f64 {
             member.weight = Some(Decimal::new(2, 3));
         }
     }
-    let mut case = Case::of(Input::Define(definitions), 1);
+    let mut case = Case::of(Input::Define { by, definitions }, 1);
     let mut figures: Vec<f64> = (1..=21)
         .map(|day| {
             let origin = origin(day * 86_400_000_000_000);
@@ -215,11 +219,14 @@ fn define(indexes: u32, dissemination: Dissemination, currencies: u32, places: u
         day: Day::default(),
         basket: (0..SECURITIES).map(member).collect(),
     };
-    Input::Define(Box::new(Definitions {
-        securities: (0..SECURITIES).map(security).collect(),
-        indexes: (0..indexes).map(index).collect(),
-        revisions: Vec::new(),
-    }))
+    Input::Define {
+        by: LabelId(0),
+        definitions: Box::new(Definitions {
+            securities: (0..SECURITIES).map(security).collect(),
+            indexes: (0..indexes).map(index).collect(),
+            revisions: Vec::new(),
+        }),
+    }
 }
 
 fn price(engine: &Engine, at: u32, cents: i128) -> Input {
@@ -243,7 +250,7 @@ fn origin(after: i64) -> Origin {
 }
 
 fn apply(engine: &mut Engine, inputs: Vec<Input>) {
-    let first = engine.position() + 1;
+    let first = engine.next_position();
     engine.apply(&Batch {
         first,
         time: Time::from_nanos(START),

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::WallClock;
 use crate::config::{self, Config};
@@ -37,6 +37,12 @@ pub(crate) use store::connect;
 
 /// How long the connections' tasks may take to end when the runtime does.
 const LAST_TASKS: Duration = Duration::from_millis(500);
+
+/// How long the sequencer may take to announce the stop.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// How long that announcement may take through the fan-out to the subscribers' sockets.
+const LAST_HEARD: Duration = Duration::from_millis(100);
 
 /// Runs the daemon until it is asked to stop, by a signal or through `shutdown`.
 ///
@@ -79,13 +85,14 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let sequencer = Sequencer::start(parts, settings, snapshot, recovered.epoch)?;
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
     let (failed, failure) = watch::channel(false);
-    let sequencer = spawn(sequencer, ingress, shutdown, failed).map_err(internal)?;
+    let (goodbye, said) = oneshot::channel();
+    let sequencer = spawn(sequencer, ingress, shutdown, goodbye, failed).map_err(internal)?;
     let door = Door::new(door_settings, Arc::clone(&exchange), submissions, counters);
     for address in addresses {
         tracing::info!(%address, "listening for MQTT");
     }
     notify::ready(&format!("epoch {}", recovered.epoch));
-    let served = runtime.block_on(serve(listeners, door, &exchange, shutdown, failure));
+    let served = runtime.block_on(serve(listeners, door, &exchange, shutdown, said, failure));
     notify::stopping();
     // The last connection's task holds the last way to the sequencer, which then ends.
     runtime.shutdown_timeout(LAST_TASKS);
@@ -105,6 +112,7 @@ async fn serve(
     door: Arc<Door>,
     exchange: &Arc<Exchange>,
     shutdown: &Shutdown,
+    said: oneshot::Receiver<()>,
     mut failure: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let (close, closing) = watch::channel(false);
@@ -115,6 +123,11 @@ async fn serve(
         () = shutdown.stopping() => tracing::info!("stopping"),
         _ = failure.wait_for(|failed| *failed) => {}
         () = exchange.died() => outcome = Err(anyhow!("go on: the router's thread has ended")),
+    }
+    if outcome.is_ok() && !*failure.borrow() {
+        // Those who are connected hear that the daemon goes, then their connections end.
+        let _ = tokio::time::timeout(LAST_WORD, said).await;
+        tokio::time::sleep(LAST_HEARD).await;
     }
     let _ = close.send(true);
     // The connections drain within their own grace.
@@ -129,6 +142,7 @@ fn spawn(
     sequencer: Sequencer<Journal, Arc<Exchange>, WallClock>,
     ingress: mpsc::Receiver<Submission>,
     shutdown: &Shutdown,
+    goodbye: oneshot::Sender<()>,
     failed: watch::Sender<bool>,
 ) -> anyhow::Result<SequencerThread> {
     let shutdown = shutdown.clone();
@@ -138,7 +152,7 @@ fn spawn(
     let mut watchdog = Watchdog::default();
     let body = move || {
         let beat = || watchdog.beat();
-        let outcome = runtime.block_on(sequencer.run(ingress, beat, || !shutdown.is_stopping()));
+        let outcome = runtime.block_on(sequencer.run(ingress, shutdown, goodbye, beat));
         if let Err(error) = &outcome {
             tracing::error!(%error, "the sequencer has ended");
             let _ = failed.send(true);
