@@ -64,7 +64,7 @@ pub(crate) struct Globals {
 
     /// When to colour
     ///
-    /// `auto` does where a terminal reads and NO_COLOR is not set.
+    /// `auto` does where a terminal reads and `NO_COLOR` is not set.
     #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub(crate) color: ColorChoice,
 }

@@ -22,10 +22,6 @@ struct Shared {
     store_trouble: Mutex<Option<String>>,
     /// True once there is no store by configuration.
     store_off: AtomicBool,
-    /// True once a stop was asked for; written by the run.
-    stopping: AtomicBool,
-    /// True once `divisor/status` says so; written by the sequencer.
-    said_goodbye: AtomicBool,
 }
 
 impl Health {
@@ -95,28 +91,6 @@ impl Health {
     /// Notes that there is no store by configuration.
     pub fn set_store_off(&self) {
         self.0.store_off.store(true, Ordering::Relaxed);
-    }
-
-    /// Notes that the daemon is about to stop.
-    pub fn set_stopping(&self) {
-        self.0.stopping.store(true, Ordering::Release);
-    }
-
-    /// True once the daemon is about to stop.
-    #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.0.stopping.load(Ordering::Acquire)
-    }
-
-    /// Notes that `divisor/status` says offline.
-    pub fn set_said_goodbye(&self) {
-        self.0.said_goodbye.store(true, Ordering::Release);
-    }
-
-    /// True once `divisor/status` says offline.
-    #[must_use]
-    pub fn said_goodbye(&self) -> bool {
-        self.0.said_goodbye.load(Ordering::Acquire)
     }
 
     /// The store in one word: `ok`, `degraded`, or `off` by configuration.

@@ -22,21 +22,6 @@ pub struct Submission {
     pub receipts: mpsc::UnboundedSender<Receipt>,
 }
 
-impl Submission {
-    /// A submission of nothing by nobody: it wakes the sequencer.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self {
-            client: Arc::new(Client {
-                id: "divisord".into(),
-                user: None,
-            }),
-            messages: Vec::new(),
-            receipts: mpsc::unbounded_channel().0,
-        }
-    }
-}
-
 /// The sender of a submission, as rights, sources and replies name it.
 #[derive(Debug)]
 pub struct Client {

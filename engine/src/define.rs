@@ -199,6 +199,7 @@ impl Engine {
             zone,
             basket: Basket::waiting(Vec::new(), definition.currency, &[]),
             divisor: None,
+            combine: None,
             revision: 0,
             seq: 0,
             last: None,

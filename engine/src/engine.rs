@@ -351,7 +351,7 @@ impl Engine {
         let sums = self
             .kernel
             .sums(state.basket.first_slot, state.basket.currencies.len());
-        let level = if state.is_complete() {
+        let level = if state.missing == 0 {
             state.level(sums)
         } else {
             None

@@ -48,6 +48,19 @@ impl Ratio {
                 denominator: self.denominator.clone(),
             };
         }
+        // Mostly powers of ten: the coarser one is refined, so that a long sum stays short.
+        let (fine, coarse) = if self.denominator > other.denominator {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        let times = &fine.denominator / &coarse.denominator;
+        if &times * &coarse.denominator == fine.denominator {
+            return Self {
+                numerator: &fine.numerator + &coarse.numerator * times,
+                denominator: fine.denominator.clone(),
+            };
+        }
         Self {
             numerator: &self.numerator * &other.denominator + &other.numerator * &self.denominator,
             denominator: &self.denominator * &other.denominator,

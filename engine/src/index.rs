@@ -1,10 +1,10 @@
 //! The state of one index: basket, divisor, and the level that follows from the sums.
 
-use ethnum::I256;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::basket::{Holding, Rule};
+use crate::combine::Combine;
 use crate::definition::{Cut, IndexDefinition, Reset, Weighting};
 use crate::exact::Ratio;
 use crate::fx::Rates;
@@ -12,7 +12,7 @@ use crate::output::{Level, Member, Status};
 use crate::period::Span;
 use crate::problem::Problem;
 use crate::security::Security;
-use crate::{Currency, Decimal, RoundingMode, Time, pow10};
+use crate::{Currency, Decimal, RoundingMode, Time};
 
 /// What target weights are turned into units of: large, so that units of 12 places keep more
 /// than 12 digits even for a price of a million. Only ratios matter, the divisor takes it out.
@@ -34,6 +34,10 @@ pub(crate) struct Index {
     pub(crate) basket: Basket,
     /// None while the index waits for the prices of its base.
     pub(crate) divisor: Option<Decimal>,
+    /// What the level needs besides the sums, prepared when divisor or rates change. None while
+    /// one is missing, and for numbers that need unbounded integers.
+    #[serde(skip)]
+    pub(crate) combine: Option<Combine>,
     pub(crate) revision: u32,
     /// The number of the last level.
     pub(crate) seq: u64,
@@ -208,6 +212,17 @@ impl Index {
         for (currency, rate) in self.basket.currencies.iter().zip(&mut self.basket.rates) {
             *rate = table.convert(*currency, own, rule);
         }
+        self.prepare();
+    }
+
+    /// Works out what does not change from tick to tick.
+    pub(crate) fn prepare(&mut self) {
+        let rates: Option<Vec<Decimal>> = self.basket.rates.iter().copied().collect();
+        let parts = rates.zip(self.divisor);
+        self.combine = parts.and_then(|(rates, divisor)| {
+            let cut = self.definition.rounding.level;
+            Combine::new(&rates, self.basket.scale, divisor, cut)
+        });
     }
 
     /// The time of the newest price in the basket, if one has a time.
@@ -293,6 +308,7 @@ impl Index {
             .filter(|d| d.is_positive())
             .ok_or(Problem::NoDivisor("divisor"))?;
         self.divisor = Some(divisor);
+        self.prepare();
         self.forget_references();
         Ok(())
     }
@@ -310,6 +326,7 @@ impl Index {
         let coefficients: Result<Vec<_>, _> = self.basket.holdings.iter().map(units).collect();
         self.basket.fix(coefficients?, securities)?;
         self.divisor = Some(divisor);
+        self.prepare();
         self.forget_references();
         Ok(())
     }
@@ -383,47 +400,15 @@ impl Index {
     /// The published level: `Σ FX·N / D` cut to the definition's places. `None` when a rate or
     /// the divisor is missing.
     pub(crate) fn level(&self, sums: &[i128]) -> Option<Decimal> {
-        let divisor = self.divisor?;
         let cut = self.definition.rounding.level;
-        let mantissa = if let ([sum], Some(rate)) = (sums, self.basket.rates[0])
-            && rate.mantissa() == 1
-            && let Some(level) = narrow(*sum, self.basket.scale, divisor, cut)
-        {
-            level
-        } else if let Some(level) = self.wide(sums, divisor, cut) {
-            level
-        } else {
-            self.exact_level(sums)?
-                .round_scaled(u32::from(cut.places), cut.mode)?
+        let prepared = self.combine.as_ref().and_then(|c| c.level(sums));
+        let mantissa = match prepared {
+            Some(mantissa) => mantissa,
+            None => self
+                .exact_level(sums)?
+                .round_scaled(u32::from(cut.places), cut.mode)?,
         };
         Some(Decimal::new(mantissa, cut.places))
-    }
-
-    /// The level in 256 bits: several currencies, or a sum of many digits. `None` when even
-    /// those overflow.
-    fn wide(&self, sums: &[i128], divisor: Decimal, cut: Cut) -> Option<i128> {
-        let finest = self
-            .basket
-            .rates
-            .iter()
-            .map(|r| r.map(Decimal::places))
-            .max()??;
-        let mut value = I256::ZERO;
-        for (sum, rate) in sums.iter().zip(&self.basket.rates) {
-            let rate = (*rate)?;
-            let rate = I256::from(rate.mantissa()).checked_mul(power(finest - rate.places())?)?;
-            value = value.checked_add(I256::from(*sum).checked_mul(rate)?)?;
-        }
-        let places = self.basket.scale + u32::from(finest);
-        let (up, down) = shift(places, divisor, cut);
-        let numerator = value.checked_mul(power(u8::try_from(up).ok()?)?)?;
-        let denominator =
-            I256::from(divisor.mantissa()).checked_mul(power(u8::try_from(down).ok()?)?)?;
-        let quotient = numerator / denominator;
-        let rest = numerator % denominator;
-        // The rounding itself, on what is left, in the terms of the one rounding of the engine.
-        let step = round_step(quotient, rest, denominator, cut.mode);
-        i128::try_from(quotient + step).ok()
     }
 
     /// Holds the composition for the outside.
@@ -448,45 +433,5 @@ impl Index {
             Weighting::ConstantWeight => Reset::Daily,
             Weighting::Price | Weighting::MarketCap | Weighting::FixedUnits => Reset::Never,
         }
-    }
-}
-
-/// The level in 128 bits: one sum in the index currency. `None` when the digits do not fit.
-fn narrow(sum: i128, scale: u32, divisor: Decimal, cut: Cut) -> Option<i128> {
-    let (up, down) = shift(scale, divisor, cut);
-    let numerator = sum.checked_mul(pow10(u8::try_from(up).ok()?)?)?;
-    let denominator = divisor
-        .mantissa()
-        .checked_mul(pow10(u8::try_from(down).ok()?)?)?;
-    Some(crate::div_round(numerator, denominator, cut.mode))
-}
-
-/// A value in `10^-scale` divided by the divisor, in units of the level: by which powers of ten
-/// numerator and denominator must grow.
-fn shift(scale: u32, divisor: Decimal, cut: Cut) -> (u32, u32) {
-    let wanted = u32::from(cut.places) + u32::from(divisor.places());
-    (wanted.saturating_sub(scale), scale.saturating_sub(wanted))
-}
-
-fn power(exponent: u8) -> Option<I256> {
-    I256::from(10).checked_pow(u32::from(exponent))
-}
-
-/// What rounding adds to a quotient that was cut toward zero.
-fn round_step(quotient: I256, rest: I256, denominator: I256, mode: RoundingMode) -> I256 {
-    if rest == I256::ZERO {
-        return I256::ZERO;
-    }
-    let half = rest.abs().cmp(&(denominator - rest.abs()));
-    let away = match mode {
-        RoundingMode::Down => false,
-        RoundingMode::Up => true,
-        RoundingMode::HalfUp => half.is_ge(),
-        RoundingMode::HalfEven => half.is_gt() || (half.is_eq() && quotient % 2 != I256::ZERO),
-    };
-    match (away, rest < I256::ZERO) {
-        (false, _) => I256::ZERO,
-        (true, true) => I256::from(-1),
-        (true, false) => I256::from(1),
     }
 }

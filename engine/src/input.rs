@@ -53,7 +53,7 @@ pub enum Input {
     },
 }
 
-/// A price of one security, already checked by [`crate::Engine::admit`].
+/// A price of one security, already checked by [`crate::Engine::admit_price`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
     /// Whose price.

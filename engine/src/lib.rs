@@ -12,7 +12,7 @@
 //! - `admit`: the gate before the sequence
 //! - `engine`: the state machine
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
-//! - `kernel`, `index`: the running sums, and the level that follows from them
+//! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
 //! - `output`, `view`: what the engine says, and what may be looked at
 //! - `snapshot`: the whole state as data, to start from
 //! - `decimal`, `exact`, `time`, `period`, `fx`, `source`: numbers, days, rates, identities
@@ -20,6 +20,7 @@
 
 mod admit;
 mod basket;
+mod combine;
 mod decimal;
 mod define;
 pub mod definition;

@@ -357,6 +357,7 @@ impl Engine {
         } else {
             self.adopt_references(&state)?;
             state.divisor = None;
+            state.combine = None;
         }
         state.count_missing(&self.securities);
         self.indexes[id.at()] = state;

@@ -74,6 +74,8 @@ impl Snapshot {
             let fits = basket.quantities.len() == members
                 && basket.slots.len() == members
                 && basket.rates.len() == basket.currencies.len()
+                && index.divisor.is_none_or(crate::Decimal::is_positive)
+                && basket.scale <= 2 * u32::from(crate::PLACES_MAX)
                 && !basket.currencies.is_empty()
                 && basket
                     .slots
@@ -87,6 +89,7 @@ impl Snapshot {
                 Some(zone) => index.zone = zone,
                 None => return wrong(format!("the time zone of {code} is unknown")),
             }
+            index.prepare();
         }
         engine.kernel_is_stale = true;
         Ok(engine)

@@ -62,11 +62,10 @@ pub(crate) async fn run(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
     let start = Instant::now();
-    let mut loaded = fixtures::read(&opts.files, opts.format, opts.ignore_unknown)?;
+    let loaded = fixtures::read(&opts.files, opts.format, opts.ignore_unknown)?;
     for note in &loaded.notes {
         output::say(format_args!("note: {note}"));
     }
-    fixtures::stamp(&mut loaded.items, jiff::Timestamp::now());
     let rows = loaded.items.len();
     let connection = Connection::open(&globals.url, "load", WINDOW).await?;
     let load = apply(&connection, loaded.items, opts.dry_run, true);

@@ -17,7 +17,7 @@ Examples:
 /// Say how the daemon is
 ///
 /// Version, boot count, how many securities and indexes, the position of the last input and how
-/// far PostgreSQL is.
+/// far the database is.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Opts {}

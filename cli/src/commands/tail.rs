@@ -74,7 +74,7 @@ pub(crate) async fn run(
             }
             message = messages.recv() => match message {
                 Some(message) => printer.print(&message)?,
-                None => break connection.flush().await.map(|()| Exit::CannotConnect)?,
+                None => return Err(connection.lost().into()),
             },
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                 break Exit::Done;

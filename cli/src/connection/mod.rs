@@ -246,6 +246,11 @@ impl Connection {
         }
     }
 
+    /// Why the connection ended, once it has.
+    pub(crate) fn lost(&self) -> Lost {
+        self.shared.lost()
+    }
+
     /// What became of the messages up to now.
     pub(crate) fn account(&self) -> Account {
         self.shared.outbox().account().clone()

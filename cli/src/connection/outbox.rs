@@ -42,7 +42,7 @@ pub(crate) struct Account {
     pub(crate) messages: u64,
     /// Ticks in them.
     pub(crate) ticks: u64,
-    /// Ticks whose message is acknowledged, or written where QoS 0 promises no more.
+    /// Ticks whose message is acknowledged, or written where `QoS` 0 promises no more.
     pub(crate) acknowledged: u64,
     /// Messages published again after a reconnect.
     pub(crate) repeated: u64,
@@ -117,7 +117,7 @@ impl Outbox {
         self.online
     }
 
-    /// The client wrote a PUBLISH with this packet id (0 for QoS 0). True when that ends it.
+    /// The client wrote a PUBLISH with this packet id (0 for `QoS` 0). True when that ends it.
     pub(crate) fn wrote(&mut self, packet: u16, now: Instant) -> bool {
         let Some(token) = self.handed.pop_front() else {
             return false;

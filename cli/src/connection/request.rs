@@ -102,6 +102,8 @@ impl Connection {
         let reply: Reply<T> = serde_json::from_slice(&payload).map_err(malformed)?;
         match (reply.result, reply.error) {
             (Some(result), _) if reply.ok => Ok(result),
+            // Commands without a result answer with nothing in its place.
+            (None, None) if reply.ok => serde_json::from_str("null").map_err(malformed),
             (_, Some(error)) => Err(RequestError::Refused(error)),
             _ => Err(RequestError::Malformed {
                 verb: verb.to_owned(),

@@ -82,7 +82,7 @@ impl Subscriptions {
     }
 }
 
-/// One SUBSCRIBE. QoS 1: what the daemon sends is not lost while the connection lives.
+/// One SUBSCRIBE. `QoS` 1: what the daemon sends is not lost while the connection lives.
 pub(crate) fn packet(filters: &[String]) -> Subscribe {
     Subscribe::new_many(
         filters

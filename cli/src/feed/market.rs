@@ -2,7 +2,7 @@
 //!
 //! One market factor moves every security, the rest is its own:
 //! `ln p` moves by `σ·(ρ·ΔM + √(1-ρ²)·√Δt·Z) - σ²Δt/2`, where `ΔM` is the market's path since the
-//! security's last tick. Everything random comes from one ChaCha8 stream in a fixed order and time
+//! security's last tick. Everything random comes from one `ChaCha8` stream in a fixed order and time
 //! is counted, not measured: the same seed gives the same ticks, at any rate and on any day.
 
 use divisor_engine::Decimal;

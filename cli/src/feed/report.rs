@@ -15,7 +15,7 @@ use crate::output::{self, Format, Row};
 pub(crate) struct Accounting {
     /// Ticks handed over.
     pub(crate) sent: u64,
-    /// Ticks in acknowledged messages; at QoS 0 in written ones.
+    /// Ticks in acknowledged messages; at `QoS` 0 in written ones.
     pub(crate) acknowledged: u64,
     /// Ticks without an acknowledgement.
     pub(crate) unacknowledged: u64,

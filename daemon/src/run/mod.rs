@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::WallClock;
 use crate::config::{self, Config};
@@ -35,14 +35,14 @@ use store::StoreThread;
 
 pub(crate) use store::connect;
 
-/// How long the sequencer may take to say goodbye: a few commits of a slow disk.
-const GOODBYE_MAX: Duration = Duration::from_secs(2);
-
-/// How often it is asked whether it has.
-const GOODBYE_POLL: Duration = Duration::from_millis(2);
-
 /// How long the connections' tasks may take to end when the runtime does.
 const LAST_TASKS: Duration = Duration::from_millis(500);
+
+/// How long the sequencer may take to announce the stop.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// How long that announcement may take through the fan-out to the subscribers' sockets.
+const LAST_HEARD: Duration = Duration::from_millis(100);
 
 /// Runs the daemon until it is asked to stop, by a signal or through `shutdown`.
 ///
@@ -79,25 +79,21 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         outlet: Arc::clone(&exchange),
         clock: WallClock,
         keeper: Keeper::start(snapshots, health.clone()).map_err(internal)?,
-        health: health.clone(),
+        health,
     };
     let settings = settings::sequencer(config);
     let sequencer = Sequencer::start(parts, settings, snapshot, recovered.epoch)?;
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
     let (failed, failure) = watch::channel(false);
-    let sequencer = spawn(sequencer, ingress, shutdown, failed).map_err(internal)?;
-    let stop = Stop {
-        shutdown: shutdown.clone(),
-        failure,
-        health,
-        wake: submissions.clone(),
-    };
+    let (goodbye, said) = oneshot::channel();
+    let sequencer = spawn(sequencer, ingress, shutdown, goodbye, failed).map_err(internal)?;
     let door = Door::new(door_settings, Arc::clone(&exchange), submissions, counters);
     for address in addresses {
         tracing::info!(%address, "listening for MQTT");
     }
     notify::ready(&format!("epoch {}", recovered.epoch));
-    let served = runtime.block_on(serve(listeners, door, &exchange, stop));
+    let served = runtime.block_on(serve(listeners, door, &exchange, shutdown, said, failure));
+    notify::stopping();
     // The last connection's task holds the last way to the sequencer, which then ends.
     runtime.shutdown_timeout(LAST_TASKS);
     let outcome = sequencer.join();
@@ -115,46 +111,28 @@ async fn serve(
     listeners: Vec<TcpListener>,
     door: Arc<Door>,
     exchange: &Arc<Exchange>,
-    mut stop: Stop,
+    shutdown: &Shutdown,
+    said: oneshot::Receiver<()>,
+    mut failure: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let (close, closing) = watch::channel(false);
     let serving = tokio::spawn(door::serve(listeners, door, closing));
+    let mut shutdown = shutdown.clone();
     let mut outcome = Ok(());
     tokio::select! {
-        () = stop.shutdown.stopping() => tracing::info!("stopping"),
-        _ = stop.failure.wait_for(|failed| *failed) => {}
+        () = shutdown.stopping() => tracing::info!("stopping"),
+        _ = failure.wait_for(|failed| *failed) => {}
         () = exchange.died() => outcome = Err(anyhow!("go on: the router's thread has ended")),
     }
-    notify::stopping();
-    stop.say_goodbye().await;
+    if outcome.is_ok() && !*failure.borrow() {
+        // Those who are connected hear that the daemon goes, then their connections end.
+        let _ = tokio::time::timeout(LAST_WORD, said).await;
+        tokio::time::sleep(LAST_HEARD).await;
+    }
     let _ = close.send(true);
     // The connections drain within their own grace.
     let _ = serving.await;
     outcome
-}
-
-/// What a stop is made of: why it happens, and how everybody hears of it.
-struct Stop {
-    shutdown: Shutdown,
-    failure: watch::Receiver<bool>,
-    health: Health,
-    /// The sequencer sleeps when nothing comes.
-    wake: mpsc::Sender<Submission>,
-}
-
-impl Stop {
-    /// Has the sequencer say offline while there are connections that can hear it.
-    async fn say_goodbye(self) {
-        self.health.set_stopping();
-        // Where the channel is full the sequencer is awake.
-        let _ = self.wake.try_send(Submission::nothing());
-        let said = async {
-            while !self.health.said_goodbye() && !*self.failure.borrow() {
-                tokio::time::sleep(GOODBYE_POLL).await;
-            }
-        };
-        let _ = tokio::time::timeout(GOODBYE_MAX, said).await;
-    }
 }
 
 type SequencerThread = JoinHandle<Result<(), SequencerError>>;
@@ -164,6 +142,7 @@ fn spawn(
     sequencer: Sequencer<Journal, Arc<Exchange>, WallClock>,
     ingress: mpsc::Receiver<Submission>,
     shutdown: &Shutdown,
+    goodbye: oneshot::Sender<()>,
     failed: watch::Sender<bool>,
 ) -> anyhow::Result<SequencerThread> {
     let shutdown = shutdown.clone();
@@ -173,7 +152,7 @@ fn spawn(
     let mut watchdog = Watchdog::default();
     let body = move || {
         let beat = || watchdog.beat();
-        let outcome = runtime.block_on(sequencer.run(ingress, beat, || !shutdown.is_stopping()));
+        let outcome = runtime.block_on(sequencer.run(ingress, shutdown, goodbye, beat));
         if let Err(error) = &outcome {
             tracing::error!(%error, "the sequencer has ended");
             let _ = failed.send(true);

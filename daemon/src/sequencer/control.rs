@@ -159,7 +159,12 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 .and_then(|detail| done(&id, detail)),
             "status" => done(
                 &id,
-                queries::status(engine, &self.health, self.announcer.epoch()),
+                queries::status(
+                    engine,
+                    &self.health,
+                    self.announcer.epoch(),
+                    self.is_leaving,
+                ),
             ),
             _ => Err(error("unknown_verb", "there is no such command")),
         })

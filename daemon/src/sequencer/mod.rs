@@ -21,7 +21,7 @@ mod queries;
 use std::time::Duration;
 
 use divisor_engine::{Batch, Engine, Input};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::egress::{Announcement, Outlet};
@@ -29,6 +29,7 @@ use crate::health::Health;
 use crate::ingress::{Receipt, Submission};
 use crate::journal::{AppendError, Log, ReadError};
 use crate::record::{self, ReplayError};
+use crate::shutdown::Shutdown;
 use crate::snapshots::Keeper;
 use announce::Announcer;
 use gather::Gathering;
@@ -125,6 +126,8 @@ pub struct Sequencer<L, O, C> {
     gathering: Gathering,
     loads: Loads,
     announcer: Announcer,
+    /// The daemon has been announced as offline.
+    is_leaving: bool,
     keeper: Keeper,
     /// Bytes of records since the last snapshot.
     since_snapshot: u64,
@@ -169,6 +172,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             gathering: Gathering::default(),
             loads: Loads::new(settings.load_bytes_max),
             keeper,
+            is_leaving: false,
             since_snapshot: 0,
             retired: 0,
             body: Vec::new(),
@@ -195,24 +199,42 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         Ok(sequencer)
     }
 
-    /// Runs until the ingress channel is closed and empty. `beat` is called at each turn, at least
-    /// twice a second, so that a watchdog fed by it proves that this loop moves; `go_on` is asked
-    /// while the journal is full and false gives up waiting.
+    /// Runs until the ingress channel is closed and empty.
+    ///
+    /// `beat` is called at each turn, at least twice a second, so that a watchdog fed by it proves
+    /// that this loop moves. Once `shutdown` asks for a stop the daemon is announced as offline,
+    /// while those who should hear it are still connected; then `goodbye` hears of it, and what
+    /// still comes in is carried out as before. A stop also ends the wait for room in the journal.
     ///
     /// # Errors
     /// When the journal fails: the process must end, acknowledged inputs are safe.
     pub async fn run(
         mut self,
         mut ingress: mpsc::Receiver<Submission>,
+        mut shutdown: Shutdown,
+        goodbye: oneshot::Sender<()>,
         mut beat: impl FnMut(),
-        go_on: impl Fn() -> bool,
     ) -> Result<(), SequencerError> {
         let mut submissions = Vec::new();
+        let mut goodbye = Some(goodbye);
+        let watched = shutdown.clone();
+        let go_on = || !watched.is_stopping();
         loop {
             let wait = self.time_to_next();
-            let received = ingress.recv_many(&mut submissions, self.settings.submissions_max);
-            if tokio::time::timeout(wait, received).await == Ok(0) {
-                break;
+            tokio::select! {
+                received = ingress.recv_many(&mut submissions, self.settings.submissions_max) => {
+                    if received == 0 {
+                        break;
+                    }
+                }
+                () = tokio::time::sleep(wait) => {}
+                () = shutdown.stopping(), if goodbye.is_some() => {}
+            }
+            if shutdown.is_stopping()
+                && let Some(goodbye) = goodbye.take()
+            {
+                self.announce_offline();
+                let _ = goodbye.send(());
             }
             beat();
             self.turn(&mut submissions, &go_on)?;
@@ -239,12 +261,8 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         if !self.batch.inputs.is_empty() || due {
             self.commit(go_on)?;
         }
-        let is_stopping = self.health.is_stopping();
         self.announce_status(false);
         self.flush_announcements();
-        if is_stopping {
-            self.health.set_said_goodbye();
-        }
         self.gathering.send_receipts();
         self.keep();
         Ok(())
@@ -388,8 +406,16 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     }
 
     fn announce_status(&mut self, always: bool) {
-        let status = queries::status(&self.engine, &self.health, self.announcer.epoch());
+        let epoch = self.announcer.epoch();
+        let status = queries::status(&self.engine, &self.health, epoch, self.is_leaving);
         self.announcer
             .status(status, always, &mut self.announcements);
+    }
+
+    /// The last word of an orderly stop: retained, so that everybody sees it.
+    fn announce_offline(&mut self) {
+        self.is_leaving = true;
+        self.announce_status(true);
+        self.flush_announcements();
     }
 }

@@ -97,15 +97,15 @@ pub(super) fn security_show(
 }
 
 /// The daemon in a few numbers.
-pub(super) fn status(engine: &Engine, health: &Health, epoch: u64) -> DaemonStatus {
+pub(super) fn status(
+    engine: &Engine,
+    health: &Health,
+    epoch: u64,
+    is_leaving: bool,
+) -> DaemonStatus {
     DaemonStatus {
         v: 1,
-        state: if health.is_stopping() {
-            "offline"
-        } else {
-            "online"
-        }
-        .to_owned(),
+        state: if is_leaving { "offline" } else { "online" }.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         epoch,
         store: health.store_word().to_owned(),

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use divisor_engine::Input;
 use divisord::journal::{Journal, Log, Settings};
+use divisord::record;
 use divisord::state::StateDir;
 
 #[test]
@@ -80,8 +82,11 @@ fn the_journal_can_be_inspected_exported_and_repaired() {
     };
     let (mut journal, _) = Journal::open(&journal_dir, settings).unwrap();
     for first in 0..6 {
+        let input = Input::Label(format!("{first}").repeat(995).into());
+        let mut body = Vec::new();
+        record::encode(&[input], &mut body).unwrap();
         journal
-            .append(first, 1, 1_763_821_800_123_456_000, &[first as u8; 1000])
+            .append(first, 1, 1_763_821_800_123_456_000, &body)
             .unwrap();
         journal.commit().unwrap();
     }
@@ -92,8 +97,11 @@ fn the_journal_can_be_inspected_exported_and_repaired() {
                     00000000000000000003.journal  epoch 1  positions 3..6  records 3  bytes 7216 of 8192\n";
     assert_eq!(stdout(&inspected), expected);
     let exported = stdout(&divisord(dir.path(), &["journal", "export", "--from", "4"]));
-    let line = r#"{"position":4,"time":"2025-11-22T14:30:00.123456Z","count":1,"body":"0404"#;
-    assert!(exported.starts_with(line), "{exported}");
+    let line: serde_json::Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
+    assert_eq!(line["position"], 4);
+    assert_eq!(line["time"], "2025-11-22T14:30:00.123456Z");
+    assert_eq!(line["inputs"][0]["input"], "label");
+    assert_eq!(line["inputs"][0]["text"], "4".repeat(995));
     assert_eq!(exported.lines().count(), 2);
 
     let file = journal_dir.join("00000000000000000000.journal");

@@ -447,7 +447,10 @@ impl Run {
             self.define(definitions);
         } else {
             let before = self.views();
-            self.world.apply(vec![Input::Define(Box::new(definitions))]);
+            self.world.apply(vec![Input::Define {
+                by: LabelId(0),
+                definitions: Box::new(definitions),
+            }]);
             assert!(matches!(
                 self.world.outputs.last(),
                 Some(Output::Refused { .. })
@@ -505,8 +508,10 @@ impl Run {
     }
 
     fn define(&mut self, definitions: Definitions) {
-        self.batches
-            .push(vec![Input::Define(Box::new(definitions.clone()))]);
+        self.batches.push(vec![Input::Define {
+            by: LabelId(0),
+            definitions: Box::new(definitions.clone()),
+        }]);
         self.world.define(definitions);
         self.compare();
     }
@@ -637,7 +642,9 @@ proptest! {
 
     #[test]
     fn batches_do_not_matter_to_levels_at_each_tick(story in story()) {
-        let batches = tell(&story).batches;
+        // A batch without inputs takes a position of its own, so it cannot be left out or added.
+        let mut batches = tell(&story).batches;
+        batches.retain(|batch| !batch.is_empty());
         let one_by_one = replay(batches.iter().flatten().map(|input| vec![input.clone()]));
         let at_once = replay(batches.clone());
         let all = replay([batches.into_iter().flatten().collect::<Vec<_>>()]);

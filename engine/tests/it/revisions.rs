@@ -1,6 +1,6 @@
 //! What a revision, an adjustment and a reload change, and what they must not.
 
-use crate::support::{PRICE_INDEX, world};
+use crate::support::{PRICE_INDEX, time, world};
 
 #[test]
 fn reference_prices_serve_the_base_and_no_later_revision() {
@@ -103,4 +103,29 @@ fn a_revision_names_each_thing_once() {
         "{}",
         world.refusal(twice)
     );
+}
+
+#[test]
+fn a_scheduled_revision_takes_effect_at_its_time() {
+    let mut world = world(PRICE_INDEX);
+    world.ticks("2026-01-05", &[("A", "10"), ("B", "30")]);
+    let at = time("2027-06-01T07:00:00Z");
+    world.load(
+        r#"{"revisions":[{"id":"r","effective":"2027-06-01T09:00:00+02:00",
+            "adjust":[{"symbol":"A","split":{"from":1,"to":2}}]}]}"#,
+    );
+    assert_eq!(world.divisor("X"), "0.4", "not yet");
+    assert_eq!(world.engine.poll_timeout(), Some(at));
+    // Its mistakes show when it is loaded, not when it is due.
+    let bad = r#"{"revisions":[{"id":"bad","effective":"2027-07-01T00:00:00Z",
+        "adjust":[{"symbol":"A","less":"10"}]}]}"#;
+    assert!(world.refusal(bad).contains("not above 0"));
+    world.ticks("2026-01-06", &[("A", "12")]);
+    world.apply_at(at, vec![]);
+    assert_eq!(world.engine.poll_timeout(), None);
+    // 42 before, 36 after, at 6 for A: the level stays at 105.
+    assert_eq!(world.level("X"), "105.00");
+    assert_eq!(world.divisor("X"), "0.34285714285714");
+    let revised = world.revisions("X").pop().unwrap();
+    assert_eq!(revised.effective, at);
 }

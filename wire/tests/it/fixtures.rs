@@ -151,11 +151,17 @@ fn apply_items(engine: &mut Engine, items: &Items) {
 
 fn define(engine: &mut Engine, definitions: Definitions) {
     engine.plan(&definitions).unwrap();
-    apply(engine, vec![Input::Define(Box::new(definitions))]);
+    apply(
+        engine,
+        vec![Input::Define {
+            by: LabelId(0),
+            definitions: Box::new(definitions),
+        }],
+    );
 }
 
 fn apply(engine: &mut Engine, inputs: Vec<Input>) {
-    let first = engine.position() + 1;
+    let first = engine.next_position();
     engine.apply(&Batch {
         first,
         time: NOW,

@@ -146,8 +146,7 @@ async fn apply(connection: &Connection, name: &str, text: &str) -> anyhow::Resul
         text: text.to_owned(),
     };
     let loaded = fixtures::parse(&[source], None, false);
-    let mut items = loaded.map_err(crate::exit::WrongInput)?.items;
-    fixtures::stamp(&mut items, jiff::Timestamp::now());
+    let items = loaded.map_err(crate::exit::WrongInput)?.items;
     load::apply(connection, items.clone(), false, false)
         .await
         .with_context(|| format!("failed to load {name}"))?;
@@ -177,7 +176,10 @@ mod tests {
                 text: text.to_owned(),
             };
             assert!(
-                fixtures::parse(&[source], None, false).unwrap().items.len() > 0,
+                !fixtures::parse(&[source], None, false)
+                    .unwrap()
+                    .items
+                    .is_empty(),
                 "{name}"
             );
         }
