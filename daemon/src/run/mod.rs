@@ -41,9 +41,6 @@ const LAST_TASKS: Duration = Duration::from_millis(500);
 /// How long the sequencer may take to announce the stop.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
-/// How long that announcement may take through the fan-out to the subscribers' sockets.
-const LAST_HEARD: Duration = Duration::from_millis(100);
-
 /// Runs the daemon until it is asked to stop, by a signal or through `shutdown`.
 ///
 /// # Errors
@@ -93,7 +90,6 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     }
     notify::ready(&format!("epoch {}", recovered.epoch));
     let served = runtime.block_on(serve(listeners, door, &exchange, shutdown, said, failure));
-    notify::stopping();
     // The last connection's task holds the last way to the sequencer, which then ends.
     runtime.shutdown_timeout(LAST_TASKS);
     let outcome = sequencer.join();
@@ -124,10 +120,10 @@ async fn serve(
         _ = failure.wait_for(|failed| *failed) => {}
         () = exchange.died() => outcome = Err(anyhow!("go on: the router's thread has ended")),
     }
+    notify::stopping();
     if outcome.is_ok() && !*failure.borrow() {
-        // Those who are connected hear that the daemon goes, then their connections end.
+        // Once it is retained, every connection takes it along when it ends.
         let _ = tokio::time::timeout(LAST_WORD, said).await;
-        tokio::time::sleep(LAST_HEARD).await;
     }
     let _ = close.send(true);
     // The connections drain within their own grace.
