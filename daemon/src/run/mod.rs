@@ -41,6 +41,10 @@ const LAST_TASKS: Duration = Duration::from_millis(500);
 /// How long the sequencer may take to announce the stop.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
+/// How long connections stay open behind it. Every one takes the announcement along, but some
+/// clients (rumqttc) drop what they read together with the end of the connection.
+const LAST_HEARD: Duration = Duration::from_millis(100);
+
 /// Runs the daemon until it is asked to stop, by a signal or through `shutdown`.
 ///
 /// # Errors
@@ -124,6 +128,7 @@ async fn serve(
     if outcome.is_ok() && !*failure.borrow() {
         // Once it is retained, every connection takes it along when it ends.
         let _ = tokio::time::timeout(LAST_WORD, said).await;
+        tokio::time::sleep(LAST_HEARD).await;
     }
     let _ = close.send(true);
     // The connections drain within their own grace.
