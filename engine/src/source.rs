@@ -12,11 +12,24 @@ const WINDOW: u64 = 16_384;
 /// Incarnations remembered per source: the current one, and its predecessors whose redeliveries
 /// may still be under way.
 const INCARNATIONS_MAX: usize = 4;
+/// Sources remembered, at 2 to 8 KiB each; the one that was silent for longest makes room. What
+/// it sends again later counts as new, which cannot move a level: its times are old.
+const SOURCES_MAX: usize = 4_096;
 
 /// The identities seen so far, per source.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Sources {
-    seen: BTreeMap<LabelId, Vec<Incarnation>>,
+    seen: BTreeMap<LabelId, Source>,
+    /// Counts the identities asked for, so that the longest silent source can be told.
+    asked: u64,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Source {
+    /// Oldest first.
+    incarnations: Vec<Incarnation>,
+    /// When it was heard last, in `Sources::asked`.
+    heard: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,7 +45,16 @@ impl Sources {
     /// Records an identity; false when it was there before. A number so far below the highest
     /// that it has left the window counts as seen.
     pub(crate) fn admit(&mut self, source: LabelId, inc: u64, seq: u64) -> bool {
-        let incarnations = self.seen.entry(source).or_default();
+        self.asked += 1;
+        if self.seen.len() >= SOURCES_MAX && !self.seen.contains_key(&source) {
+            let silent = self.seen.iter().min_by_key(|(_, source)| source.heard);
+            if let Some(silent) = silent.map(|(id, _)| *id) {
+                self.seen.remove(&silent);
+            }
+        }
+        let known = self.seen.entry(source).or_default();
+        known.heard = self.asked;
+        let incarnations = &mut known.incarnations;
         if let Some(known) = incarnations.iter_mut().find(|i| i.inc == inc) {
             return known.admit(seq);
         }
@@ -105,6 +127,23 @@ mod tests {
                 prop_assert_eq!(sources.admit(LabelId(7), inc, seq), model.insert((inc, seq)));
             }
         }
+    }
+
+    #[test]
+    fn the_longest_silent_source_makes_room() {
+        let mut sources = Sources::default();
+        let count = u32::try_from(SOURCES_MAX).unwrap();
+        for id in 0..count {
+            assert!(sources.admit(LabelId(id), 1, 1));
+        }
+        assert!(!sources.admit(LabelId(0), 1, 1), "heard again just now");
+        assert!(sources.admit(LabelId(count), 1, 1));
+        assert_eq!(sources.seen.len(), SOURCES_MAX);
+        assert!(!sources.admit(LabelId(0), 1, 1));
+        assert!(
+            !sources.seen.contains_key(&LabelId(1)),
+            "the longest silent one"
+        );
     }
 
     #[test]

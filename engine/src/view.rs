@@ -42,6 +42,8 @@ pub struct IndexView<'a> {
     pub members: Vec<Member>,
     /// Constituents that have no price yet.
     pub missing: usize,
+    /// Why there is no level, in words for people; none while there is one.
+    pub waits_for: Option<String>,
 }
 
 impl Engine {
@@ -82,6 +84,7 @@ impl Engine {
             level: index.last,
             members: index.members(&self.securities),
             missing: index.missing,
+            waits_for: index.waits_for(&self.securities),
         })
     }
 

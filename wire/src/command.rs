@@ -258,6 +258,9 @@ pub struct IndexDetail {
     pub definition: IndexDefinition,
     /// The divisor in force.
     pub divisor: Option<Decimal>,
+    /// Why there is no level, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// The constant part of the sum.
     pub cash: Decimal,
     /// The last level of the day before.

@@ -140,6 +140,7 @@ fn print(format: Format, detail: IndexDetail) -> std::io::Result<()> {
             ("previous close", text(detail.prev_close.as_ref())),
             ("as of", text(row.ts.as_ref())),
             ("status", row.status.clone()),
+            ("waits for", text(detail.waits_for.as_ref())),
             ("weighting", row.weighting.clone()),
             ("currency", row.currency.to_string()),
             ("divisor", text(detail.divisor.as_ref())),

@@ -1,7 +1,8 @@
 //! The whole daemon, from a publisher's packet to the PUBACK, to the subscriber's level and to the
 //! row in PostgreSQL: how much of it a second, how late, and at what cost.
 //!
-//! `cargo bench -p divisord --bench pipeline [-- --quick] [throughput] [durability] [latency]`
+//! `cargo bench -p divisord --bench pipeline [-- --quick] [throughput] [durability] [latency]
+//! [row=TEXT]`, where TEXT is part of the names of the throughput rows that are wanted.
 //!
 //! It starts the real `divisord` with a private PostgreSQL, the 500 securities and 20 indexes of
 //! `fixtures/universe`, and publishes single ticks as JSON. Rows of one table are measured in
@@ -90,13 +91,16 @@ fn main() {
             seconds: 1,
         },
     };
+    let row = arguments
+        .iter()
+        .find_map(|argument| argument.strip_prefix("row="));
     let all = !["throughput", "durability", "latency"].into_iter().any(has);
     println!("{}", machine::describe());
     println!(
         "500 securities, 20 indexes, 3 memberships each; single ticks in JSON, QoS 1, window 1,000"
     );
     if all || has("throughput") {
-        throughput(scale);
+        throughput(scale, row.unwrap_or_default());
     }
     if all || has("durability") {
         durability(scale);
@@ -106,7 +110,7 @@ fn main() {
     }
 }
 
-fn throughput(scale: Scale) {
+fn throughput(scale: Scale, wanted: &str) {
     let modes = [(CONFLATE, "conflate"), (TICK, "tick")];
     let mut stages = modes.map(|(mode, _)| Stage::start(mode, &[]));
     let mut rows = Vec::new();
@@ -124,6 +128,7 @@ fn throughput(scale: Scale) {
             }
         }
     }
+    rows.retain(|row| row.name.contains(wanted));
     measure("Durable ticks per second", scale, &mut stages, &mut rows);
 }
 

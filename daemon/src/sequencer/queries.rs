@@ -50,6 +50,7 @@ pub(super) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDet
         row: index_row(&view),
         definition: view.definition.clone(),
         divisor: view.divisor,
+        waits_for: view.waits_for.clone(),
         cash: view.cash,
         prev_close: view.level.and_then(|level| level.prev_close),
         members: members.collect(),
