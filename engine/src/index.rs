@@ -398,16 +398,20 @@ impl Index {
         let mut value = I256::ZERO;
         for (sum, rate) in sums.iter().zip(&self.basket.rates) {
             let rate = (*rate)?;
-            let rate = I256::from(rate.mantissa()).checked_mul(power(finest - rate.places())?)?;
-            value = value.checked_add(I256::from(*sum).checked_mul(rate)?)?;
+            let rate = rate
+                .mantissa()
+                .checked_mul(pow10(finest - rate.places())?)?;
+            value = value.checked_add(product(*sum, rate))?;
         }
         let places = self.basket.scale + u32::from(finest);
         let (up, down) = shift(places, divisor, cut);
-        let numerator = value.checked_mul(power(u8::try_from(up).ok()?)?)?;
-        let denominator =
-            I256::from(divisor.mantissa()).checked_mul(power(u8::try_from(down).ok()?)?)?;
+        let numerator = match up {
+            0 => value,
+            up => value.checked_mul(I256::from(pow10(u8::try_from(up).ok()?)?))?,
+        };
+        let denominator = product(divisor.mantissa(), pow10(u8::try_from(down).ok()?)?);
         let quotient = numerator / denominator;
-        let rest = numerator % denominator;
+        let rest = numerator - quotient * denominator;
         // The rounding itself, on what is left, in the terms of the one rounding of the engine.
         let step = round_step(quotient, rest, denominator, cut.mode);
         i128::try_from(quotient + step).ok()
@@ -455,8 +459,9 @@ fn shift(scale: u32, divisor: Decimal, cut: Cut) -> (u32, u32) {
     (wanted.saturating_sub(scale), scale.saturating_sub(wanted))
 }
 
-fn power(exponent: u8) -> Option<I256> {
-    I256::from(10).checked_pow(u32::from(exponent))
+/// The product of two factors of 128 bits, which 256 bits always hold.
+fn product(a: i128, b: i128) -> I256 {
+    I256::from(a) * I256::from(b)
 }
 
 /// What rounding adds to a quotient that was cut toward zero.
