@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use divisor_wire::command::RateItem;
 use divisor_wire::topic::level_topic;
 use rumqttc::QoS;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::cli::Globals;
-use crate::commands::simulate::{self, Limits, PairStart};
+use crate::commands::simulate::{self, Limits};
 use crate::commands::spinner;
 use crate::connection::{Address, Connection, Message};
 use crate::feed::{Fleet, FleetOptions};
@@ -27,16 +26,11 @@ const LINE_EVERY: Duration = Duration::from_secs(2);
 pub(crate) async fn run(
     address: &Address,
     connection: &Connection,
-    rates: &[RateItem],
     span: Option<Duration>,
     interrupt: &Interrupt,
     globals: &Globals,
 ) -> anyhow::Result<()> {
-    let pairs: Vec<PairStart> = rates
-        .iter()
-        .map(|rate| PairStart::new(rate.base.as_str(), rate.quote.as_str(), rate.rate))
-        .collect();
-    let source = simulate::everything(connection, &pairs, RATE).await?;
+    let source = simulate::everything(connection, RATE).await?;
     let mut listener = super::connect(address).await?;
     let messages = listener.messages();
     let options = FleetOptions {
