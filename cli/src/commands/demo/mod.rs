@@ -51,7 +51,7 @@ pub(crate) struct Opts {
     #[arg(long, value_name = "S", value_parser = seconds)]
     seconds: Option<Duration>,
 
-    /// Only the days' table and the verdict
+    /// Only the days' table, and what went wrong
     #[arg(long)]
     quiet: bool,
 
@@ -126,6 +126,7 @@ async fn show(
             opts.seconds,
             interrupt,
             globals,
+            opts.quiet,
         )
         .await?;
     }
