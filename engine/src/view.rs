@@ -21,6 +21,19 @@ pub struct SecurityView<'a> {
     pub origin: Option<&'a Origin>,
 }
 
+/// A currency pair with its last rate.
+#[derive(Debug, Clone, Copy)]
+pub struct RateView<'a> {
+    /// The currency that costs.
+    pub base: Currency,
+    /// The currency it is paid in.
+    pub quote: Currency,
+    /// Units of `quote` for one `base`.
+    pub rate: Decimal,
+    /// Where that rate came from.
+    pub origin: &'a Origin,
+}
+
 /// An index with its state.
 #[derive(Debug, Clone)]
 pub struct IndexView<'a> {
@@ -144,8 +157,8 @@ impl Engine {
         (0u32..).map_while(|id| self.index(IndexId(id)))
     }
 
-    /// The last rates: base, quote, units of quote for one base.
-    pub fn rates(&self) -> impl Iterator<Item = (Currency, Currency, Decimal)> {
+    /// The last rate of each pair, by base and quote.
+    pub fn rates(&self) -> impl Iterator<Item = RateView<'_>> {
         self.rates.iter()
     }
 }

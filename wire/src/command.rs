@@ -10,6 +10,7 @@
 //! | `index.show` | `{id, code}` | [`IndexDetail`] |
 //! | `security.list` | `{id, after?, limit?}` | [`Page`] of [`SecurityRow`] |
 //! | `security.show` | `{id, symbol}` | [`SecurityDetail`] |
+//! | `rate.list` | `{id, after?, limit?}` | [`Page`] of [`RateRow`]; `after` is `EUR/USD` |
 //! | `status` | `{id}` | [`DaemonStatus`] |
 //!
 //! `id` is the sender's own and comes back in the reply. A load is staged part by part and
@@ -213,7 +214,7 @@ pub struct Tally {
 /// A page of rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
-    /// The rows, in the order of definition.
+    /// The rows, in the order of definition; rates by their pair.
     pub rows: Vec<T>,
     /// Ask again with `after` set to this for more; absent on the last page.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
@@ -310,6 +311,21 @@ pub struct SecurityDetail {
     pub src: Option<String>,
     /// Codes of the indexes that hold it.
     pub indexes: Vec<String>,
+}
+
+/// A line of `rate list`: `rate` units of `quote` for one `base`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateRow {
+    /// The currency that costs.
+    pub base: Currency,
+    /// The currency it is paid in.
+    pub quote: Currency,
+    /// The last rate.
+    pub rate: Decimal,
+    /// When that was made.
+    pub ts: String,
+    /// Who made it.
+    pub src: Option<String>,
 }
 
 /// `status`, and the payload of `divisor/status`.

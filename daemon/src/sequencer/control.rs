@@ -157,6 +157,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             "security.list" => done(&id, queries::security_list(engine, after, limit)),
             "security.show" => queries::security_show(engine, request.symbol.as_deref())
                 .and_then(|detail| done(&id, detail)),
+            "rate.list" => done(&id, queries::rate_list(engine, after, limit)),
             "status" => done(
                 &id,
                 queries::status(

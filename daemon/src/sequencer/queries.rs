@@ -2,7 +2,8 @@
 
 use divisor_engine::{Decimal, Engine, IndexId, IndexView, RoundingMode, SecurityId, SecurityView};
 use divisor_wire::command::{
-    CommandError, DaemonStatus, IndexDetail, IndexRow, MemberRow, Page, SecurityDetail, SecurityRow,
+    CommandError, DaemonStatus, IndexDetail, IndexRow, MemberRow, Page, RateRow, SecurityDetail,
+    SecurityRow,
 };
 
 use super::loads::error;
@@ -95,6 +96,22 @@ pub(super) fn security_show(
         src: src.map(str::to_owned),
         indexes: engine.holders(view.id).map(str::to_owned).collect(),
     })
+}
+
+/// A page of rates, by their pair, behind the pair `after`.
+pub(super) fn rate_list(engine: &Engine, after: Option<&str>, limit: usize) -> Page<RateRow> {
+    let pair = |row: &RateRow| format!("{}/{}", row.base, row.quote);
+    let rows = engine.rates().map(|view| RateRow {
+        base: view.base,
+        quote: view.quote,
+        rate: view.rate,
+        ts: view.origin.ts.to_string(),
+        src: engine.label_text(view.origin.source).map(str::to_owned),
+    });
+    let mut rows = rows.filter(|row| after.is_none_or(|after| pair(row).as_str() > after));
+    let page: Vec<_> = rows.by_ref().take(limit).collect();
+    let next = rows.next().and(page.last()).map(pair);
+    Page { rows: page, next }
 }
 
 /// The daemon in a few numbers.
