@@ -58,7 +58,8 @@ pub struct Request {
 /// The content of a fixture file, and of a part of a load.
 ///
 /// Applied in this order whatever the order in the file: securities, rates, prices, indexes,
-/// revisions.
+/// revisions. An index that states its base date comes before the prices and rates of later days
+/// (UTC): these move it, one level for each day.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Items {

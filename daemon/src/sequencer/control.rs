@@ -1,10 +1,11 @@
 //! Commands: carried out one at a time, between batches, answered when durable.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use divisor_engine::definition::Definitions;
+use divisor_engine::definition::{Definitions, IndexDefinition};
 use divisor_engine::{Batch, Change, Effect, Engine, Input, LabelId, Origin, Output, Plan, Time};
 use divisor_wire::Reason;
 use divisor_wire::command::{CommandError, Items, LoadSummary, Reply, Request, Tally};
@@ -215,14 +216,15 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     }
 }
 
-/// Tries a load on a copy of the engine: the inputs that carry it out, and what they do.
+/// Tries a load on a copy of the engine: the inputs that carry it out, and what they do. An index
+/// with a base date is defined between the prices of that day and later ones.
 fn try_load(
     engine: &Engine,
     items: &Items,
     batch: &Batch,
     load: Load,
 ) -> Result<(Vec<Input>, LoadSummary), CommandError> {
-    let (securities, indexes) = items.definitions();
+    let (securities, _) = items.definitions();
     let mut summary = LoadSummary::default();
     let mut inputs = Vec::new();
     let mut define = |definitions: Definitions, plan: Plan| {
@@ -237,63 +239,124 @@ fn try_load(
     };
     let (plan, mut trial) = engine.plan(&securities).map_err(|e| refused(&e))?;
     inputs.extend(define(securities, plan));
-    let (market, repeated) = market_inputs(&mut trial, items, batch.time, load)?;
-    let moved = market.len();
-    inputs.extend(market);
-    let (plan, _) = trial.plan(&indexes).map_err(|e| refused(&e))?;
-    inputs.extend(define(indexes, plan));
-    summary.prices = moved as u64;
-    summary.prices_repeated = repeated;
+    let mut market = Market::default();
+    for stage in stages(items) {
+        inputs.extend(market.inputs(&mut trial, &stage, batch.time, load));
+        let (_, indexes) = stage.definitions();
+        let (plan, next) = trial.plan(&indexes).map_err(|e| refused(&e))?;
+        inputs.extend(define(indexes, plan));
+        trial = next;
+    }
+    if !market.errors.is_empty() {
+        let message = "prices or rates are refused, nothing was applied";
+        return Err(with_details("refused", message, market.errors));
+    }
+    summary.prices = market.moved;
+    summary.prices_repeated = market.repeated;
     Ok((inputs, summary))
 }
 
-/// Rates and prices of a load as inputs, those left out that an earlier, equal load has brought;
-/// and how many those are. The trial engine has applied them afterwards.
-fn market_inputs(
-    trial: &mut Engine,
-    items: &Items,
-    now: Time,
-    load: Load,
-) -> Result<(Vec<Input>, u64), CommandError> {
-    let mut errors = Vec::new();
-    let mut inputs = Vec::with_capacity(items.rates.len() + items.prices.len());
-    let mut seq = 0;
-    for rate in &items.rates {
-        seq += 1;
-        let admitted = load
-            .origin(rate.ts.as_deref(), now, seq)
-            .and_then(|origin| {
-                let admitted = trial.admit_rate(rate.base, rate.quote, rate.rate, origin);
-                admitted.map_err(|e| e.to_string())
-            });
-        match admitted {
-            Ok(input) => inputs.push(input),
-            Err(why) => errors.push(format!("rate {}/{}: {why}", rate.base, rate.quote)),
+/// What became of the rates and prices of a load, over all its stages.
+#[derive(Default)]
+struct Market {
+    /// The number of the last one.
+    seq: u64,
+    moved: u64,
+    repeated: u64,
+    errors: Vec<String>,
+}
+
+impl Market {
+    /// Rates and prices of a stage as inputs, without those that an earlier, equal load has
+    /// brought. The trial engine has applied them afterwards.
+    fn inputs(&mut self, trial: &mut Engine, stage: &Items, now: Time, load: Load) -> Vec<Input> {
+        let mut inputs = Vec::with_capacity(stage.rates.len() + stage.prices.len());
+        for rate in &stage.rates {
+            self.seq += 1;
+            let admitted = load
+                .origin(rate.ts.as_deref(), now, self.seq)
+                .and_then(|origin| {
+                    let admitted = trial.admit_rate(rate.base, rate.quote, rate.rate, origin);
+                    admitted.map_err(|e| e.to_string())
+                });
+            match admitted {
+                Ok(input) => inputs.push(input),
+                Err(why) => {
+                    let line = format!("rate {}/{}: {why}", rate.base, rate.quote);
+                    self.errors.push(line);
+                }
+            }
         }
+        for price in &stage.prices {
+            self.seq += 1;
+            let admitted = load
+                .origin(price.ts.as_deref(), now, self.seq)
+                .and_then(|origin| {
+                    let admitted =
+                        trial.admit_price(&price.symbol, price.price, None, origin, None, None);
+                    admitted.map_err(|e| e.to_string())
+                });
+            match admitted {
+                Ok(input) => inputs.push(input),
+                Err(why) => {
+                    let line = format!("price of {}: {why}", clip(&price.symbol));
+                    self.errors.push(line);
+                }
+            }
+        }
+        let (inputs, repeated) = without_repeated(trial, inputs, now);
+        self.moved += inputs.len() as u64;
+        self.repeated += repeated;
+        inputs
+    }
+}
+
+/// A load in the order of its days: an index with a base date starts behind the prices of that
+/// day, so that prices of later days move it and are not its start. Prices without a time belong
+/// to the start, indexes without a base date and revisions to the end.
+fn stages(items: &Items) -> Vec<Items> {
+    let of_rates = items.rates.iter().map(|rate| rate.ts.as_deref());
+    let of_prices = items.prices.iter().map(|price| price.ts.as_deref());
+    let times = of_rates.chain(of_prices).flatten();
+    let mut times: Vec<Time> = times.filter_map(time).collect();
+    times.sort_unstable();
+    // By how many prices come before it; the ends of days between the same two prices are one.
+    let cut = |index: &IndexDefinition| {
+        let end = index.base.date.as_deref().and_then(end_of_day)?;
+        let before = times.partition_point(|time| *time < end);
+        (before < times.len()).then_some(before)
+    };
+    let cuts: BTreeSet<usize> = items.indexes.iter().filter_map(cut).collect();
+    let starts: Vec<Time> = cuts.iter().map(|before| times[*before]).collect();
+    let stage_of = |ts: Option<&str>| {
+        let ts = ts.and_then(time).unwrap_or(Time::MIN);
+        starts.partition_point(|start| *start <= ts)
+    };
+    let mut stages = vec![Items::default(); cuts.len() + 1];
+    for rate in &items.rates {
+        stages[stage_of(rate.ts.as_deref())]
+            .rates
+            .push(rate.clone());
     }
     for price in &items.prices {
-        seq += 1;
-        let admitted = load
-            .origin(price.ts.as_deref(), now, seq)
-            .and_then(|origin| {
-                let admitted =
-                    trial.admit_price(&price.symbol, price.price, None, origin, None, None);
-                admitted.map_err(|e| e.to_string())
-            });
-        match admitted {
-            Ok(input) => inputs.push(input),
-            Err(why) => errors.push(format!("price of {}: {why}", clip(&price.symbol))),
-        }
+        stages[stage_of(price.ts.as_deref())]
+            .prices
+            .push(price.clone());
     }
-    if errors.is_empty() {
-        Ok(without_repeated(trial, inputs, now))
-    } else {
-        Err(with_details(
-            "refused",
-            "prices or rates are refused, nothing was applied",
-            errors,
-        ))
+    let last = cuts.len();
+    for index in &items.indexes {
+        let stage = cut(index).map_or(last, |before| cuts.range(..before).count());
+        stages[stage].indexes.push(index.clone());
     }
+    stages[last].revisions.clone_from(&items.revisions);
+    stages
+}
+
+/// The first moment after a date, or after the date of a time, in UTC.
+fn end_of_day(text: &str) -> Option<Time> {
+    let moment = jiff::Timestamp::from(time(text)?);
+    let date = jiff::tz::TimeZone::UTC.to_datetime(moment).date();
+    time(&date.tomorrow().ok()?.to_string())
 }
 
 /// Applies inputs to the trial engine and drops those whose identity it knows already.
@@ -459,4 +522,49 @@ fn failed(id: &str, error: CommandError) -> Vec<u8> {
         error: Some(error),
     };
     serde_json::to_vec(&reply).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_starts_behind_the_prices_of_its_base_date() {
+        let index = |code: &str, date: &str| {
+            format!(
+                r#"{{"code": "{code}", "currency": "USD", "weighting": {{"scheme": "price"}},
+                "base": {{"value": 100{date}}}, "basket": [{{"symbol": "A"}}]}}"#
+            )
+        };
+        let check = |indexes: &[String], expected: &[&str]| {
+            let text = format!(
+                r#"{{"indexes": [{}], "prices": [
+                {{"symbol": "now", "price": 1}},
+                {{"symbol": "day2", "price": 1, "ts": "2021-11-02"}},
+                {{"symbol": "day1", "price": 1, "ts": "2021-11-01T23:59:59Z"}},
+                {{"symbol": "day3", "price": 1, "ts": "2021-11-03"}}]}}"#,
+                indexes.join(", ")
+            );
+            let stages = stages(&serde_json::from_str(&text).unwrap());
+            let line = |stage: &Items| {
+                let prices = stage.prices.iter().map(|price| price.symbol.as_str());
+                let indexes = stage.indexes.iter().map(|index| index.code.as_str());
+                prices.chain(indexes).collect::<Vec<_>>().join(" ")
+            };
+            let lines: Vec<String> = stages.iter().map(line).collect();
+            assert_eq!(lines, expected, "{indexes:?}");
+        };
+        let a = index("A", r#", "date": "2021-11-01""#);
+        let b = index("B", r#", "date": "2021-11-02T09:00:00Z""#);
+        check(&[b.clone(), a.clone()], &["now day1 A", "day2 B", "day3"]);
+        let none = index("N", "");
+        let wrong = index("W", r#", "date": "All Saints""#);
+        check(&[none, wrong, a.clone()], &["now day1 A", "day2 day3 N W"]);
+        let early = index("E", r#", "date": "2020-01-01""#);
+        check(&[early], &["now E", "day2 day1 day3"]);
+        let late = index("L", r#", "date": "2021-11-03""#);
+        check(&[late], &["now day2 day1 day3 L"]);
+        let twin = index("T", r#", "date": "2021-11-01""#);
+        check(&[a, twin], &["now day1 A T", "day2 day3"]);
+    }
 }

@@ -40,7 +40,7 @@ pub(super) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDet
         Some(MemberRow {
             symbol: security.definition.symbol.clone(),
             currency: security.definition.currency,
-            price: member.price,
+            price: member.price.map(at_least_two_places),
             coefficient: member.coefficient,
             weight: weights
                 .as_ref()
