@@ -6,7 +6,7 @@ use divisor_wire::command::{
     SecurityRow,
 };
 
-use super::loads::error;
+use super::staging::error;
 use crate::health::Health;
 
 /// Places of a weight in an answer.
