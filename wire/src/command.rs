@@ -348,8 +348,8 @@ pub struct DaemonStatus {
     pub securities: u64,
     /// Indexes defined.
     pub indexes: u64,
-    /// The position of the last input.
+    /// The position behind the last input.
     pub pos: u64,
-    /// The last position in PostgreSQL.
+    /// The position behind the last input that PostgreSQL has.
     pub projected: u64,
 }
