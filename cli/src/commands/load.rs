@@ -79,13 +79,14 @@ pub(crate) async fn run(
     connection.close().await;
     print(globals.output, &summary)?;
     output::say(format_args!(
-        "{}{rows} rows of {} files in {:.2} s",
+        "{}{rows} rows of {} file{} in {:.2} s",
         if summary.dry_run {
             "dry run, nothing applied: "
         } else {
             ""
         },
         opts.files.len(),
+        if opts.files.len() == 1 { "" } else { "s" },
         start.elapsed().as_secs_f64()
     ));
     Ok(Exit::Done)

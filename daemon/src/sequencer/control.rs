@@ -466,7 +466,8 @@ fn id_is_valid(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(good)
 }
 
-fn clip(text: &str) -> String {
+/// As much of a name as a message repeats.
+pub(super) fn clip(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
