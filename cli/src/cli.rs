@@ -36,6 +36,7 @@ pub(crate) struct Cli {
 
 /// Flags that every verb takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// The broker: mqtt://[USER:PASSWORD@]HOST[:PORT]
     #[arg(

@@ -140,8 +140,10 @@ fn print(format: Format, detail: IndexDetail) -> std::io::Result<()> {
     }
     if format == Format::Table {
         let row = &detail.row;
-        let name = row.name.as_deref().unwrap_or_default();
-        output::line(format_args!("{}  {name}", row.code))?;
+        match &row.name {
+            Some(name) => output::line(format_args!("{}  {name}", row.code))?,
+            None => output::line(format_args!("{}", row.code))?,
+        }
         let facts = [
             ("level", text(row.level.as_ref())),
             ("change", text(row.chg.as_ref())),
