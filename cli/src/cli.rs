@@ -36,8 +36,9 @@ pub(crate) struct Cli {
 
 /// Flags that every verb takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// The broker: mqtt://[USER:PASSWORD@]HOST[:PORT]
+    /// The broker, such as `mqtt://127.0.0.1:1883`
     #[arg(
         long,
         global = true,

@@ -71,7 +71,8 @@ struct Options {
 enum Verb {
     /// Runs the daemon
     ///
-    /// Runs in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
+    /// Runs in the foreground until SIGTERM or SIGINT. SIGHUP is taken for reloading, but in this
+    /// version there is nothing that can be reloaded.
     #[command(after_help = "Examples:\n  \
         divisord run\n  \
         divisord run --state /tmp/try --listen 127.0.0.1:11883\n  \

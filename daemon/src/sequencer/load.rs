@@ -7,6 +7,7 @@ use divisor_engine::definition::{Definitions, IndexDefinition};
 use divisor_engine::{Batch, Change, Effect, Engine, Input, LabelId, Origin, Output, Plan, Time};
 use divisor_wire::command::{CommandError, Items, LoadSummary, Tally};
 
+use super::staging::clip;
 use super::{Sequencer, SequencerError, gather};
 use crate::clock::Clock;
 use crate::egress::Outlet;
@@ -318,10 +319,6 @@ fn content_hash(items: &Items) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
-}
-
-fn clip(text: &str) -> String {
-    text.chars().take(64).collect()
 }
 
 fn refused(errors: &[divisor_engine::DefinitionError]) -> CommandError {

@@ -6,7 +6,7 @@ use divisor_wire::command::{
     SecurityRow,
 };
 
-use super::staging::error;
+use super::staging::{clip, error};
 use crate::health::Health;
 
 /// Places of a weight in an answer.
@@ -33,7 +33,7 @@ pub(super) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDet
     let view = engine
         .index_id(code)
         .and_then(|id| engine.index(id))
-        .ok_or_else(|| error("not_found", "there is no such index"))?;
+        .ok_or_else(|| error("not_found", &format!("there is no index {}", clip(code))))?;
     let weights = engine.weights(view.id, WEIGHT_PLACES);
     let members = view.members.iter().enumerate().filter_map(|(at, member)| {
         let security = engine.security(member.security)?;
@@ -86,7 +86,12 @@ pub(super) fn security_show(
     let view = engine
         .security_id(symbol)
         .and_then(|id| engine.security(id))
-        .ok_or_else(|| error("not_found", "there is no such security"))?;
+        .ok_or_else(|| {
+            error(
+                "not_found",
+                &format!("there is no security {}", clip(symbol)),
+            )
+        })?;
     let src = view
         .origin
         .and_then(|origin| engine.label_text(origin.source));
@@ -104,7 +109,7 @@ pub(super) fn rate_list(engine: &Engine, after: Option<&str>, limit: usize) -> P
     let rows = engine.rates().map(|view| RateRow {
         base: view.base,
         quote: view.quote,
-        rate: view.rate,
+        rate: at_least_two_places(view.rate),
         ts: view.origin.ts.to_string(),
         src: engine.label_text(view.origin.source).map(str::to_owned),
     });

@@ -29,7 +29,7 @@ Examples:
   divisor simulate --every 10s                        every security once in ten seconds
   divisor simulate --securities AAPL,MSFT --rate 100 --duration 1m
   divisor simulate --speed max --count 1000000        how much the daemon takes
-  divisor simulate --seed 7 --count 1000              the same thousand prices every time
+  divisor simulate --seed 7 --count 1000              the same thousand moves every time
   divisor simulate --fx                               rates move too
   divisor simulate --fx EUR/USD,GBP/USD=1.31          these two, the second from this start
   divisor simulate --replay ticks.csv --speed 10x     a recording, ten times as fast";
@@ -37,8 +37,8 @@ Examples:
 /// Simulate a market: send prices that move like one
 ///
 /// Correlated geometric Brownian motion from the last prices on, at a steady rate or as fast as
-/// the daemon acknowledges, or the replay of a CSV file. The same seed gives the same prices in
-/// the same order. At the end every tick is accounted for: sent, acknowledged, refused.
+/// the daemon acknowledges, or the replay of a CSV file. The same seed gives the same
+/// moves in the same order: from the same last prices, the same ticks. At the end every tick is accounted for: sent, acknowledged, refused.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Opts {
