@@ -545,7 +545,7 @@ mod tests {
         };
         let a = index("A", r#", "date": "2021-11-01""#);
         let b = index("B", r#", "date": "2021-11-02T09:00:00Z""#);
-        check(&[b.clone(), a.clone()], &["now day1 A", "day2 B", "day3"]);
+        check(&[b, a.clone()], &["now day1 A", "day2 B", "day3"]);
         let none = index("N", "");
         let wrong = index("W", r#", "date": "All Saints""#);
         check(&[none, wrong, a.clone()], &["now day1 A", "day2 day3 N W"]);
