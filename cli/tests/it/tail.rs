@@ -1,7 +1,9 @@
 //! `divisor tail`: levels as they are published, for people and for pipes.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout};
+use std::thread;
 
 use divisor_testkit::Daemon;
 use serde_json::Value;
@@ -190,4 +192,63 @@ fn json_is_what_was_published() {
     codes.dedup();
     assert_eq!(codes.len(), 7);
     assert_ne!(codes[0], Value::Null);
+}
+
+/// Only divisord may publish levels, and it leaves none out on demand; so a broker of a few bytes
+/// stands in for it: CONNACK, SUBACK, and levels with these numbers.
+fn broker(listener: &TcpListener, numbers: &[u64]) {
+    let (mut stream, _) = listener.accept().unwrap();
+    packet(&mut stream);
+    stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+    let subscribe = packet(&mut stream);
+    let suback = [0x90, 3, subscribe[0], subscribe[1], 0];
+    stream.write_all(&suback).unwrap();
+    for seq in numbers {
+        let topic = "indexes/X/level";
+        let payload = format!(
+            r#"{{"v":1,"index":"X","level":"1","ts":"2021-11-04T21:00:00.000000Z",
+            "ts_calc":"2021-11-04T21:00:00.000000Z","epoch":1,"seq":{seq},"pos":{seq},"rev":1,
+            "status":"live","stale":0,"chg":null,"chg_pct":null,"prev_close":null}}"#
+        );
+        let rest = 2 + topic.len() + payload.len();
+        let (low, high) = (rest % 128 + 128, rest / 128);
+        let mut bytes = vec![
+            0x30,
+            u8::try_from(low).unwrap(),
+            u8::try_from(high).unwrap(),
+        ];
+        bytes.extend([0, u8::try_from(topic.len()).unwrap()]);
+        bytes.extend(topic.bytes().chain(payload.bytes()));
+        stream.write_all(&bytes).unwrap();
+    }
+    // Until the client says goodbye.
+    packet(&mut stream);
+}
+
+/// The body of the next packet, of less than 128 bytes.
+fn packet(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).unwrap();
+    let mut body = vec![0; usize::from(head[1])];
+    stream.read_exact(&mut body).unwrap();
+    body
+}
+
+#[test]
+fn warns_of_missing_levels() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    let arguments = ["tail", "-n", "4", "-o", "csv", "--url", &url];
+    let server = thread::spawn(move || broker(&listener, &[1, 2, 5, 5, 6]));
+    let run = Run::from(super::command(&arguments).output().unwrap(), &arguments).code(0);
+    server.join().unwrap();
+    assert_eq!(
+        run.stdout.lines().count(),
+        5,
+        "the repeated one is left out: {run:?}"
+    );
+    assert_eq!(
+        run.stderr,
+        "warning: levels 3 to 4 of X are missing\n4 levels printed, 2 missing\n"
+    );
 }
