@@ -9,7 +9,7 @@ use divisor_engine::{Batch, Change, Effect, Engine, Input, LabelId, Origin, Outp
 use divisor_wire::Reason;
 use divisor_wire::command::{CommandError, Items, LoadSummary, Reply, Request, Tally};
 use divisor_wire::topic::reply_topic;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::loads::error;
 use super::{Sequencer, SequencerError, gather, queries};
@@ -72,10 +72,11 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                     whole: true,
                     reason: Reason::Malformed,
                 });
-                let answer = failed("", error("bad_request", &format!("not a command: {e}")));
+                let id = id_of(&message.payload);
+                let answer = failed(&id, error("bad_request", &format!("not a command: {e}")));
                 self.reply(
                     client,
-                    "",
+                    &id,
                     response_topic.clone(),
                     correlation.clone(),
                     answer,
@@ -395,6 +396,17 @@ fn content_hash(items: &Items) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+/// The id of a request that cannot be read otherwise, say one of a newer client: its sender waits
+/// for a reply under it.
+fn id_of(payload: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Named {
+        id: String,
+    }
+    let named = serde_json::from_slice::<Named>(payload).map(|named| named.id);
+    named.ok().filter(|id| id_is_valid(id)).unwrap_or_default()
 }
 
 fn id_is_valid(id: &str) -> bool {

@@ -61,6 +61,20 @@ fn column(database: &TestDatabase, sql: &str) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
+/// Compares long lists and names the first difference instead of printing both.
+fn assert_same(what: &str, got: &[String], expected: &[String]) {
+    let different = got.iter().zip(expected).position(|(a, b)| a != b);
+    let place = different.unwrap_or(got.len().min(expected.len()));
+    assert!(
+        got == expected,
+        "{what}: {} rows for {}, and row {place} is {:?} for {:?}",
+        got.len(),
+        expected.len(),
+        got.get(place),
+        expected.get(place)
+    );
+}
+
 /// The rows of an index's levels, `seq level`, in their order.
 fn stored_levels(database: &TestDatabase, code: &str) -> Vec<String> {
     let sql = format!(
