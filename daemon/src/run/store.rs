@@ -16,7 +16,7 @@ use crate::exit::{self, Failure};
 use crate::health::Health;
 use crate::journal::{Journal, Log};
 use crate::snapshots::Snapshots;
-use crate::state::StateDir;
+use crate::state::{StateDir, StateError};
 use crate::store::{Backing, FollowError, Follower, PrivateCluster};
 
 /// The file with the journal's name, in the state directory.
@@ -47,7 +47,7 @@ impl StoreThread {
             give_up: Arc::new(AtomicBool::new(false)),
             health: health.clone(),
         };
-        let Some(backing) = backing(config, state)? else {
+        let Some(backing) = backing(config)? else {
             tracing::info!("no database by configuration: levels are calculated, not stored");
             health.set_store_off();
             return Ok(store);
@@ -115,7 +115,7 @@ impl StoreThread {
 }
 
 /// Which database the configuration asks for.
-fn backing(config: &Config, state: &StateDir) -> Result<Option<Backing>, Failure> {
+fn backing(config: &Config) -> Result<Option<Backing>, Failure> {
     if let Some(url) = config.database.resolve()? {
         let mut parsed: postgres::Config = url.expose().parse().map_err(|_| {
             Failure::new(
@@ -127,31 +127,81 @@ fn backing(config: &Config, state: &StateDir) -> Result<Option<Backing>, Failure
         return Ok(Some(Backing::Url(Box::new(parsed))));
     }
     let private = config.database.private;
-    Ok(private.then(|| Backing::Private(state.path().join("postgres"))))
+    Ok(private.then(|| Backing::Private(config.state_dir.join("postgres"))))
 }
 
-/// A connection to the configured database, for a verb that needs one; the cluster runs as long as
-/// the second value lives.
-pub(crate) fn connect(
-    config: &Config,
-) -> Result<(postgres::Client, Option<PrivateCluster>), Failure> {
-    let failed = |error: anyhow::Error| Failure::new(exit::DATABASE, error);
+/// What a verb works with: a database, and the state directory while no daemon has it.
+pub(crate) struct Access {
+    /// None where the configuration says so, or there is no private cluster yet.
+    pub(crate) client: Option<postgres::Client>,
+    /// Runs as long as this lives, where no daemon runs it.
+    _cluster: Option<PrivateCluster>,
+    /// Held, so that no daemon starts meanwhile; none beside a running one.
+    state: Option<StateDir>,
+}
+
+/// A connection to the configured database for a verb that changes it: no daemon may run.
+pub(crate) fn own(config: &Config) -> Result<Access, Failure> {
     let state = StateDir::take(&config.state_dir)?;
-    let (settings, cluster) = match backing(config, &state)? {
-        Some(Backing::Url(url)) => (*url, None),
-        Some(Backing::Private(dir)) => {
-            let cluster = PrivateCluster::start(&dir).map_err(|error| failed(error.into()))?;
-            (cluster.config(), Some(cluster))
+    access(config, Some(state))
+}
+
+/// The same for a verb that only looks: beside a running daemon too.
+pub(crate) fn look(config: &Config) -> Result<Access, Failure> {
+    if !config.state_dir.is_dir() {
+        return access(config, None);
+    }
+    match StateDir::take(&config.state_dir) {
+        Ok(state) => access(config, Some(state)),
+        Err(StateError::InUse { .. }) => access(config, None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn access(config: &Config, state: Option<StateDir>) -> Result<Access, Failure> {
+    let failed = |error: anyhow::Error| Failure::new(exit::DATABASE, error);
+    let mut cluster = None;
+    let settings = match backing(config)? {
+        Some(Backing::Url(url)) => Some(*url),
+        Some(Backing::Private(dir)) if state.is_some() => {
+            let started = PrivateCluster::start(&dir).map_err(|error| failed(error.into()))?;
+            Some(cluster.insert(started).config())
         }
-        None => {
-            let error =
-                anyhow!("find a database: neither database.url nor database.private is set");
-            return Err(Failure::new(exit::CONFIG, error));
-        }
+        Some(Backing::Private(dir)) if dir.is_dir() => Some(PrivateCluster::running_in(&dir)),
+        Some(Backing::Private(_)) | None => None,
     };
-    let client = settings.connect(postgres::NoTls);
-    let client = client.context("connect to PostgreSQL (is it running, is the url right?)");
-    Ok((client.map_err(failed)?, cluster))
+    let client = settings
+        .map(|settings| settings.connect(postgres::NoTls))
+        .transpose()
+        .context("connect to PostgreSQL (is it running, is the url right?)")
+        .map_err(failed)?;
+    Ok(Access {
+        client,
+        _cluster: cluster,
+        state,
+    })
+}
+
+impl Access {
+    /// The state directory, for a verb that fills it.
+    pub(crate) fn take_state(&mut self) -> Result<StateDir, Failure> {
+        self.state
+            .take()
+            .ok_or_else(|| Failure::new(exit::BUSY, anyhow!("own the state directory")))
+    }
+
+    /// The connection, for a verb that cannot do without.
+    pub(crate) fn client(&mut self) -> Result<&mut postgres::Client, Failure> {
+        let missing = "find a database: neither database.url nor database.private is set";
+        self.client
+            .as_mut()
+            .ok_or_else(|| Failure::new(exit::CONFIG, anyhow!(missing)))
+    }
+}
+
+/// Gives a new state directory the name of the journal whose rows PostgreSQL holds.
+pub(crate) fn adopt(state: &StateDir, journal: &str) -> std::io::Result<()> {
+    name(&state.path().join(IDENTITY), journal)
 }
 
 /// The name of the journal, random and made with it: PostgreSQL remembers whose rows it holds.
@@ -164,10 +214,14 @@ fn identity(path: &Path) -> std::io::Result<String> {
     let mut random = [0u8; 16];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    self::name(path, &name)?;
+    Ok(name)
+}
+
+fn name(path: &Path, name: &str) -> std::io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(name.as_bytes())?;
-    file.sync_all()?;
-    Ok(name)
+    file.sync_all()
 }
 
 impl FollowError {

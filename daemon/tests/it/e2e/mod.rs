@@ -7,6 +7,7 @@ mod load;
 mod modes;
 mod order;
 mod outage;
+mod recompute;
 mod retained;
 mod start;
 mod tools;
