@@ -4,6 +4,7 @@
 //! A [`Walk`] goes through batches, from the journal or rebuilt from PostgreSQL's rows, applies
 //! them to an engine of its own and puts the rows that follow beside the rows that are there.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use divisor_engine::{Batch, Engine, IndexId, SecurityId, Snapshot};
@@ -305,7 +306,8 @@ impl<'a> Walk<'a> {
 
 /// A row that can be told to people.
 trait Told: PartialEq + fmt::Debug {
-    fn position(&self) -> u64;
+    /// What the rows of a table are ordered by: the position first.
+    fn key(&self) -> (u64, u32, u64);
     fn tell(&self, engine: &Engine) -> String;
 
     fn is_same(&self, other: &Self) -> bool {
@@ -320,9 +322,16 @@ fn difference<R: Told>(computed: &[R], stored: &[R], engine: &Engine) -> Option<
         .clone()
         .position(|(a, b)| !a.is_same(b))
         .or((computed.len() != stored.len()).then_some(computed.len().min(stored.len())))?;
-    let (computed, stored) = (computed.get(place), stored.get(place));
-    let position = |row: Option<&R>| row.map_or(u64::MAX, R::position);
-    let position = position(computed).min(position(stored));
+    let (mut computed, mut stored) = (computed.get(place), stored.get(place));
+    if let (Some(follows), Some(there)) = (computed, stored) {
+        // One that is missing on one side stands opposite the next.
+        match follows.key().cmp(&there.key()) {
+            Ordering::Less => stored = None,
+            Ordering::Greater => computed = None,
+            Ordering::Equal => {}
+        }
+    }
+    let (position, ..) = computed.or(stored)?.key();
     let tell = |row: Option<&R>| row.map_or_else(|| "nothing".to_owned(), |row| row.tell(engine));
     let (mut there, mut follows) = (tell(stored), tell(computed));
     if there == follows {
@@ -346,8 +355,8 @@ pub fn level_difference(
 }
 
 impl Told for BatchRow {
-    fn position(&self) -> u64 {
-        self.position
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, 0, 0)
     }
 
     fn tell(&self, _engine: &Engine) -> String {
@@ -356,8 +365,8 @@ impl Told for BatchRow {
 }
 
 impl Told for LabelRow {
-    fn position(&self) -> u64 {
-        self.position
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, 0, 0)
     }
 
     fn tell(&self, _engine: &Engine) -> String {
@@ -366,8 +375,8 @@ impl Told for LabelRow {
 }
 
 impl Told for CommandRow {
-    fn position(&self) -> u64 {
-        self.position
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, 0, 0)
     }
 
     fn tell(&self, _engine: &Engine) -> String {
@@ -376,8 +385,8 @@ impl Told for CommandRow {
 }
 
 impl Told for TickRow {
-    fn position(&self) -> u64 {
-        self.origin.position
+    fn key(&self) -> (u64, u32, u64) {
+        (self.origin.position, 0, 0)
     }
 
     fn tell(&self, engine: &Engine) -> String {
@@ -389,8 +398,8 @@ impl Told for TickRow {
 }
 
 impl Told for RateRow {
-    fn position(&self) -> u64 {
-        self.origin.position
+    fn key(&self) -> (u64, u32, u64) {
+        (self.origin.position, 0, 0)
     }
 
     fn tell(&self, _engine: &Engine) -> String {
@@ -400,8 +409,8 @@ impl Told for RateRow {
 }
 
 impl Told for LevelRow {
-    fn position(&self) -> u64 {
-        self.position
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, self.index, self.seq)
     }
 
     fn tell(&self, engine: &Engine) -> String {
@@ -419,8 +428,8 @@ impl Told for LevelRow {
 }
 
 impl Told for RevisionRow {
-    fn position(&self) -> u64 {
-        self.position
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, self.index, self.revision.into())
     }
 
     fn tell(&self, engine: &Engine) -> String {
