@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,16 @@ use crate::journal::{Journal, Log};
 use crate::snapshots::Snapshots;
 use crate::state::{StateDir, StateError};
 use crate::store::{Backing, FollowError, Follower, PrivateCluster};
+
+/// How long a start waits for the first try at PostgreSQL. One that refuses says so at once, one
+/// that hangs must not keep prices waiting; a private cluster starts in 0.1 s.
+const FIRST_TRY: Duration = Duration::from_secs(5);
+
+/// How long the thread may take to end once it was told to give up.
+const LAST_TRY: Duration = Duration::from_secs(2);
+
+/// How long a connection may take where `database.url` does not say.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// The file with the journal's name, in the state directory.
 const IDENTITY: &str = "identity";
@@ -73,7 +84,13 @@ impl StoreThread {
         };
         let thread = thread::Builder::new().name("store".to_owned()).spawn(body);
         store.thread = Some(thread.map_err(|error| Failure::new(exit::INTERNAL, error))?);
-        match told.recv() {
+        let told = if journal.next_position() == 0 {
+            // Nothing was ever stored: what is wrong with the set-up should show.
+            told.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            told.recv_timeout(FIRST_TRY)
+        };
+        match told {
             Ok(Ok(())) => {
                 let which = if is_private {
                     "a private cluster"
@@ -89,7 +106,13 @@ impl StoreThread {
                 store.give_up.store(true, Ordering::Relaxed);
                 Err(Failure::new(exit::DATABASE, error))
             }
-            Ok(Err(_)) | Err(_) => Ok(store),
+            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Ok(store),
+            Err(RecvTimeoutError::Timeout) => {
+                let trouble = "PostgreSQL has not answered yet";
+                tracing::warn!("{trouble}: starting without it");
+                health.set_store_trouble(Some(trouble.to_owned()));
+                Ok(store)
+            }
         }
     }
 
@@ -98,11 +121,13 @@ impl StoreThread {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        while !thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_until(deadline, &thread);
         self.give_up.store(true, Ordering::Relaxed);
-        let _ = thread.join();
+        wait_until(Instant::now() + LAST_TRY, &thread);
+        // A thread that a server holds is left to the end of the process.
+        if thread.is_finished() {
+            let _ = thread.join();
+        }
         let (projected, durable) = (self.health.projected(), self.health.durable());
         if projected < durable {
             tracing::warn!(
@@ -111,6 +136,12 @@ impl StoreThread {
                 "PostgreSQL lacks inputs; the next start adds them"
             );
         }
+    }
+}
+
+fn wait_until(deadline: Instant, thread: &JoinHandle<()>) {
+    while !thread.is_finished() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -124,6 +155,9 @@ fn backing(config: &Config) -> Result<Option<Backing>, Failure> {
             )
         })?;
         parsed.application_name("divisord");
+        if parsed.get_connect_timeout().is_none() {
+            parsed.connect_timeout(CONNECT_MAX);
+        }
         return Ok(Some(Backing::Url(Box::new(parsed))));
     }
     let private = config.database.private;

@@ -282,6 +282,35 @@ fn postgresql_in_every_mood() {
     all_is_well(&daemon, &database, sent, &recorder.finish());
 }
 
+#[test]
+fn neither_start_nor_stop_waits_for_a_postgresql_that_hangs() {
+    let database = Postgres::shared().database();
+    let options = daemon().database(&database.url());
+    let mut daemon = options.set("service.stop_timeout=1s").start();
+    let desk = Mqtt::v4(&daemon, "desk");
+    desk.load(&market());
+    desk.wait_projected();
+    daemon.kill();
+    // Somebody stands on the row that every transaction begins with.
+    let mut client = database.connect();
+    let mut tx = client.transaction().unwrap();
+    tx.query("select position from projection for update", &[]).unwrap();
+    let started = Instant::now();
+    let mut daemon = daemon.restart();
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let desk = Mqtt::v4(&daemon, "desk");
+    assert_eq!(desk.done("status", json!({}))["store"], "degraded");
+    desk.price("S1", "2.50");
+    // Nor does a stop.
+    let started = Instant::now();
+    assert!(daemon.stop().success());
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    tx.rollback().unwrap();
+    let daemon = daemon.restart();
+    Mqtt::v4(&daemon, "desk").wait_projected();
+    verified(&daemon, &database);
+}
+
 /// A small file system for the journal, unmounted at the end.
 struct Tmpfs(PathBuf);
 
