@@ -8,6 +8,7 @@
 //! - [`snapshots`]: what a start begins with instead of the first input
 //! - [`egress`]: what the sequencer hands to the door's fan-out
 //! - [`store`]: follows the journal into PostgreSQL
+//! - [`verify`]: replays what is stored and compares
 //!
 //! # The house around it
 //!
@@ -34,3 +35,4 @@ pub mod shutdown;
 pub mod snapshots;
 pub mod state;
 pub mod store;
+pub mod verify;

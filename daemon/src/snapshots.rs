@@ -19,7 +19,14 @@ use divisor_engine::{Engine, Snapshot};
 
 use crate::health::Health;
 
+/// How every snapshot begins.
+const NAME: &str = "divisor-snapshot";
+
+/// The same with the version of the format, the only one that this code reads.
 const MAGIC: &str = "divisor-snapshot 1";
+/// The name of the folder in the state directory.
+pub const DIR: &str = "snapshots";
+
 const SUFFIX: &str = ".snapshot";
 
 /// The folder of the snapshots.
@@ -30,17 +37,29 @@ pub struct Snapshots {
 
 /// Why a snapshot cannot be read; the next older one is tried.
 #[derive(Debug, thiserror::Error)]
-enum Unreadable {
+pub enum Unreadable {
+    /// The storage says no.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// Another kind of file.
     #[error("its first line is not that of a snapshot")]
     Header,
+    /// A file of another version of the format.
+    #[error("it has the format `{found}`, this divisord reads `{MAGIC}`")]
+    Format {
+        /// What its first line names.
+        found: String,
+    },
+    /// Rotten or cut short.
     #[error("its checksum is wrong")]
     Checksum,
+    /// Not the state that this version knows.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// Another form of the state, or a state that contradicts itself.
     #[error(transparent)]
     State(#[from] divisor_engine::SnapshotError),
+    /// Named wrongly.
     #[error("it holds position {0}")]
     Position(u64),
 }
@@ -113,7 +132,10 @@ impl Snapshots {
     }
 
     /// All positions, oldest first.
-    fn positions(&self) -> io::Result<Vec<u64>> {
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn positions(&self) -> io::Result<Vec<u64>> {
         let mut positions = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
@@ -128,7 +150,11 @@ impl Snapshots {
         self.dir.join(format!("{position:020}{SUFFIX}"))
     }
 
-    fn read(&self, position: u64) -> Result<Engine, Unreadable> {
+    /// The engine of the snapshot at a position.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn read(&self, position: u64) -> Result<Engine, Unreadable> {
         let bytes = fs::read(self.path(position))?;
         let end = bytes
             .iter()
@@ -137,8 +163,13 @@ impl Snapshots {
         let (header, body) = (&bytes[..end], &bytes[end + 1..]);
         let header = std::str::from_utf8(header).map_err(|_| Unreadable::Header)?;
         let expected = format!("{MAGIC} {} {:08x}", body.len(), crc32c::crc32c(body));
-        if !header.starts_with(MAGIC) {
+        let words: Vec<&str> = header.splitn(3, ' ').collect();
+        let found = words[..words.len().min(2)].join(" ");
+        if !found.starts_with(NAME) {
             return Err(Unreadable::Header);
+        }
+        if found != MAGIC {
+            return Err(Unreadable::Format { found });
         }
         if header != expected {
             return Err(Unreadable::Checksum);

@@ -92,11 +92,16 @@ impl Options {
         self
     }
 
-    /// The command, for tests that expect a failure.
+    /// The command that runs the daemon, for tests that expect a failure.
     pub fn command(&self, state: &Path) -> Command {
+        self.verb(state, &["run"])
+    }
+
+    /// Another verb with the same configuration.
+    pub fn verb(&self, state: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command
-            .arg("run")
+            .args(arguments)
             .arg("--state")
             .arg(state)
             .args(["--listen", &self.listen]);

@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use divisor_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -33,7 +34,7 @@ use crate::snapshots::{self, Keeper, Snapshots};
 use crate::state::StateDir;
 use store::StoreThread;
 
-pub(crate) use store::connect;
+pub(crate) use store::{Access, adopt, look, own};
 
 /// How long the connections' tasks may take to end when the runtime does.
 const LAST_TASKS: Duration = Duration::from_millis(500);
@@ -70,7 +71,7 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let (journal, recovered) = Journal::open(&journal_dir, config.journal.settings())?;
     report_recovery(&recovered);
     let snapshots = open_snapshots(&state)?;
-    let snapshot = snapshots.newest(recovered.next).unwrap_or_default();
+    let snapshot = start_from(&snapshots, &recovered)?;
     let store = StoreThread::start(config, &state, &journal, &snapshots, &health)?;
     let counters = Arc::default();
     let door_settings = settings::door(config);
@@ -184,11 +185,34 @@ impl Watchdog {
 }
 
 fn open_snapshots(state: &StateDir) -> Result<Snapshots, Failure> {
-    let dir = state.subdirectory("snapshots")?;
+    let dir = state.subdirectory(snapshots::DIR)?;
     snapshots::clean(&dir)
         .context("read the snapshots")
         .map_err(internal)?;
     Ok(Snapshots::new(dir))
+}
+
+/// The newest state that the journal goes on from; without any, none where the journal is whole.
+fn start_from(snapshots: &Snapshots, recovered: &Recovered) -> Result<Engine, Failure> {
+    let newest = snapshots.newest(recovered.next).unwrap_or_default();
+    if newest.next_position() >= recovered.oldest {
+        return Ok(newest);
+    }
+    let positions = snapshots.positions().unwrap_or_default();
+    let unusable = positions
+        .into_iter()
+        .rev()
+        .find_map(|position| Some((position, snapshots.read(position).err()?)));
+    let why = match unusable {
+        Some((position, error)) => format!("the snapshot at {position} cannot be used: {error}"),
+        None => "there is no snapshot from there on".to_owned(),
+    };
+    let error = anyhow!(
+        "start: the journal begins at position {}, and {why} (run the divisord that wrote it, or \
+         `divisord restore` into a new state directory)",
+        recovered.oldest
+    );
+    Err(Failure::new(exit::JOURNAL, error))
 }
 
 fn report_recovery(recovered: &Recovered) {

@@ -2,11 +2,14 @@
 
 mod client;
 mod dow;
+mod faults;
 mod input;
 mod load;
 mod modes;
 mod order;
 mod outage;
+mod raw;
+mod recompute;
 mod retained;
 mod start;
 mod tools;
