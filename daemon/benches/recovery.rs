@@ -53,7 +53,9 @@ fn main() {
         let bytes = used(&dir.path().join("journal"));
         for snapshot in ["beginning", "end"] {
             if snapshot == "end" {
-                Snapshots::new(folder.clone()).write(engine.clone()).unwrap();
+                Snapshots::new(folder.clone())
+                    .write(engine.clone())
+                    .unwrap();
             }
             let mut times: Vec<_> = (0..rounds).map(|_| restart(dir.path())).collect();
             times.sort_unstable();
@@ -72,7 +74,9 @@ fn main() {
 /// The bytes of all segments.
 fn used(dir: &Path) -> u64 {
     let files = fs::read_dir(dir).unwrap();
-    files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum()
 }
 
 /// Writes a journal of so many ticks and returns the state behind it.
@@ -143,9 +147,8 @@ fn universe() -> Definitions {
         .collect();
     let indexes: Vec<_> = (0..INDEXES)
         .map(|index| {
-            let member = |n: u32| {
-                json!({ "symbol": symbol((index * 25 + n) % SECURITIES), "units": "3" })
-            };
+            let member =
+                |n: u32| json!({ "symbol": symbol((index * 25 + n) % SECURITIES), "units": "3" });
             json!({
                 "code": format!("I{index:02}"), "currency": "USD",
                 "weighting": { "scheme": "fixed_units" }, "base": { "divisor": "1000" },
@@ -170,7 +173,9 @@ fn restart(state: &Path) -> (Duration, Duration) {
     let address = daemon.address();
     let mqtt = MqttOptions::new("bench", address.ip().to_string(), address.port());
     let (client, mut connection) = Client::new(mqtt, 10);
-    client.subscribe("indexes/+/level", QoS::AtMostOnce).unwrap();
+    client
+        .subscribe("indexes/+/level", QoS::AtMostOnce)
+        .unwrap();
     let level = eventually("the first level", || {
         let event = connection.iter().next().unwrap().unwrap();
         matches!(event, Event::Incoming(Packet::Publish(_))).then(|| started.elapsed())

@@ -74,10 +74,6 @@ pub struct Counts {
     missing_debug_implementations,
     reason = "a transaction of the driver has nothing to show"
 )]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one of it in a program's life"
-)]
 pub enum Batches<'a> {
     /// The journal, and beside it what is stored of the same batches.
     Journal(JournalReader, Option<History<'a>>),
@@ -197,7 +193,9 @@ impl<'a> Walk<'a> {
             return Err(Difference { position, what }.into());
         }
         self.projection.apply(&self.batch, &mut self.computed);
-        self.computed.levels.sort_by_key(|l| (l.position, l.index, l.seq));
+        self.computed
+            .levels
+            .sort_by_key(|l| (l.position, l.index, l.seq));
         let revisions = &mut self.computed.revisions;
         revisions.sort_by_key(|r| (r.position, r.index, r.revision));
         for revision in revisions {
@@ -435,6 +433,9 @@ impl Told for RevisionRow {
     fn tell(&self, engine: &Engine) -> String {
         let code = engine.index_code(IndexId(self.index)).unwrap_or("?");
         let divisor = self.divisor.map_or("none".to_owned(), |d| d.to_string());
-        format!("revision {} of {code} with divisor {divisor}", self.revision)
+        format!(
+            "revision {} of {code} with divisor {divisor}",
+            self.revision
+        )
     }
 }

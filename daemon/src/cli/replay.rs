@@ -186,13 +186,7 @@ impl Replay {
                 let _written = writeln!(
                     line,
                     "{code},{},{},{close},{},{},{epoch},{},{},{}",
-                    row.seq,
-                    row.level,
-                    row.ts,
-                    row.ts_calc,
-                    row.position,
-                    row.revision,
-                    row.status
+                    row.seq, row.level, row.ts, row.ts_calc, row.position, row.revision, row.status
                 );
             }
         }

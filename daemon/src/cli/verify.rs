@@ -82,13 +82,13 @@ fn journal(
         next,
         source,
     } = journal::view(dir)?;
-    let mut walk = Walk::new(
-        Batches::Journal(source.reader_from(from)?, history),
-        start,
-    );
+    let mut walk = Walk::new(Batches::Journal(source.reader_from(from)?, history), start);
     let outcome = compare(&mut walk, snapshots);
     let _ = writeln!(text, "journal     positions {oldest}..{next}");
-    if let Some(behind) = reached.and_then(|reached| next.checked_sub(reached)).filter(|n| *n > 0) {
+    if let Some(behind) = reached
+        .and_then(|reached| next.checked_sub(reached))
+        .filter(|n| *n > 0)
+    {
         let _ = writeln!(text, "            {behind} not in PostgreSQL yet");
     }
     summary("compared", &walk, from, text, outcome.is_ok());

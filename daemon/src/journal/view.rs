@@ -71,12 +71,7 @@ pub fn begin_at(dir: &Path, first: u64, epoch: u64, segment_bytes: u64) -> Resul
     begin_on(&Folder::new(dir), first, epoch, segment_bytes)
 }
 
-fn begin_on(
-    disk: &dyn Disk,
-    first: u64,
-    epoch: u64,
-    segment_bytes: u64,
-) -> Result<(), ReadError> {
+fn begin_on(disk: &dyn Disk, first: u64, epoch: u64, segment_bytes: u64) -> Result<(), ReadError> {
     if let Some(held) = recovery::firsts(disk)?.first() {
         return Err(ReadError::OutOfReach {
             position: first,

@@ -14,7 +14,9 @@ use postgres::{Client, IsolationLevel, Portal, Row, Transaction};
 
 use super::encode::{Numeric, Stamp};
 use super::error::StoreError;
-use super::rows::{self, BatchRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch, TickRow};
+use super::rows::{
+    self, BatchRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch, TickRow,
+};
 
 /// Rows fetched at once: some megabytes.
 const FETCH_ROWS: i32 = 10_000;
@@ -133,7 +135,9 @@ impl<'a> History<'a> {
         let known = tx
             .query(known, &[&from.cast_signed()])
             .map_err(during("read the labels"))?;
-        let label_ids = known.iter().map(|row| (row.get(0), LabelId(unsigned(row, 1))));
+        let label_ids = known
+            .iter()
+            .map(|row| (row.get(0), LabelId(unsigned(row, 1))));
         Ok(Self {
             reached: head.get::<_, i64>(0).cast_unsigned(),
             journal: head.get(1),
@@ -253,7 +257,9 @@ impl<'a> History<'a> {
             put(row.position, input)?;
         }
         for row in &stored.rows.ticks {
-            let input = self.tick(row).map_err(|why| wrong(row.origin.position, why))?;
+            let input = self
+                .tick(row)
+                .map_err(|why| wrong(row.origin.position, why))?;
             put(row.origin.position, input)?;
         }
         for row in &stored.rows.rates {
@@ -370,7 +376,8 @@ impl<R> Cursor<R> {
                 .map_err(during("read rows"))?;
             self.is_done = rows.is_empty();
             for row in &rows {
-                self.rows.push_back((self.read)(row).map_err(during("read a row"))?);
+                self.rows
+                    .push_back((self.read)(row).map_err(during("read a row"))?);
             }
         }
         Ok(self.rows.front())

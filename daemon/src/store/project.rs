@@ -10,8 +10,8 @@ use divisor_engine::{
 };
 
 use super::rows::{
-    self, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, Origin, RateRow, RevisionRow,
-    RowBatch, SecurityRow, TickRow,
+    self, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, Origin, RateRow,
+    RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
 /// Applies batches and collects their rows.

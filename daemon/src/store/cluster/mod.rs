@@ -133,11 +133,7 @@ impl PrivateCluster {
 
     fn at(run: &Path) -> Config {
         let mut config = Config::new();
-        config
-            .host_path(run)
-            .port(PORT)
-            .user(USER)
-            .dbname(DATABASE);
+        config.host_path(run).port(PORT).user(USER).dbname(DATABASE);
         config
             .connect_timeout(Duration::from_secs(5))
             .application_name("divisord");

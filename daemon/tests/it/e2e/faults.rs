@@ -181,7 +181,11 @@ fn all_is_well(daemon: &Daemon, database: &TestDatabase, sent: [u64; 4], seen: &
             "select concat_ws(' ', count(*), count(distinct seq), min(seq), max(seq)) from tick \
              where src = '{feed}'"
         );
-        assert_eq!(column(database, &sql), [format!("{sent} {sent} 1 {sent}")], "{feed}");
+        assert_eq!(
+            column(database, &sql),
+            [format!("{sent} {sent} 1 {sent}")],
+            "{feed}"
+        );
     }
     let sql = "select \"index\", seq::bigint, level::text from level";
     let rows = database.connect().query(sql, &[]).unwrap();
@@ -197,14 +201,30 @@ fn all_is_well(daemon: &Daemon, database: &TestDatabase, sent: [u64; 4], seen: &
     retained.subscribe("indexes/+/level");
     for code in ["EACH", "CALM", "CLOCK"] {
         let of_index = stored.range((code.to_owned(), 0)..=(code.to_owned(), u64::MAX));
-        assert!(of_index.clone().zip(1..).all(|((key, _), seq)| key.1 == seq), "{code}");
+        assert!(
+            of_index
+                .clone()
+                .zip(1..)
+                .all(|((key, _), seq)| key.1 == seq),
+            "{code}"
+        );
         let ((_, seq), level) = of_index.last().unwrap();
-        let message = retained.wait(code, |m| m.retain.then(|| m.json()).filter(|m| m["index"] == code));
-        assert_eq!((&message["seq"], &message["level"]), (&json!(seq), &json!(level)), "{code}");
+        let message = retained.wait(code, |m| {
+            m.retain.then(|| m.json()).filter(|m| m["index"] == code)
+        });
+        assert_eq!(
+            (&message["seq"], &message["level"]),
+            (&json!(seq), &json!(level)),
+            "{code}"
+        );
     }
     verified(daemon, database);
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures of a run are worth reading"
+)]
 fn verified(daemon: &Daemon, database: &TestDatabase) {
     let options = super::daemon().database(&database.url());
     let mut command = options.verb(daemon.state(), &["verify"]);
@@ -230,7 +250,10 @@ fn postgresql_in_every_mood() {
         });
     };
     let goes_on = |what: &str| {
-        let (before, seen) = (publishers[0].acked(), recorder.look(|seen| seen.levels.len()));
+        let (before, seen) = (
+            publishers[0].acked(),
+            recorder.look(|seen| seen.levels.len()),
+        );
         eventually(&format!("publishing goes on: {what}"), || {
             let acked = publishers[0].acked() > before + 100;
             (acked && recorder.look(|s| s.levels.len()) > seen + 100).then_some(())
@@ -267,7 +290,10 @@ fn postgresql_in_every_mood() {
         while let Ok(client) = server.admin() {
             crowd.push(client);
         }
-        if recorder.look(|seen| seen.status.clone()).is_some_and(|s| s.1 == "degraded") {
+        if recorder
+            .look(|seen| seen.status.clone())
+            .is_some_and(|s| s.1 == "degraded")
+        {
             break;
         }
         terminate(&mut admin, &database);
@@ -294,17 +320,26 @@ fn neither_start_nor_stop_waits_for_a_postgresql_that_hangs() {
     // Somebody stands on the row that every transaction begins with.
     let mut client = database.connect();
     let mut tx = client.transaction().unwrap();
-    tx.query("select position from projection for update", &[]).unwrap();
+    tx.query("select position from projection for update", &[])
+        .unwrap();
     let started = Instant::now();
     let mut daemon = daemon.restart();
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        started.elapsed()
+    );
     let desk = Mqtt::v4(&daemon, "desk");
     assert_eq!(desk.done("status", json!({}))["store"], "degraded");
     desk.price("S1", "2.50");
     // Nor does a stop.
     let started = Instant::now();
     assert!(daemon.stop().success());
-    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        started.elapsed()
+    );
     tx.rollback().unwrap();
     let daemon = daemon.restart();
     Mqtt::v4(&daemon, "desk").wait_projected();
@@ -323,7 +358,9 @@ impl Tmpfs {
             .arg(dir)
             .stderr(Stdio::null())
             .status();
-        mount.is_ok_and(|status| status.success()).then(|| Self(dir.to_owned()))
+        mount
+            .is_ok_and(|status| status.success())
+            .then(|| Self(dir.to_owned()))
     }
 }
 
@@ -364,11 +401,17 @@ fn a_full_disk_withholds_and_goes_on_by_itself() {
         thread::sleep(Duration::from_millis(300));
         let before = numbers();
         thread::sleep(Duration::from_millis(700));
-        assert_eq!(numbers(), before, "nothing is acknowledged, no level leaves");
+        assert_eq!(
+            numbers(),
+            before,
+            "nothing is acknowledged, no level leaves"
+        );
         fs::remove_file(journal.join("somebody-elses")).unwrap();
         journal_is("ok");
         let (acked, _) = before;
-        eventually("it goes on", || (publishers[0].acked() > acked[0] + 50).then_some(()));
+        eventually("it goes on", || {
+            (publishers[0].acked() > acked[0] + 50).then_some(())
+        });
         if round == 0 {
             daemon = daemon.restart();
         }
@@ -440,7 +483,8 @@ fn flood(address: std::net::SocketAddr, topic: &str, feed: &str, qos: u64, count
     for seq in 1..=count {
         let id = (qos == 1).then_some((seq % 65_535) as u16 + 1);
         let cents = seq % 100;
-        let payload = format!(r#"{{"price":"9.{cents:02}","src":"{feed}","inc":{qos},"seq":{seq}}}"#);
+        let payload =
+            format!(r#"{{"price":"9.{cents:02}","src":"{feed}","inc":{qos},"seq":{seq}}}"#);
         writer.write_all(&publish(topic, id, &payload)).unwrap();
     }
     // A clean goodbye: what was written before it is read.
@@ -452,6 +496,14 @@ fn flood(address: std::net::SocketAddr, topic: &str, feed: &str, qos: u64, count
 /// The most memory that the daemon has had, in bytes.
 fn memory_max(daemon: &Daemon) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
 }

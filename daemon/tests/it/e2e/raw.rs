@@ -1,6 +1,11 @@
 //! MQTT 3.1.1 in a few bytes: publishers that own what is not acknowledged, and a subscriber that
 //! comes back. A library would hide what is under test.
 
+#![expect(
+    clippy::unwrap_in_result,
+    reason = "the helpers of tests fail like tests"
+)]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -169,7 +174,15 @@ impl Publisher {
             while !outbox.is_done() {
                 // A broken connection is only the reason for the next one.
                 let _broken = Wire::connect(address, &src).and_then(|wire| {
-                    serve(wire, &outbox, &mut waiting, &symbol, &src, started, per_second)
+                    serve(
+                        wire,
+                        &outbox,
+                        &mut waiting,
+                        &symbol,
+                        &src,
+                        started,
+                        per_second,
+                    )
                 });
                 thread::sleep(RETRY);
             }

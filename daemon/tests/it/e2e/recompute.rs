@@ -48,7 +48,10 @@ fn trade(desk: &Mqtt, round: u64) {
         match n % 8 {
             1 => desk.publish("securities/AAA/price", first.to_string()),
             3 => desk.publish("fx/EUR/USD/rate", format!("1.{n:02}")),
-            5 => desk.publish("securities/CCC/price", r#"{"price":"8","size":"1.50","venue":"XETR"}"#),
+            5 => desk.publish(
+                "securities/CCC/price",
+                r#"{"price":"8","size":"1.50","venue":"XETR"}"#,
+            ),
             7 => desk.publish(
                 "securities/AAA/price",
                 r#"{"price":"1","ts":"2026-01-05T10:00:00Z","src":"slow"}"#,
@@ -125,12 +128,23 @@ fn journal_and_postgresql_give_the_same_levels_again() {
     let message: serde_json::Value =
         serde_json::from_str(printed.lines().next_back().unwrap()).unwrap();
     assert_eq!(message["level"], last.level.to_string());
-    assert_eq!((&message["seq"], &message["epoch"]), (&json!(last.seq), &json!(2)));
-    let day = ["--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z"];
+    assert_eq!(
+        (&message["seq"], &message["epoch"]),
+        (&json!(last.seq), &json!(2))
+    );
+    let day = [
+        "--from",
+        "2020-01-01T00:00:00Z",
+        "--to",
+        "2020-01-02T00:00:00Z",
+    ];
     assert_eq!(replay(&day, exit::OK, &[]), "");
     let csv = replay(&["--format", "csv", "--index", "CALM"], exit::OK, &[]);
     assert!(csv.starts_with("index,seq,level"), "{csv}");
-    assert_eq!(csv.lines().count(), 1 + stored_levels(&database, "CALM").len());
+    assert_eq!(
+        csv.lines().count(),
+        1 + stored_levels(&database, "CALM").len()
+    );
 
     differences_are_named(&database, &options, &state);
 }
@@ -176,7 +190,11 @@ fn differences_are_named(
     let arguments = ["replay", "--compare", "--index", "PAIR"];
     let change = "update index_level set level = level + 0.01 where seq = 9 and index_id = 0";
     client.batch_execute(change).unwrap();
-    expect(&verb(options, state, &arguments), exit::DIFFERENT, &["level 9 of PAIR"]);
+    expect(
+        &verb(options, state, &arguments),
+        exit::DIFFERENT,
+        &["level 9 of PAIR"],
+    );
     let arguments = ["replay", "--compare", "--index", "CALM"];
     expect(&verb(options, state, &arguments), exit::OK, &["equal"]);
 }
@@ -198,21 +216,35 @@ fn a_lost_journal_is_restored_from_a_dump_of_postgresql() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("new");
     let restore = ["restore", "--from-postgres"];
-    expect(&verb(&options, &state, &restore), exit::OK, &["restored journal", "equal"]);
-    expect(&verb(&options, &state, &restore), exit::STATE, &["restore", "holds"]);
+    expect(
+        &verb(&options, &state, &restore),
+        exit::OK,
+        &["restored journal", "equal"],
+    );
+    expect(
+        &verb(&options, &state, &restore),
+        exit::STATE,
+        &["restore", "holds"],
+    );
     expect(&verb(&options, &state, &["verify"]), exit::OK, &["equal"]);
 
     let mut daemon = options.clone().state(&state).start();
     let desk = Mqtt::v4(&daemon, "desk");
     let after = desk.done("status", json!({}));
-    assert_eq!(after["pos"].as_u64().unwrap(), before["pos"].as_u64().unwrap() + 1);
+    assert_eq!(
+        after["pos"].as_u64().unwrap(),
+        before["pos"].as_u64().unwrap() + 1
+    );
     assert!(after["epoch"].as_u64() > before["epoch"].as_u64().map(|e| e + 1));
     let again = desk.done("index.show", json!({ "code": "PAIR" }));
     assert_eq!(again, shown);
     // A tick that was there before the loss is known.
     let ticks = || column(&copy, "select count(*)::text from price_tick");
     let count = ticks();
-    desk.price("AAA", json!({ "price": "9", "src": "feed", "inc": 7, "seq": 2 }));
+    desk.price(
+        "AAA",
+        json!({ "price": "9", "src": "feed", "inc": 7, "seq": 2 }),
+    );
     desk.wait_projected();
     assert_eq!(ticks(), count);
     trade(&desk, 1);
@@ -225,7 +257,10 @@ fn a_lost_journal_is_restored_from_a_dump_of_postgresql() {
 
 #[test]
 fn a_copy_of_the_state_directory_goes_on() {
-    let dir = tempfile::Builder::new().prefix("divisor-test-").tempdir().unwrap();
+    let dir = tempfile::Builder::new()
+        .prefix("divisor-test-")
+        .tempdir()
+        .unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
     std::fs::set_permissions(dir.path(), mode).unwrap();
     let (first, copy) = (dir.path().join("first"), dir.path().join("copy"));
@@ -252,7 +287,11 @@ fn a_copy_of_the_state_directory_goes_on() {
         std::fs::remove_dir_all(copy.join(lost)).unwrap();
     }
     let restore = ["restore", "--from-postgres"];
-    expect(&verb(&options, &copy, &restore), exit::STATE, &["holds identity"]);
+    expect(
+        &verb(&options, &copy, &restore),
+        exit::STATE,
+        &["holds identity"],
+    );
     std::fs::remove_file(copy.join("identity")).unwrap();
     expect(&verb(&options, &copy, &restore), exit::OK, &["equal"]);
     let mut daemon = options.clone().state(&copy).start();
@@ -272,12 +311,21 @@ fn other_versions_are_refused_by_name() {
 
     // Behind a snapshot of another version the journal is replayed from its beginning …
     let folder = state.join("snapshots");
-    let snapshot = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let snapshot = std::fs::read_dir(&folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let text = std::fs::read_to_string(&snapshot).unwrap();
     let newer = text.replace("divisor-snapshot 1", "divisor-snapshot 2");
     std::fs::write(&snapshot, &newer).unwrap();
     let mut daemon = options.clone().state(state).start();
-    assert!(daemon.log().contains("divisor-snapshot 2"), "{}", daemon.log());
+    assert!(
+        daemon.log().contains("divisor-snapshot 2"),
+        "{}",
+        daemon.log()
+    );
     assert!(daemon.stop().success());
 
     // … and the journal of another version is not touched.
@@ -304,12 +352,25 @@ fn a_journal_without_its_beginning_needs_a_snapshot_that_can_be_read() {
     let restore = ["restore", "--from-postgres"];
     expect(&verb(&options, dir.path(), &restore), exit::OK, &[]);
     let folder = dir.path().join("snapshots");
-    let snapshot = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let snapshot = std::fs::read_dir(&folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let text = std::fs::read_to_string(&snapshot).unwrap();
-    std::fs::write(&snapshot, text.replace("divisor-snapshot 1", "divisor-snapshot 9")).unwrap();
+    std::fs::write(
+        &snapshot,
+        text.replace("divisor-snapshot 1", "divisor-snapshot 9"),
+    )
+    .unwrap();
     let words = ["snapshot", "divisor-snapshot 9"];
     expect(&verb(&options, dir.path(), &["run"]), exit::JOURNAL, &words);
-    expect(&verb(&options, dir.path(), &["verify"]), exit::JOURNAL, &["snapshot"]);
+    expect(
+        &verb(&options, dir.path(), &["verify"]),
+        exit::JOURNAL,
+        &["snapshot"],
+    );
 }
 
 fn dump(from: &str, to: &str) {
