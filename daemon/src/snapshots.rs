@@ -6,8 +6,9 @@
 //! and renamed, so a file of that name is whole or rotten, never half. The sequencer hands over
 //! copies of its engine; a thread writes them.
 //!
-//! Two kinds are kept: the newest, from which the sequencer starts, and the newest that PostgreSQL
-//! has reached, from which the store does. The journal before the older of the two is not needed.
+//! Two kinds are kept: the newest, from which the sequencer starts, and the newest two that
+//! PostgreSQL has reached, from which the store does. The journal before the oldest of them is not
+//! needed. While the journal is full one that PostgreSQL has reached is enough.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -109,26 +110,33 @@ impl Snapshots {
 
     /// Deletes what nobody starts from any more and returns the oldest position still needed.
     ///
+    /// Besides the newest, `spare` of those that PostgreSQL has reached are kept: it may come back
+    /// with less than it had, after a failover or with `synchronous_commit` off.
+    ///
     /// # Errors
     /// When the storage refuses.
-    pub fn retire(&self, projected: u64) -> io::Result<u64> {
+    pub fn retire(&self, projected: u64, spare: usize) -> io::Result<u64> {
         let positions = self.positions()?;
         let Some(&newest) = positions.last() else {
             return Ok(0);
         };
-        let reached = positions
+        let reached: Vec<u64> = positions
             .iter()
             .rev()
-            .find(|position| **position <= projected)
-            .copied();
-        // Without one that PostgreSQL has reached the store begins with the first input.
-        let Some(reached) = reached else { return Ok(0) };
+            .filter(|position| **position <= projected)
+            .take(spare)
+            .copied()
+            .collect();
         for position in positions {
-            if position != newest && position != reached {
+            if position != newest && !reached.contains(&position) && !reached.is_empty() {
                 fs::remove_file(self.path(position))?;
             }
         }
-        Ok(reached.min(newest))
+        // With fewer than that, the store may have to begin with the first input.
+        Ok(match reached.get(spare - 1) {
+            Some(oldest) => *oldest,
+            None => 0,
+        })
     }
 
     /// All positions, oldest first.
@@ -183,10 +191,22 @@ impl Snapshots {
     }
 }
 
+/// How many snapshots that PostgreSQL has reached are kept.
+const SPARE: usize = 2;
+
+/// What the thread is asked for.
+#[derive(Debug)]
+enum Work {
+    /// Write this state.
+    Write(Box<Engine>),
+    /// Look again what is needed.
+    Retire,
+}
+
 /// Takes copies of the engine and writes them on a thread of its own.
 #[derive(Debug)]
 pub struct Keeper {
-    engines: Option<SyncSender<Engine>>,
+    work: Option<SyncSender<Work>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -197,23 +217,33 @@ impl Keeper {
     /// When the system gives none.
     pub fn start(snapshots: Snapshots, health: Health) -> anyhow::Result<Self> {
         // One may wait while one is written: the newest matters, not each.
-        let (engines, written) = sync_channel(1);
-        let body = move || keep(&snapshots, &health, &written);
+        let (work, asked) = sync_channel(1);
+        let body = move || keep(&snapshots, &health, &asked);
         let thread = thread::Builder::new()
             .name("snapshots".to_owned())
             .spawn(body)?;
         Ok(Self {
-            engines: Some(engines),
+            work: Some(work),
             thread: Some(thread),
         })
     }
 
     /// Hands over a copy; false when the thread is still busy with earlier ones.
     pub fn offer(&self, engine: Engine) -> bool {
-        let Some(engines) = &self.engines else {
+        self.ask(Work::Write(Box::new(engine)))
+    }
+
+    /// Looks again what is needed, since PostgreSQL may have come further: a journal without room
+    /// waits for that.
+    pub fn retire(&self) {
+        self.ask(Work::Retire);
+    }
+
+    fn ask(&self, wanted: Work) -> bool {
+        let Some(work) = &self.work else {
             return false;
         };
-        match engines.try_send(engine) {
+        match work.try_send(wanted) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
@@ -223,7 +253,7 @@ impl Keeper {
 /// Waits for the snapshots under way.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.engines = None;
+        self.work = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -231,26 +261,33 @@ impl Drop for Keeper {
 }
 
 /// The thread: writes what comes and says how much of the journal is still needed.
-fn keep(snapshots: &Snapshots, health: &Health, engines: &Receiver<Engine>) {
-    for engine in engines {
-        let started = std::time::Instant::now();
-        match snapshots.write(engine) {
-            Ok(position) => {
-                let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                tracing::debug!(position, duration_ms, "wrote a snapshot");
-            }
-            // The journal has everything; the next snapshot is tried as if nothing had been.
-            Err(error) => tracing::warn!(%error, "failed to write a snapshot"),
+fn keep(snapshots: &Snapshots, health: &Health, asked: &Receiver<Work>) {
+    for work in asked {
+        if let Work::Write(engine) = work {
+            write(snapshots, *engine);
         }
         let projected = if health.store_word() == "off" {
             u64::MAX
         } else {
             health.projected()
         };
-        match snapshots.retire(projected) {
+        let spare = if health.journal_is_full() { 1 } else { SPARE };
+        match snapshots.retire(projected, spare) {
             Ok(needed) => health.set_needed_from(needed),
             Err(error) => tracing::warn!(%error, "failed to delete old snapshots"),
         }
+    }
+}
+
+fn write(snapshots: &Snapshots, engine: Engine) {
+    let started = std::time::Instant::now();
+    match snapshots.write(engine) {
+        Ok(position) => {
+            let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::debug!(position, duration_ms, "wrote a snapshot");
+        }
+        // The journal has everything; the next snapshot is tried as if nothing had been.
+        Err(error) => tracing::warn!(%error, "failed to write a snapshot"),
     }
 }
 
@@ -324,22 +361,26 @@ mod tests {
 
     #[test]
     fn keeps_what_somebody_starts_from() {
-        let check = |projected, expected_needed, expected_kept: &[u64]| {
+        let check = |projected, spare, expected_needed, expected_kept: &[u64]| {
             let dir = tempfile::tempdir().unwrap();
             let snapshots = Snapshots::new(dir.path().to_owned());
             for position in [3, 5, 8] {
                 snapshots.write(engine(position)).unwrap();
             }
             assert_eq!(
-                snapshots.retire(projected).unwrap(),
+                snapshots.retire(projected, spare).unwrap(),
                 expected_needed,
                 "{projected}"
             );
             assert_eq!(snapshots.positions().unwrap(), expected_kept, "{projected}");
         };
-        check(0, 0, &[3, 5, 8]);
-        check(4, 3, &[3, 8]);
-        check(6, 5, &[5, 8]);
-        check(9, 8, &[8]);
+        check(0, 1, 0, &[3, 5, 8]);
+        check(4, 1, 3, &[3, 8]);
+        check(6, 1, 5, &[5, 8]);
+        check(9, 1, 8, &[8]);
+        check(0, 2, 0, &[3, 5, 8]);
+        check(4, 2, 0, &[3, 8]);
+        check(6, 2, 3, &[3, 5, 8]);
+        check(9, 2, 5, &[5, 8]);
     }
 }

@@ -369,7 +369,13 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                         self.announce_status(true);
                         self.flush_announcements();
                     }
-                    // What PostgreSQL has caught up with meanwhile makes room.
+                    // What PostgreSQL has caught up with meanwhile makes room, up to the newest
+                    // snapshot: so there is one now, however little came since the last.
+                    if self.since_snapshot > 0 && self.keeper.offer(self.engine.clone()) {
+                        self.since_snapshot = 0;
+                    } else {
+                        self.keeper.retire();
+                    }
                     self.keep();
                     std::thread::sleep(ROOM_POLL);
                 }

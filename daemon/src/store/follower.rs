@@ -82,6 +82,17 @@ pub enum FollowError {
         /// The journal's.
         journal: u64,
     },
+    /// The database is behind what the journal holds.
+    #[error(
+        "the database is at position {database}, the journal begins at {oldest} and no snapshot \
+         lies before: it has lost rows (restore a newer backup of it)"
+    )]
+    Behind {
+        /// The database's position.
+        database: u64,
+        /// Where the journal begins.
+        oldest: u64,
+    },
 }
 
 impl FollowError {
@@ -90,7 +101,8 @@ impl FollowError {
         match self {
             Self::Store(error) => error.is_outage(),
             Self::Cluster(error) => !error.needs_operator(),
-            Self::Read(_) | Self::Record(_) | Self::Replay(_) | Self::Ahead { .. } => false,
+            Self::Read(_) | Self::Record(_) | Self::Replay(_) => false,
+            Self::Ahead { .. } | Self::Behind { .. } => false,
         }
     }
 
@@ -272,7 +284,11 @@ impl Follower {
             return Err(FollowError::Ahead { database, journal });
         }
         let engine = self.snapshots.newest(database).unwrap_or_default();
-        let mut records = self.source.reader_from(engine.next_position())?;
+        let records = self.source.reader_from(engine.next_position());
+        let mut records = records.map_err(|error| match error {
+            ReadError::OutOfReach { oldest, .. } => FollowError::Behind { database, oldest },
+            other => other.into(),
+        })?;
         let engine = record::replay(engine, &mut records, Some(database))?;
         self.progress = Some(Progress {
             reader: self.source.reader_from(engine.next_position())?,

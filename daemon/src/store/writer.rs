@@ -75,8 +75,10 @@ impl Writer {
     /// # Errors
     /// As [`Self::connect`].
     pub fn over(mut client: Client, unit: PartitionUnit) -> Result<Self, StoreError> {
-        // A server of the user may cut long transactions short; ours are short or blocked.
+        // A server of the user may cut long transactions short; ours are short or blocked. And what
+        // it says is committed must be, since the journal is shortened by it.
         let session = "set timezone = 'UTC'; set statement_timeout = 0; \
+                       set synchronous_commit = on; \
                        set idle_in_transaction_session_timeout = 0";
         client
             .batch_execute(session)

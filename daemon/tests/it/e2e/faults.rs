@@ -423,6 +423,39 @@ fn a_full_disk_withholds_and_goes_on_by_itself() {
     assert!(daemon.stop().success());
 }
 
+#[test]
+fn a_full_journal_waits_for_postgresql_and_goes_on() {
+    let server = server();
+    let database = server.database();
+    let mut daemon = daemon()
+        .database(&database.url())
+        .set("journal.bytes_max=4MiB")
+        .set("journal.keep=0")
+        .start();
+    Mqtt::v4(&daemon, "operator").load(&market());
+    let recorder = Recorder::start(daemon.address());
+    let publishers = FEEDS.map(|(s, f)| Publisher::start(daemon.address(), s, f, 4 * RATE));
+    let is = |what: &str, journal: &str, store: &str| {
+        eventually(what, || {
+            let status = recorder.look(|seen| seen.status.clone())?;
+            (status == (journal.to_owned(), store.to_owned())).then_some(())
+        });
+    };
+    for _ in 0..2 {
+        server.halt();
+        is("the journal is full", "full", "degraded");
+        server.resume();
+        is("it has room again", "ok", "ok");
+    }
+    let sent = publishers.map(Publisher::finish);
+    Mqtt::v4(&daemon, "operator").wait_projected();
+    thread::sleep(Duration::from_millis(300));
+    all_is_well(&daemon, &database, sent, &recorder.finish());
+    daemon = daemon.restart();
+    Mqtt::v4(&daemon, "operator").wait_projected();
+    verified(&daemon, &database);
+}
+
 /// Takes all the room there is.
 fn fill(path: &Path) {
     use std::io::Write;
