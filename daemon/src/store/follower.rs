@@ -287,7 +287,10 @@ impl Follower {
         let records = self.source.reader_from(engine.next_position());
         let mut records = records.map_err(|error| match error {
             ReadError::OutOfReach { oldest, .. } => FollowError::Behind { database, oldest },
-            other => other.into(),
+            error @ (ReadError::Io { .. }
+            | ReadError::Damaged { .. }
+            | ReadError::Missing { .. }
+            | ReadError::Version { .. }) => error.into(),
         })?;
         let engine = record::replay(engine, &mut records, Some(database))?;
         self.progress = Some(Progress {
