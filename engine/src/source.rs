@@ -20,15 +20,15 @@ const SOURCES_MAX: usize = 4_096;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Sources {
     seen: BTreeMap<LabelId, Source>,
-    /// Counts the identities asked for, so that the longest silent source can be told.
-    asked: u64,
+    /// Counts the identities admitted, so that the longest silent source can be told.
+    admitted: u64,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Source {
     /// Oldest first.
     incarnations: Vec<Incarnation>,
-    /// When it was heard last, in `Sources::asked`.
+    /// When it was heard last, in `Sources::admitted`.
     heard: u64,
 }
 
@@ -45,7 +45,6 @@ impl Sources {
     /// Records an identity; false when it was there before. A number so far below the highest
     /// that it has left the window counts as seen.
     pub(crate) fn admit(&mut self, source: LabelId, inc: u64, seq: u64) -> bool {
-        self.asked += 1;
         if self.seen.len() >= SOURCES_MAX && !self.seen.contains_key(&source) {
             let silent = self.seen.iter().min_by_key(|(_, source)| source.heard);
             if let Some(silent) = silent.map(|(id, _)| *id) {
@@ -53,16 +52,23 @@ impl Sources {
             }
         }
         let known = self.seen.entry(source).or_default();
-        known.heard = self.asked;
         let incarnations = &mut known.incarnations;
-        if let Some(known) = incarnations.iter_mut().find(|i| i.inc == inc) {
-            return known.admit(seq);
+        let is_new = match incarnations.iter_mut().find(|i| i.inc == inc) {
+            Some(incarnation) => incarnation.admit(seq),
+            None => {
+                if incarnations.len() == INCARNATIONS_MAX {
+                    incarnations.remove(0);
+                }
+                incarnations.push(Incarnation::starting(inc, seq));
+                true
+            }
+        };
+        // A repetition leaves no trace: it has no row, and a replay from rows must agree.
+        if is_new {
+            self.admitted += 1;
+            known.heard = self.admitted;
         }
-        if incarnations.len() == INCARNATIONS_MAX {
-            incarnations.remove(0);
-        }
-        incarnations.push(Incarnation::starting(inc, seq));
-        true
+        is_new
     }
 }
 
@@ -136,7 +142,7 @@ mod tests {
         for id in 0..count {
             assert!(sources.admit(LabelId(id), 1, 1));
         }
-        assert!(!sources.admit(LabelId(0), 1, 1), "heard again just now");
+        assert!(sources.admit(LabelId(0), 1, 2), "heard again just now");
         assert!(sources.admit(LabelId(count), 1, 1));
         assert_eq!(sources.seen.len(), SOURCES_MAX);
         assert!(!sources.admit(LabelId(0), 1, 1));

@@ -21,7 +21,7 @@
 //! - `scan`: reads one segment record by record; everything that reads goes through it
 //! - `recovery`: what a crash may leave behind and what it may not
 //! - [`walk`], [`repair`]: the offline verbs `divisord journal inspect`, `export` and `repair`
-//! - [`view`], [`begin_at`]: reading beside the daemon, and a journal that begins in the middle
+//! - [`view()`], [`begin_at`]: reading beside the daemon, and a journal that begins in the middle
 //! - [`Disk`]: the few file operations that the journal needs, so that a simulated disk can stand in
 
 mod disk;
