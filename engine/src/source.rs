@@ -9,9 +9,9 @@ use crate::LabelId;
 /// How many numbers below the highest are remembered one by one. A publisher's unacknowledged
 /// window is smaller by custom (1,000), and a connection delivers in order.
 const WINDOW: u64 = 16_384;
-/// Incarnations remembered per source: the current one, and its predecessors whose redeliveries
-/// may still be under way.
-const INCARNATIONS_MAX: usize = 4;
+/// Incarnations remembered per source: those of the publishers that share its name, and their
+/// predecessors whose redeliveries may still be under way. The one unused for longest is forgotten.
+const INCARNATIONS_MAX: usize = 8;
 
 /// The identities seen so far, per source.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -33,8 +33,12 @@ impl Sources {
     /// that it has left the window counts as seen.
     pub(crate) fn admit(&mut self, source: LabelId, inc: u64, seq: u64) -> bool {
         let incarnations = self.seen.entry(source).or_default();
-        if let Some(known) = incarnations.iter_mut().find(|i| i.inc == inc) {
-            return known.admit(seq);
+        // The last one used is the last in the list, and most often the one that is asked for.
+        if let Some(at) = incarnations.iter().rposition(|i| i.inc == inc) {
+            incarnations[at..].rotate_left(1);
+            return incarnations
+                .last_mut()
+                .is_some_and(|known| known.admit(seq));
         }
         if incarnations.len() == INCARNATIONS_MAX {
             incarnations.remove(0);
@@ -104,6 +108,20 @@ mod tests {
             for (inc, seq) in seqs {
                 prop_assert_eq!(sources.admit(LabelId(7), inc, seq), model.insert((inc, seq)));
             }
+        }
+    }
+
+    #[test]
+    fn one_that_sends_is_not_forgotten() {
+        let mut sources = Sources::default();
+        let mut admit = |inc, seq| sources.admit(LabelId(1), inc, seq);
+        assert!(admit(7, 1));
+        for starts in 100..200 {
+            assert!(
+                admit(starts, 1),
+                "a publisher of the same name starts again"
+            );
+            assert!(admit(7, starts) && !admit(7, starts) && !admit(7, 1));
         }
     }
 
