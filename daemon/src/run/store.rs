@@ -17,7 +17,7 @@ use crate::health::Health;
 use crate::journal::{Journal, Log};
 use crate::snapshots::Snapshots;
 use crate::state::StateDir;
-use crate::store::{Backing, FollowError, Follower, PrivateCluster};
+use crate::store::{Backing, FollowError, Follower, PrivateCluster, Server};
 
 /// The file with the journal's name, in the state directory.
 const IDENTITY: &str = "identity";
@@ -56,13 +56,12 @@ impl StoreThread {
         let identity = identity(&state.path().join(IDENTITY))
             .context("name the journal")
             .map_err(|error| Failure::new(exit::STATE, error))?;
-        let settings = settings::store(config, identity);
         let mut follower = Follower::new(
-            backing,
+            Server::new(backing, settings::partition(config), identity),
             journal.source(),
             snapshots.clone(),
             health.clone(),
-            settings,
+            settings::store(config),
         );
         let (tell, told) = std::sync::mpsc::channel();
         let give_up = Arc::clone(&store.give_up);
