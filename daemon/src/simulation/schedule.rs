@@ -49,16 +49,16 @@ const SHRINK_TIME: Duration = Duration::from_secs(20);
 const WEIGHTS: [(What, u64); 13] = [
     (What::Publish, 21),
     (What::Deliver, 8),
-    (What::Turn, 26),
+    (What::Turn, 23),
     (What::Follow, 12),
     (What::Snapshot, 9),
     (What::Disconnect, 7),
     (What::Operator, 3),
     (What::Clock, 2),
-    (What::Disk, 3),
+    (What::Disk, 5),
     (What::Database, 4),
     (What::Cut, 3),
-    (What::Kill, 1),
+    (What::Kill, 2),
     (What::Stop, 1),
 ];
 

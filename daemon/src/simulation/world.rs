@@ -286,7 +286,7 @@ impl World {
         if random.below(4) == 0 {
             self.power.cut_after(random.below(20));
         }
-        if random.below(6) == 0 {
+        if random.below(3) == 0 {
             self.rot(random);
         }
     }
