@@ -42,3 +42,11 @@ demo:
 # The fixtures that are generated, generated again
 fixtures:
     cargo run -p divisor-wire --example universe > fixtures/universe/universe.json
+
+# 60 rounds of kill -9 of daemon and PostgreSQL under load (some minutes)
+faults:
+    DIVISOR_FAULT_ROUNDS="${DIVISOR_FAULT_ROUNDS:-60}" cargo test -p divisord --test it -- e2e::faults --nocapture --test-threads=1
+
+# Time of a restart by length of the journal; what durability costs
+bench-recovery:
+    cargo bench -p divisord --bench recovery

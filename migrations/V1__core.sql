@@ -26,9 +26,21 @@ comment on table projection is 'one row: the last journal position whose rows ar
 comment on column projection.journal is 'which journal; another one must not be mixed in';
 insert into projection (position) values (0);
 
+-- Where the journal's records begin, and when they were committed. Levels that leave at the end of
+-- a batch, and the time of every level, depend on it. A position without a row in any table was a
+-- due timer, or a repeated input that changed nothing.
+create table batch (
+    position    bigint not null,
+    time        timestamptz not null,
+    time_nanos  smallint not null
+);
+comment on table batch is 'the commit batches: what makes a replay from here exact';
+create index batch_order on batch using brin (position);
+
 create table label (
-    id    integer primary key,
-    text  text not null unique
+    id        integer primary key,
+    position  bigint not null,
+    text      text not null unique
 );
 comment on table label is 'interned texts: the sources and venues of ticks and rates';
 

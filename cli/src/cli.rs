@@ -36,8 +36,9 @@ pub(crate) struct Cli {
 
 /// Flags that every verb takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// The broker: mqtt://[USER:PASSWORD@]HOST[:PORT]
+    /// The broker, such as `mqtt://127.0.0.1:1883`
     #[arg(
         long,
         global = true,
@@ -78,6 +79,7 @@ enum Command {
     Publish(commands::publish::Opts),
     Index(commands::index::Opts),
     Security(commands::security::Opts),
+    Rate(commands::rate::Opts),
     Status(commands::status::Opts),
 }
 
@@ -110,6 +112,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Publish(opts) => commands::publish::run(opts, globals, &interrupt).await,
             Command::Index(opts) => commands::index::run(opts, globals).await,
             Command::Security(opts) => commands::security::run(opts, globals).await,
+            Command::Rate(opts) => commands::rate::run(opts, globals).await,
             Command::Status(opts) => commands::status::run(opts, globals).await,
         }
     });
@@ -164,7 +167,9 @@ mod tests {
         check("divisor simulate --rate 0", false);
         check("divisor simulate --qos 3", false);
         check("divisor simulate --replay a.csv --speed 10x", true);
-        check("divisor simulate --fx EUR/USD=1.08", true);
+        check("divisor simulate --fx --rate 10", true);
+        check("divisor simulate --fx=EUR/USD --rate 10", true);
+        check("divisor simulate --fx EUR/USD=1.08,GBP/USD", true);
         check("divisor simulate --fx EURUSD", false);
         check("divisor tail DJIA -n 5 --for 10s --changed", true);
         check("divisor publish AAPL 189.84 --ccy USD", true);

@@ -120,7 +120,7 @@ pub(crate) fn line(level: &LevelMessage) -> String {
     )
 }
 
-/// The header that fits [`line`].
+/// The header that fits [`line()`].
 pub(crate) fn header() -> String {
     format!(
         "{:<27}  {:<12} {:>16} {:>12} {:>9}  {:<9} {}",

@@ -7,9 +7,13 @@ use std::fmt;
 use crate::config::ConfigError;
 use crate::journal::{AppendError, ReadError};
 use crate::state::StateError;
+use crate::store::HistoryError;
+use crate::verify::{Difference, VerifyError};
 
 /// All went well.
 pub const OK: u8 = 0;
+/// `verify` or `replay --compare` found a difference.
+pub const DIFFERENT: u8 = 1;
 /// The command line or the configuration is wrong; starting again changes nothing.
 pub const CONFIG: u8 = 64;
 /// PostgreSQL was required and cannot be used, its version for example.
@@ -66,6 +70,31 @@ impl From<ConfigError> for Failure {
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         Self::new(JOURNAL, error)
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        let code = match &error {
+            VerifyError::Different(_) | VerifyError::History(HistoryError::Rows { .. }) => {
+                DIFFERENT
+            }
+            VerifyError::History(HistoryError::Store(_)) => DATABASE,
+            VerifyError::Read(_) | VerifyError::Record(_) | VerifyError::NoStart { .. } => JOURNAL,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<HistoryError> for Failure {
+    fn from(error: HistoryError) -> Self {
+        VerifyError::from(error).into()
+    }
+}
+
+impl From<Difference> for Failure {
+    fn from(difference: Difference) -> Self {
+        VerifyError::from(difference).into()
     }
 }
 

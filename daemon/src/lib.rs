@@ -8,6 +8,7 @@
 //! - [`snapshots`]: what a start begins with instead of the first input
 //! - [`egress`]: what the sequencer hands to the door's fan-out
 //! - [`store`]: follows the journal into PostgreSQL
+//! - [`verify`]: replays what is stored and compares
 //!
 //! # The house around it
 //!
@@ -36,3 +37,4 @@ mod simulation;
 pub mod snapshots;
 pub mod state;
 pub mod store;
+pub mod verify;

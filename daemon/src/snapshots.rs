@@ -21,7 +21,14 @@ use divisor_engine::{Engine, Snapshot};
 use crate::health::Health;
 use crate::journal::{Disk, DiskFile, Folder};
 
+/// How every snapshot begins.
+const NAME: &str = "divisor-snapshot";
+
+/// The same with the version of the format, the only one that this code reads.
 const MAGIC: &str = "divisor-snapshot 1";
+/// The name of the folder in the state directory.
+pub const DIR: &str = "snapshots";
+
 const SUFFIX: &str = ".snapshot";
 
 /// The file that is written, until it becomes a snapshot.
@@ -42,17 +49,29 @@ pub struct Snapshots {
 
 /// Why a snapshot cannot be read; the next older one is tried.
 #[derive(Debug, thiserror::Error)]
-enum Unreadable {
+pub enum Unreadable {
+    /// The storage says no.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// Another kind of file.
     #[error("its first line is not that of a snapshot")]
     Header,
+    /// A file of another version of the format.
+    #[error("it has the format `{found}`, this divisord reads `{MAGIC}`")]
+    Format {
+        /// What its first line names.
+        found: String,
+    },
+    /// Rotten or cut short.
     #[error("its checksum is wrong")]
     Checksum,
+    /// Not the state that this version knows.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// Another form of the state, or a state that contradicts itself.
     #[error(transparent)]
     State(#[from] divisor_engine::SnapshotError),
+    /// Named wrongly.
     #[error("it holds position {0}")]
     Position(u64),
 }
@@ -71,8 +90,7 @@ impl Snapshots {
     }
 
     /// The engine of the newest readable snapshot at or before a position. One that cannot be
-    /// read is named in the log and passed over, and put aside: what is kept for somebody to start
-    /// from must be something to start from.
+    /// read is named in the log and passed over.
     #[must_use]
     pub fn newest(&self, at_most: u64) -> Option<Engine> {
         let positions = self.positions().unwrap_or_default();
@@ -84,9 +102,6 @@ impl Snapshots {
                 Ok(engine) => Some(engine),
                 Err(error) => {
                     tracing::warn!(position, %error, "a snapshot cannot be used");
-                    if !matches!(error, Unreadable::Io(_)) {
-                        self.put_aside(position);
-                    }
                     None
                 }
             })
@@ -128,21 +143,24 @@ impl Snapshots {
         let Some(&newest) = positions.last() else {
             return Ok(0);
         };
-        let reached = positions
-            .iter()
-            .rev()
-            .find(|position| **position <= projected)
-            .copied();
+        let is_whole = |position: &u64| self.body(*position).is_ok();
+        let mut reached = positions.iter().rev().filter(|at| **at <= projected);
+        // What is kept to start from must be something to start from, when others go for it.
+        let reached = if positions.len() > 1 {
+            reached.find(|at| is_whole(at))
+        } else {
+            reached.next()
+        };
         // Without one that PostgreSQL has reached it may be at the beginning, or not have answered
         // yet: the oldest is as near to it as any.
-        let kept = reached.or(positions.first().copied());
-        let gone = |position: &&u64| **position != newest && Some(**position) != kept;
+        let kept = reached.or_else(|| positions.iter().find(|at| is_whole(at)));
+        let gone = |at: &&u64| **at != newest && Some(*at) != kept;
         for position in positions.iter().filter(gone) {
             self.disk.remove(&name(*position))?;
         }
         // Before the journal follows: one that came back after a crash would lead nowhere.
         self.disk.sync_dir()?;
-        Ok(reached.unwrap_or(0))
+        Ok(reached.copied().unwrap_or(0))
     }
 
     /// Removes what a crash has left half-written.
@@ -159,7 +177,10 @@ impl Snapshots {
     }
 
     /// All positions, oldest first.
-    pub(crate) fn positions(&self) -> io::Result<Vec<u64>> {
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn positions(&self) -> io::Result<Vec<u64>> {
         let names = self.disk.list()?;
         let position = |name: &String| name.strip_suffix(SUFFIX)?.parse().ok();
         let mut positions: Vec<u64> = names.iter().filter_map(position).collect();
@@ -167,34 +188,42 @@ impl Snapshots {
         Ok(positions)
     }
 
-    fn put_aside(&self, position: u64) {
-        let aside = format!("{position:020}.unreadable");
-        if let Err(error) = self.disk.rename(&name(position), &aside) {
-            tracing::warn!(position, %error, "failed to put it aside");
-        }
-    }
-
-    fn read(&self, position: u64) -> Result<Engine, Unreadable> {
-        let file = self.disk.open_to_read(&name(position))?;
-        let bytes = read_all(&*file)?;
-        let end = bytes
-            .iter()
-            .take(HEADER_BYTES_MAX)
-            .position(|byte| *byte == b'\n')
-            .ok_or(Unreadable::Header)?;
-        let (first, body) = (&bytes[..end], &bytes[end + 1..]);
-        if !first.starts_with(MAGIC.as_bytes()) {
-            return Err(Unreadable::Header);
-        }
-        if first != header(body).as_bytes() {
-            return Err(Unreadable::Checksum);
-        }
-        let snapshot: Snapshot = serde_json::from_slice(body)?;
+    /// The engine of the snapshot at a position.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn read(&self, position: u64) -> Result<Engine, Unreadable> {
+        let body = self.body(position)?;
+        let snapshot: Snapshot = serde_json::from_slice(&body)?;
         let engine = snapshot.into_engine()?;
         match engine.next_position() {
             found if found == position => Ok(engine),
             found => Err(Unreadable::Position(found)),
         }
+    }
+
+    /// The state in the file of a position, as it was written.
+    fn body(&self, position: u64) -> Result<Vec<u8>, Unreadable> {
+        let file = self.disk.open_to_read(&name(position))?;
+        let mut bytes = read_all(&*file)?;
+        let end = bytes
+            .iter()
+            .take(HEADER_BYTES_MAX)
+            .position(|byte| *byte == b'\n')
+            .ok_or(Unreadable::Header)?;
+        let first = std::str::from_utf8(&bytes[..end]).map_err(|_| Unreadable::Header)?;
+        let words: Vec<&str> = first.splitn(3, ' ').collect();
+        let found = words[..words.len().min(2)].join(" ");
+        if !found.starts_with(NAME) {
+            return Err(Unreadable::Header);
+        }
+        if found != MAGIC {
+            return Err(Unreadable::Format { found });
+        }
+        if first != header(&bytes[end + 1..]) {
+            return Err(Unreadable::Checksum);
+        }
+        Ok(bytes.split_off(end + 1))
     }
 }
 

@@ -209,8 +209,23 @@ fn exponent(text: &[u8]) -> Result<i32, DecimalError> {
 /// `10^exponent`, or `None` above 10^38.
 #[must_use]
 pub const fn pow10(exponent: u8) -> Option<i128> {
-    10i128.checked_pow(exponent as u32)
+    if (exponent as usize) < POWERS.len() {
+        Some(POWERS[exponent as usize])
+    } else {
+        None
+    }
 }
+
+/// The powers of ten that an `i128` holds.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 /// `numerator / denominator` cut to an integer by `mode`. The denominator must be positive.
 #[must_use]

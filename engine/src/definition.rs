@@ -204,7 +204,8 @@ pub struct Base {
     /// The divisor itself, for an index that is taken over from elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divisor: Option<Decimal>,
-    /// The base date, for people.
+    /// The base date, for people, and for a load that brings prices of several days: those of later
+    /// days move the index instead of starting it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
 }

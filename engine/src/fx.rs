@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::definition::{Cut, FxRule};
 use crate::exact::Ratio;
 use crate::input::{Origin, Rate};
+use crate::view::RateView;
 use crate::{Currency, Decimal, RoundingMode};
 
 /// Pairs that the table holds at the most, so that a publisher of nonsense cannot grow it.
@@ -37,10 +38,15 @@ impl Rates {
     }
 
     /// All pairs with their last rate, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Currency, Currency, Decimal)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RateView<'_>> {
         self.last
             .iter()
-            .map(|((base, quote), (rate, _))| (*base, *quote, *rate))
+            .map(|((base, quote), (rate, origin))| RateView {
+                base: *base,
+                quote: *quote,
+                rate: *rate,
+                origin,
+            })
     }
 
     /// Units of `to` for one `from`: the direct rate, else over the rule's pivot.

@@ -18,6 +18,9 @@ use crate::{Currency, Decimal, RoundingMode, Time};
 /// than 12 digits even for a price of a million. Only ratios matter, the divisor takes it out.
 const NOTIONAL: i128 = 1_000_000_000;
 
+/// Constituents named one by one where several are meant.
+const NAMED_MAX: usize = 5;
+
 /// Sums stay below `2^126`, one bit short of what an `i128` holds.
 const SUM_BITS_MAX: u32 = 126;
 
@@ -383,6 +386,48 @@ impl Index {
     /// True once a level was there, or could have been.
     pub(crate) const fn has_started(&self) -> bool {
         self.last.is_some() || (self.divisor.is_some() && self.definition.base.value.is_some())
+    }
+
+    /// What an index without a level waits for.
+    pub(crate) fn waits_for(&self, securities: &[Security]) -> Option<String> {
+        if self.is_complete() {
+            return None;
+        }
+        let unpriced = |h: &&Holding| securities[h.security.at()].price == 0;
+        let unpriced: Vec<&str> = self
+            .basket
+            .holdings
+            .iter()
+            .filter(unpriced)
+            .take(NAMED_MAX)
+            .map(|h| securities[h.security.at()].definition.symbol.as_str())
+            .collect();
+        if !unpriced.is_empty() {
+            let more = self.missing.saturating_sub(unpriced.len());
+            let more = if more == 0 {
+                String::new()
+            } else {
+                format!(" and {more} more")
+            };
+            return Some(format!("a price of {}{more}", unpriced.join(", ")));
+        }
+        let pairs = self.basket.currencies.iter().zip(&self.basket.rates);
+        let rateless = pairs
+            .filter(|(_, rate)| rate.is_none())
+            .map(|(from, _)| from.to_string());
+        let rateless: Vec<String> = rateless.collect();
+        if !rateless.is_empty() {
+            let own = self.definition.currency;
+            return Some(format!("a rate from {} to {own}", rateless.join(", ")));
+        }
+        let value = self.definition.base.value?;
+        let tried = self
+            .clone()
+            .establish(&value.into(), &Overrides::new(), securities);
+        Some(tried.map_or_else(
+            |problem| format!("another definition: {problem}"),
+            |()| "the next price".to_owned(),
+        ))
     }
 
     /// True when a level can be computed.

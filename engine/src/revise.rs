@@ -232,6 +232,10 @@ impl Engine {
                 .and_then(|price| security.in_units(Decimal::new(price, places)));
             let symbol = || security.definition.symbol.clone();
             security.price = units.ok_or_else(|| of(Problem::AdjustedPrice(symbol())))?;
+            // Only a stated time says which prices were made before the change.
+            security.earliest = security
+                .earliest
+                .max(revision.effective.unwrap_or(Time::MIN));
         }
         self.kernel_is_stale = true;
         for ((index, turn), level) in affected.into_iter().zip(levels) {

@@ -19,6 +19,9 @@ pub(crate) struct Security {
     pub(crate) price_max: i64,
     /// Where the last price came from; none for a reference price of a definition.
     pub(crate) origin: Option<Origin>,
+    /// Prices before this time no longer count: they were made before a split or another change
+    /// of the reference price that took effect then.
+    pub(crate) earliest: Time,
     /// A tick at or after this time may begin a new day of an index that holds the security.
     pub(crate) roll_at: Time,
     pub(crate) definition: SecurityDefinition,
@@ -46,6 +49,7 @@ impl Security {
             price: 0,
             price_max,
             origin: None,
+            earliest: Time::MIN,
             roll_at: Time::MIN,
             definition,
         })
@@ -59,9 +63,11 @@ impl Security {
     /// True for an input older than the last applied one: by time, and within one source and
     /// incarnation by number where times are equal (invariant 7).
     pub(crate) fn is_late(&self, origin: &Origin) -> bool {
-        self.origin
-            .as_ref()
-            .is_some_and(|last| is_older(origin, last))
+        origin.ts < self.earliest
+            || self
+                .origin
+                .as_ref()
+                .is_some_and(|last| is_older(origin, last))
     }
 
     /// A reference price in the units of this security; finer digits are cut half up.

@@ -12,11 +12,24 @@ const WINDOW: u64 = 16_384;
 /// Incarnations remembered per source: those of the publishers that share its name, and their
 /// predecessors whose redeliveries may still be under way. The one unused for longest is forgotten.
 const INCARNATIONS_MAX: usize = 8;
+/// Sources remembered, at 2 to 16 KiB each; the one that was silent for longest makes room. What
+/// it sends again later counts as new, which cannot move a level: its times are old.
+const SOURCES_MAX: usize = 4_096;
 
 /// The identities seen so far, per source.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Sources {
-    seen: BTreeMap<LabelId, Vec<Incarnation>>,
+    seen: BTreeMap<LabelId, Source>,
+    /// Counts the identities asked for, so that the longest silent source can be told.
+    asked: u64,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Source {
+    /// The one used last comes last.
+    incarnations: Vec<Incarnation>,
+    /// When it was heard last, in `Sources::asked`.
+    heard: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,7 +45,16 @@ impl Sources {
     /// Records an identity; false when it was there before. A number so far below the highest
     /// that it has left the window counts as seen.
     pub(crate) fn admit(&mut self, source: LabelId, inc: u64, seq: u64) -> bool {
-        let incarnations = self.seen.entry(source).or_default();
+        self.asked += 1;
+        if self.seen.len() >= SOURCES_MAX && !self.seen.contains_key(&source) {
+            let silent = self.seen.iter().min_by_key(|(_, source)| source.heard);
+            if let Some(silent) = silent.map(|(id, _)| *id) {
+                self.seen.remove(&silent);
+            }
+        }
+        let known = self.seen.entry(source).or_default();
+        known.heard = self.asked;
+        let incarnations = &mut known.incarnations;
         // The last one used is the last in the list, and most often the one that is asked for.
         if let Some(at) = incarnations.iter().rposition(|i| i.inc == inc) {
             incarnations[at..].rotate_left(1);
@@ -123,6 +145,23 @@ mod tests {
             );
             assert!(admit(7, starts) && !admit(7, starts) && !admit(7, 1));
         }
+    }
+
+    #[test]
+    fn the_longest_silent_source_makes_room() {
+        let mut sources = Sources::default();
+        let count = u32::try_from(SOURCES_MAX).unwrap();
+        for id in 0..count {
+            assert!(sources.admit(LabelId(id), 1, 1));
+        }
+        assert!(!sources.admit(LabelId(0), 1, 1), "heard again just now");
+        assert!(sources.admit(LabelId(count), 1, 1));
+        assert_eq!(sources.seen.len(), SOURCES_MAX);
+        assert!(!sources.admit(LabelId(0), 1, 1));
+        assert!(
+            !sources.seen.contains_key(&LabelId(1)),
+            "the longest silent one"
+        );
     }
 
     #[test]

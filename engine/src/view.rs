@@ -21,6 +21,19 @@ pub struct SecurityView<'a> {
     pub origin: Option<&'a Origin>,
 }
 
+/// A currency pair with its last rate.
+#[derive(Debug, Clone, Copy)]
+pub struct RateView<'a> {
+    /// The currency that costs.
+    pub base: Currency,
+    /// The currency it is paid in.
+    pub quote: Currency,
+    /// Units of `quote` for one `base`.
+    pub rate: Decimal,
+    /// Where that rate came from.
+    pub origin: &'a Origin,
+}
+
 /// An index with its state.
 #[derive(Debug, Clone)]
 pub struct IndexView<'a> {
@@ -42,6 +55,8 @@ pub struct IndexView<'a> {
     pub members: Vec<Member>,
     /// Constituents that have no price yet.
     pub missing: usize,
+    /// Why there is no level, in words for people; none while there is one.
+    pub waits_for: Option<String>,
 }
 
 impl Engine {
@@ -82,6 +97,7 @@ impl Engine {
             level: index.last,
             members: index.members(&self.securities),
             missing: index.missing,
+            waits_for: index.waits_for(&self.securities),
         })
     }
 
@@ -141,8 +157,8 @@ impl Engine {
         (0u32..).map_while(|id| self.index(IndexId(id)))
     }
 
-    /// The last rates: base, quote, units of quote for one base.
-    pub fn rates(&self) -> impl Iterator<Item = (Currency, Currency, Decimal)> {
+    /// The last rate of each pair, by base and quote.
+    pub fn rates(&self) -> impl Iterator<Item = RateView<'_>> {
         self.rates.iter()
     }
 }

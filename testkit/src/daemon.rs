@@ -92,11 +92,16 @@ impl Options {
         self
     }
 
-    /// The command, for tests that expect a failure.
+    /// The command that runs the daemon, for tests that expect a failure.
     pub fn command(&self, state: &Path) -> Command {
+        self.verb(state, &["run"])
+    }
+
+    /// Another verb with the same configuration.
+    pub fn verb(&self, state: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command
-            .arg("run")
+            .args(arguments)
             .arg("--state")
             .arg(state)
             .args(["--listen", &self.listen]);
@@ -241,6 +246,20 @@ impl Daemon {
         next
     }
 
+    /// Removes a directory of our own. A private PostgreSQL ends by itself after its daemon's
+    /// death, and may write until then.
+    fn remove_owned(&mut self) {
+        let Some(owned) = self.owned.take() else {
+            return;
+        };
+        let path = owned.keep();
+        let deadline = Instant::now() + PATIENCE;
+        while std::fs::remove_dir_all(&path).is_err() && path.exists() && Instant::now() < deadline
+        {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn wait_until_listening(&mut self) -> SocketAddr {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -278,6 +297,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill();
+        self.remove_owned();
         if thread::panicking() {
             // The log is what a failed test is explained by.
             eprintln!("divisord said:\n{}", self.log());

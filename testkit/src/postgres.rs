@@ -5,7 +5,7 @@
 //! directory. So nothing outlives the tests, and nothing here needs unsafe code.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -24,11 +24,23 @@ const MISSING: &str = "these tests need the PostgreSQL server programs: install 
 const WATCHDOG: &str = r#"
 if "$1/initdb" -D "$2/data" -U postgres -A trust -E UTF8 --no-locale --no-sync >"$2/log" 2>&1
 then
-    "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off \
-        -c full_page_writes=off -c synchronous_commit=off -c max_connections=200 -c jit=off \
-        >"$2/log" 2>&1 </dev/null &
-    server=$!
-    read -r _
+    start() {
+        "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off \
+            -c full_page_writes=off -c synchronous_commit=off -c max_connections=200 -c jit=off \
+            >"$2/log" 2>&1 </dev/null &
+        server=$!
+    }
+    start "$1" "$2"
+    while read -r word
+    do
+        if [ "$word" = resume ]
+        then
+            start "$1" "$2"
+        else
+            kill -QUIT $server
+            wait $server
+        fi
+    done
     kill -QUIT $server
     wait $server
 else
@@ -119,6 +131,41 @@ impl Postgres {
             Ok(()) => TestDatabase { server: self, name },
             Err(error) => panic!("failed to make a database for a test: {error:?}"),
         }
+    }
+
+    /// Ends the server as a crash does; its data stay for [`Self::resume`].
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn halt(&self) {
+        self.tell("halt");
+        let deadline = Instant::now() + START_MAX;
+        while self.admin().is_ok() {
+            assert!(Instant::now() < deadline, "PostgreSQL does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Starts the server again after [`Self::halt`].
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn resume(&self) {
+        self.tell("resume");
+        if let Err(error) = self.wait_ready() {
+            panic!("failed to start PostgreSQL again: {error}");
+        }
+    }
+
+    fn tell(&self, word: &str) {
+        let told = self
+            .leash
+            .as_ref()
+            .map(|mut leash| writeln!(leash, "{word}"));
+        assert!(
+            matches!(told, Some(Ok(()))),
+            "the watchdog is gone: {told:?}"
+        );
     }
 
     /// A connection to the server's own database.

@@ -10,6 +10,7 @@
 //! | `index.show` | `{id, code}` | [`IndexDetail`] |
 //! | `security.list` | `{id, after?, limit?}` | [`Page`] of [`SecurityRow`] |
 //! | `security.show` | `{id, symbol}` | [`SecurityDetail`] |
+//! | `rate.list` | `{id, after?, limit?}` | [`Page`] of [`RateRow`]; `after` is `EUR/USD` |
 //! | `status` | `{id}` | [`DaemonStatus`] |
 //!
 //! `id` is the sender's own and comes back in the reply. A load is staged part by part and
@@ -57,7 +58,8 @@ pub struct Request {
 /// The content of a fixture file, and of a part of a load.
 ///
 /// Applied in this order whatever the order in the file: securities, rates, prices, indexes,
-/// revisions.
+/// revisions. An index that states its base date comes before the prices and rates of later days
+/// (UTC): these move it, one level for each day.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Items {
@@ -213,7 +215,7 @@ pub struct Tally {
 /// A page of rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
-    /// The rows, in the order of definition.
+    /// The rows, in the order of definition; rates by their pair.
     pub rows: Vec<T>,
     /// Ask again with `after` set to this for more; absent on the last page.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
@@ -258,6 +260,9 @@ pub struct IndexDetail {
     pub definition: IndexDefinition,
     /// The divisor in force.
     pub divisor: Option<Decimal>,
+    /// Why there is no level, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// The constant part of the sum.
     pub cash: Decimal,
     /// The last level of the day before.
@@ -309,6 +314,21 @@ pub struct SecurityDetail {
     pub indexes: Vec<String>,
 }
 
+/// A line of `rate list`: `rate` units of `quote` for one `base`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateRow {
+    /// The currency that costs.
+    pub base: Currency,
+    /// The currency it is paid in.
+    pub quote: Currency,
+    /// The last rate.
+    pub rate: Decimal,
+    /// When that was made.
+    pub ts: String,
+    /// Who made it.
+    pub src: Option<String>,
+}
+
 /// `status`, and the payload of `divisor/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonStatus {
@@ -328,8 +348,8 @@ pub struct DaemonStatus {
     pub securities: u64,
     /// Indexes defined.
     pub indexes: u64,
-    /// The position of the last input.
+    /// The position behind the last input.
     pub pos: u64,
-    /// The last position in PostgreSQL.
+    /// The position behind the last input that PostgreSQL has.
     pub projected: u64,
 }

@@ -12,6 +12,9 @@
 /// options all stay below 32; twice that leaves room without letting a topic become a payload.
 pub const SYMBOL_BYTES_MAX: usize = 64;
 
+/// The daemon's retained status.
+pub const STATUS_TOPIC: &str = "divisor/status";
+
 /// What MQTT's two-byte length can carry.
 pub const TOPIC_BYTES_MAX: usize = 65_535;
 

@@ -5,7 +5,7 @@ use divisor_wire::command::{IndexDetail, IndexRow, MemberRow, Request};
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::connection::{Connection, TIMEOUT, WINDOW};
+use crate::connection::{Connection, RequestError, TIMEOUT, WINDOW};
 use crate::exit::Exit;
 use crate::output::{self, Format, Row};
 
@@ -119,11 +119,19 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
 
 /// Asks for one index.
 pub(crate) async fn show(connection: &Connection, code: &str) -> anyhow::Result<IndexDetail> {
+    Ok(request(connection, code).await?)
+}
+
+/// The same, for those who want to know why there is none.
+pub(crate) async fn request(
+    connection: &Connection,
+    code: &str,
+) -> Result<IndexDetail, RequestError> {
     let request = Request {
         code: Some(code.to_owned()),
         ..Request::default()
     };
-    Ok(connection.request("index.show", request, TIMEOUT).await?)
+    connection.request("index.show", request, TIMEOUT).await
 }
 
 fn print(format: Format, detail: IndexDetail) -> std::io::Result<()> {
@@ -132,14 +140,17 @@ fn print(format: Format, detail: IndexDetail) -> std::io::Result<()> {
     }
     if format == Format::Table {
         let row = &detail.row;
-        let name = row.name.as_deref().unwrap_or_default();
-        output::line(format_args!("{}  {name}", row.code))?;
+        match &row.name {
+            Some(name) => output::line(format_args!("{}  {name}", row.code))?,
+            None => output::line(format_args!("{}", row.code))?,
+        }
         let facts = [
             ("level", text(row.level.as_ref())),
             ("change", text(row.chg.as_ref())),
             ("previous close", text(detail.prev_close.as_ref())),
             ("as of", text(row.ts.as_ref())),
             ("status", row.status.clone()),
+            ("waits for", text(detail.waits_for.as_ref())),
             ("weighting", row.weighting.clone()),
             ("currency", row.currency.to_string()),
             ("divisor", text(detail.divisor.as_ref())),

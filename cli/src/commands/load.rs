@@ -79,16 +79,22 @@ pub(crate) async fn run(
     connection.close().await;
     print(globals.output, &summary)?;
     output::say(format_args!(
-        "{}{rows} rows of {} files in {:.2} s",
+        "{}{} of {} in {:.2} s",
         if summary.dry_run {
             "dry run, nothing applied: "
         } else {
             ""
         },
-        opts.files.len(),
+        counted(rows, "row"),
+        counted(opts.files.len(), "file"),
         start.elapsed().as_secs_f64()
     ));
     Ok(Exit::Done)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// Sends items as one load and waits for its commit. A load that the connection's break cut in

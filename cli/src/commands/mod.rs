@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod index;
 pub(crate) mod load;
 pub(crate) mod publish;
+pub(crate) mod rate;
 pub(crate) mod security;
 pub(crate) mod simulate;
 pub(crate) mod status;

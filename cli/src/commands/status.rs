@@ -16,8 +16,8 @@ Examples:
 
 /// Say how the daemon is
 ///
-/// Version, boot count, how many securities and indexes, the position of the last input and how
-/// far the database is.
+/// Version, boot count (epoch), the state of database (store) and journal, how many securities and
+/// indexes, the position of the last input, and how far the database is.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Opts {}
@@ -32,6 +32,7 @@ impl Row for StatusRow {
         "version",
         ">epoch",
         "store",
+        "journal",
         ">securities",
         ">indexes",
         ">pos",
@@ -54,6 +55,7 @@ impl Row for StatusRow {
             status.version.clone(),
             status.epoch.to_string(),
             status.store.clone(),
+            status.journal.clone(),
         ];
         cells.extend(numbers.iter().map(u64::to_string));
         cells

@@ -9,9 +9,9 @@ use divisor_wire::event::EventMessage;
 use divisor_wire::topic::{event_topic, level_topic};
 use tokio::time::{Instant, sleep_until};
 
-use super::duration;
+use super::{duration, index};
 use crate::cli::Globals;
-use crate::connection::{Connection, Message, WINDOW};
+use crate::connection::{Connection, Message, RequestError, WINDOW};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::levels::{self, Continuity, Gaps, LevelRow};
@@ -62,15 +62,24 @@ pub(crate) async fn run(
     let mut connection = Connection::open(&globals.url, "tail", WINDOW).await?;
     let mut messages = connection.messages();
     let deadline = opts.span.map(|span| Instant::now() + span);
-    let mut printer = Printer::new(globals.output, opts.changed)?;
+    let mut printer = Printer::new(globals.output, opts.changed);
     // Levels may arrive before the grant does, and reading must not wait for it.
     let mut subscribed = Box::pin(connection.subscribe(filters(&opts)));
     let mut granted = false;
+    let mut look = Box::pin(unknown(&connection, &opts.indexes));
+    let mut looked = opts.indexes.is_empty();
     let exit = loop {
         tokio::select! {
             result = &mut subscribed, if !granted => {
                 result?;
                 granted = true;
+                printer.header()?;
+            }
+            unknown = &mut look, if granted && !looked => {
+                looked = true;
+                for code in unknown {
+                    output::say(format_args!("note: there is no index {code} yet; waiting for it"));
+                }
             }
             message = messages.recv() => match message {
                 Some(message) => printer.print(&message)?,
@@ -87,9 +96,23 @@ pub(crate) async fn run(
     };
     printer.farewell();
     drop(subscribed);
+    drop(look);
     drop(messages);
     connection.close().await;
     Ok(exit)
+}
+
+/// Those of the indexes that the daemon does not know. What cannot be asked is not told: levels
+/// come all the same.
+async fn unknown<'a>(connection: &Connection, codes: &'a [String]) -> Vec<&'a str> {
+    let mut unknown = Vec::new();
+    for code in codes {
+        let shown = index::request(connection, code).await;
+        if matches!(shown, Err(RequestError::Refused(error)) if error.kind == "not_found") {
+            unknown.push(code.as_str());
+        }
+    }
+    unknown
 }
 
 fn filters(opts: &Opts) -> Vec<String> {
@@ -109,6 +132,7 @@ fn filters(opts: &Opts) -> Vec<String> {
 /// Turns messages into lines.
 struct Printer {
     format: Format,
+    headed: bool,
     changed: bool,
     lines: u64,
     missing: u64,
@@ -117,20 +141,29 @@ struct Printer {
 }
 
 impl Printer {
-    fn new(format: Format, changed: bool) -> anyhow::Result<Self> {
-        match format {
-            Format::Table => output::line(format_args!("{}", levels::header()))?,
-            Format::Csv => output::csv(LevelRow::COLUMNS)?,
-            Format::Json => {}
-        }
-        Ok(Self {
+    fn new(format: Format, changed: bool) -> Self {
+        Self {
             format,
+            headed: false,
             changed,
             lines: 0,
             missing: 0,
             gaps: Gaps::default(),
             last: HashMap::new(),
-        })
+        }
+    }
+
+    /// The header, once. It comes when the subscription stands: who reads it misses nothing that
+    /// comes after.
+    fn header(&mut self) -> std::io::Result<()> {
+        if std::mem::replace(&mut self.headed, true) {
+            return Ok(());
+        }
+        match self.format {
+            Format::Table => output::line(format_args!("{}", levels::header())),
+            Format::Csv => output::csv(LevelRow::COLUMNS),
+            Format::Json => Ok(()),
+        }
     }
 
     fn print(&mut self, message: &Message) -> anyhow::Result<()> {
@@ -157,6 +190,7 @@ impl Printer {
             return Ok(());
         }
         self.lines += 1;
+        self.header()?;
         match self.format {
             Format::Table => output::line(format_args!("{}", levels::line(&level)))?,
             Format::Csv => output::csv(LevelRow(level).cells())?,

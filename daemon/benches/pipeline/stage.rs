@@ -88,7 +88,7 @@ impl Stage {
     }
 
     /// Sends a command and waits for its result.
-    fn ask<T: DeserializeOwned>(&mut self, verb: &str, request: Request) -> Option<T> {
+    fn ask<T: DeserializeOwned>(&mut self, verb: &str, request: Request) -> T {
         self.requests += 1;
         let request = Request {
             id: self.requests.to_string(),
@@ -104,15 +104,15 @@ impl Stage {
                 let (_, payload) = publish_parts(body).unwrap();
                 let reply: Reply<T> = serde_json::from_slice(payload).unwrap();
                 assert!(reply.ok, "{verb}: {:?}", reply.error);
-                return reply.result;
+                return reply.result.unwrap();
             }
         }
     }
 
     /// Where the sequence is.
     pub(crate) fn place(&mut self) -> Place {
-        let status: DaemonStatus = self.ask("status", Request::default()).unwrap();
-        let page: Page<IndexRow> = self.ask("index.list", Request::default()).unwrap();
+        let status: DaemonStatus = self.ask("status", Request::default());
+        let page: Page<IndexRow> = self.ask("index.list", Request::default());
         Place {
             position: status.pos,
             levels: page.rows.iter().map(|row| row.seq).sum(),
@@ -122,7 +122,7 @@ impl Stage {
     /// Waits until everything that is durable now is in PostgreSQL.
     pub(crate) fn wait_stored(&mut self) -> Duration {
         let began = Instant::now();
-        let status: DaemonStatus = self.ask("status", Request::default()).unwrap();
+        let status: DaemonStatus = self.ask("status", Request::default());
         loop {
             let row = self
                 .database

@@ -1,6 +1,9 @@
 //! The verbs of `divisord`.
 
 mod journal;
+mod replay;
+mod restore;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -27,9 +30,10 @@ use crate::{logging, run, shutdown, store};
         divisord run                          with defaults: loopback, private PostgreSQL\n  \
         divisord check --config broker.toml   is this configuration good?\n  \
         divisord print-config                 what is configured, and by what\n\n\
-        Exit codes: 0 done, 64 wrong usage or configuration, 69 PostgreSQL cannot be used,\n\
-        70 internal error, 73 state directory cannot be used, 74 journal damaged or its disk\n\
-        fails, 75 state directory or port in use (try again)."
+        Exit codes: 0 done, 1 verify or replay --compare found a difference, 64 wrong usage or\n\
+        configuration, 69 PostgreSQL cannot be used, 70 internal error, 73 state directory cannot\n\
+        be used, 74 journal damaged or its disk fails, 75 state directory or port in use (try\n\
+        again)."
 )]
 struct Cli {
     #[command(flatten)]
@@ -71,7 +75,8 @@ struct Options {
 enum Verb {
     /// Runs the daemon
     ///
-    /// Runs in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
+    /// Runs in the foreground until SIGTERM or SIGINT. SIGHUP is taken for reloading, but in this
+    /// version there is nothing that can be reloaded.
     #[command(after_help = "Examples:\n  \
         divisord run\n  \
         divisord run --state /tmp/try --listen 127.0.0.1:11883\n  \
@@ -105,6 +110,32 @@ enum Verb {
         divisord journal repair"
     )]
     Journal(journal::Verb),
+    /// Calculates stored levels again, and prints or compares them
+    ///
+    /// Runs the journal, or the prices and definitions stored in PostgreSQL, through a fresh
+    /// engine. Changes nothing, and may be run beside the daemon.
+    #[command(after_help = "Examples:\n  \
+        divisord replay | head\n  \
+        divisord replay --index DJIA --from 2021-11-04T00:00:00Z --format csv\n  \
+        divisord replay --source postgres --compare")]
+    Replay(replay::Replay),
+    /// Compares journal, PostgreSQL, snapshots and recomputation
+    ///
+    /// Every stored price, rate, level, revision and command against a replay of the stored
+    /// inputs and against the journal; every snapshot against the replay at its position. Changes
+    /// nothing, and may be run beside the daemon. Ends with 0 when all agree, with 1 at the first
+    /// difference, which it names.
+    #[command(after_help = "Examples:\n  \
+        divisord verify\n  \
+        divisord verify --state /backup/divisor")]
+    Verify,
+    /// Makes a new state directory from PostgreSQL, where the journal is lost
+    ///
+    /// Positions, numbers of levels and the identity of the journal go on where PostgreSQL is.
+    /// What the daemon acknowledged and had not stored yet is lost with the journal.
+    #[command(after_help = "Example:\n  \
+        divisord restore --from-postgres --set database.url=postgres://me@db/divisor")]
+    Restore(restore::Restore),
 }
 
 /// Does what the command line says and returns the exit code.
@@ -145,14 +176,17 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::PrintConfig => print(&loaded.print()),
         Verb::Migrate => migrate(&loaded.config),
         Verb::Journal(verb) => verb.run(&loaded.config),
+        Verb::Replay(replay) => replay.run(&loaded.config),
+        Verb::Verify => verify::run(&loaded.config),
+        Verb::Restore(restore) => restore.run(&loaded.config),
     }
 }
 
 /// Brings the schema of the configured database up to date.
 fn migrate(config: &Config) -> Result<(), Failure> {
     let failed = |error: anyhow::Error| Failure::new(exit::DATABASE, error);
-    let (mut client, _cluster) = run::connect(config)?;
-    let report = store::migrate(&mut client).map_err(|error| failed(error.into()))?;
+    let mut access = run::own(config)?;
+    let report = store::migrate(access.client()?).map_err(|error| failed(error.into()))?;
     if report.applied.is_empty() {
         return print("the schema is up to date\n");
     }

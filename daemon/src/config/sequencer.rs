@@ -47,6 +47,9 @@ pub struct Sequencer {
     pub queue_submissions_max: u32,
     /// When levels leave.
     pub publish: Publish,
+    /// Bytes of records between two snapshots.
+    #[serde(with = "super::units::size")]
+    pub snapshot_bytes: u64,
 }
 
 impl Default for Sequencer {
@@ -55,6 +58,7 @@ impl Default for Sequencer {
             batch_inputs_max: 8192,
             queue_submissions_max: 1024,
             publish: Publish::Durable,
+            snapshot_bytes: 64 << 20,
         }
     }
 }
@@ -71,6 +75,7 @@ impl Sequencer {
         ] {
             check_positive(key, u64::from(value), problems);
         }
+        check_positive("sequencer.snapshot_bytes", self.snapshot_bytes, problems);
     }
 }
 

@@ -21,6 +21,7 @@
 //! - `scan`: reads one segment record by record; everything that reads goes through it
 //! - `recovery`: what a crash may leave behind and what it may not
 //! - [`walk`], [`repair`]: the offline verbs `divisord journal inspect`, `export` and `repair`
+//! - [`view`], [`begin_at`]: reading beside the daemon, and a journal that begins in the middle
 //! - [`Disk`]: the few file operations that the journal needs, so that a simulated disk can stand in
 
 mod disk;
@@ -35,6 +36,7 @@ mod segment;
 pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
+mod view;
 mod watermark;
 mod writer;
 
@@ -43,6 +45,7 @@ pub use inspect::{Repaired, SegmentReport, repair, walk};
 pub use reader::{JournalReader, ReadError, Source};
 pub use record::Record;
 pub use recovery::{Cut, Recovered};
+pub use view::{View, begin_at, view};
 pub use watermark::Watermark;
 pub use writer::{AppendError, Journal, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings};
 

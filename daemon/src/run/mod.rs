@@ -16,6 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use divisor_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -30,11 +31,11 @@ use crate::journal::{Journal, Recovered};
 use crate::notify;
 use crate::sequencer::{Parts, Sequencer, SequencerError};
 use crate::shutdown::{Shutdown, Trigger};
-use crate::snapshots::{Keeper, Snapshots};
+use crate::snapshots::{self, Keeper, Snapshots};
 use crate::state::StateDir;
 use store::StoreThread;
 
-pub(crate) use store::connect;
+pub(crate) use store::{Access, adopt, look, own};
 
 /// How long the connections' tasks may take to end when the runtime does.
 const LAST_TASKS: Duration = Duration::from_millis(500);
@@ -42,7 +43,8 @@ const LAST_TASKS: Duration = Duration::from_millis(500);
 /// How long the sequencer may take to announce the stop.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
-/// How long that announcement may take through the fan-out to the subscribers' sockets.
+/// How long connections stay open behind it. Every one takes the announcement along, but some
+/// clients (rumqttc) drop what they read together with the end of the connection.
 const LAST_HEARD: Duration = Duration::from_millis(100);
 
 /// Runs the daemon until it is asked to stop, by a signal or through `shutdown`.
@@ -70,7 +72,7 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let (journal, recovered) = Journal::open(&journal_dir, config.journal.settings())?;
     report_recovery(&recovered);
     let snapshots = open_snapshots(&state)?;
-    let snapshot = snapshots.newest(recovered.next).unwrap_or_default();
+    let snapshot = start_from(&snapshots, &recovered)?;
     let store = StoreThread::start(config, &state, &journal, &snapshots, &health)?;
     let counters = Arc::default();
     let door_settings = settings::door(config);
@@ -95,7 +97,6 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     }
     notify::ready(&format!("epoch {}", recovered.epoch));
     let served = runtime.block_on(serve(listeners, door, &exchange, shutdown, said, failure));
-    notify::stopping();
     // The last connection's task holds the last way to the sequencer, which then ends.
     runtime.shutdown_timeout(LAST_TASKS);
     let outcome = sequencer.join();
@@ -126,8 +127,9 @@ async fn serve(
         _ = failure.wait_for(|failed| *failed) => {}
         () = exchange.died() => outcome = Err(anyhow!("go on: the router's thread has ended")),
     }
+    notify::stopping();
     if outcome.is_ok() && !*failure.borrow() {
-        // Those who are connected hear that the daemon goes, then their connections end.
+        // Once it is retained, every connection takes it along when it ends.
         let _ = tokio::time::timeout(LAST_WORD, said).await;
         tokio::time::sleep(LAST_HEARD).await;
     }
@@ -189,12 +191,35 @@ impl Watchdog {
 }
 
 fn open_snapshots(state: &StateDir) -> Result<Snapshots, Failure> {
-    let snapshots = Snapshots::new(state.subdirectory("snapshots")?);
+    let snapshots = Snapshots::new(state.subdirectory(snapshots::DIR)?);
     snapshots
         .clean()
         .context("read the snapshots")
         .map_err(internal)?;
     Ok(snapshots)
+}
+
+/// The newest state that the journal goes on from; without any, none where the journal is whole.
+fn start_from(snapshots: &Snapshots, recovered: &Recovered) -> Result<Engine, Failure> {
+    let newest = snapshots.newest(recovered.next).unwrap_or_default();
+    if newest.next_position() >= recovered.oldest {
+        return Ok(newest);
+    }
+    let positions = snapshots.positions().unwrap_or_default();
+    let unusable = positions
+        .into_iter()
+        .rev()
+        .find_map(|position| Some((position, snapshots.read(position).err()?)));
+    let why = match unusable {
+        Some((position, error)) => format!("the snapshot at {position} cannot be used: {error}"),
+        None => "there is no snapshot from there on".to_owned(),
+    };
+    let error = anyhow!(
+        "start: the journal begins at position {}, and {why} (run the divisord that wrote it, or \
+         `divisord restore` into a new state directory)",
+        recovered.oldest
+    );
+    Err(Failure::new(exit::JOURNAL, error))
 }
 
 fn report_recovery(recovered: &Recovered) {

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,18 @@ use crate::exit::{self, Failure};
 use crate::health::Health;
 use crate::journal::{Journal, Log};
 use crate::snapshots::Snapshots;
-use crate::state::StateDir;
+use crate::state::{StateDir, StateError};
 use crate::store::{Backing, FollowError, Follower, PrivateCluster, Server};
+
+/// How long a start waits for the first try at PostgreSQL. One that refuses says so at once, one
+/// that hangs must not keep prices waiting; a private cluster starts in 0.1 s.
+const FIRST_TRY: Duration = Duration::from_secs(5);
+
+/// How long the thread may take to end once it was told to give up.
+const LAST_TRY: Duration = Duration::from_secs(2);
+
+/// How long a connection may take where `database.url` does not say.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// The file with the journal's name, in the state directory.
 const IDENTITY: &str = "identity";
@@ -47,7 +58,7 @@ impl StoreThread {
             give_up: Arc::new(AtomicBool::new(false)),
             health: health.clone(),
         };
-        let Some(backing) = backing(config, state)? else {
+        let Some(backing) = backing(config)? else {
             tracing::info!("no database by configuration: levels are calculated, not stored");
             health.set_store_off();
             return Ok(store);
@@ -72,7 +83,13 @@ impl StoreThread {
         };
         let thread = thread::Builder::new().name("store".to_owned()).spawn(body);
         store.thread = Some(thread.map_err(|error| Failure::new(exit::INTERNAL, error))?);
-        match told.recv() {
+        let told = if journal.next_position() == 0 {
+            // Nothing was ever stored: what is wrong with the set-up should show.
+            told.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            told.recv_timeout(FIRST_TRY)
+        };
+        match told {
             Ok(Ok(())) => {
                 let which = if is_private {
                     "a private cluster"
@@ -88,7 +105,13 @@ impl StoreThread {
                 store.give_up.store(true, Ordering::Relaxed);
                 Err(Failure::new(exit::DATABASE, error))
             }
-            Ok(Err(_)) | Err(_) => Ok(store),
+            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Ok(store),
+            Err(RecvTimeoutError::Timeout) => {
+                let trouble = "PostgreSQL has not answered yet";
+                tracing::warn!("{trouble}: starting without it");
+                health.set_store_trouble(Some(trouble.to_owned()));
+                Ok(store)
+            }
         }
     }
 
@@ -97,11 +120,13 @@ impl StoreThread {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        while !thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_until(deadline, &thread);
         self.give_up.store(true, Ordering::Relaxed);
-        let _ = thread.join();
+        wait_until(Instant::now() + LAST_TRY, &thread);
+        // A thread that a server holds is left to the end of the process.
+        if thread.is_finished() {
+            let _ = thread.join();
+        }
         let (projected, durable) = (self.health.projected(), self.health.durable());
         if projected < durable {
             tracing::warn!(
@@ -113,8 +138,14 @@ impl StoreThread {
     }
 }
 
+fn wait_until(deadline: Instant, thread: &JoinHandle<()>) {
+    while !thread.is_finished() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Which database the configuration asks for.
-fn backing(config: &Config, state: &StateDir) -> Result<Option<Backing>, Failure> {
+fn backing(config: &Config) -> Result<Option<Backing>, Failure> {
     if let Some(url) = config.database.resolve()? {
         let mut parsed: postgres::Config = url.expose().parse().map_err(|_| {
             Failure::new(
@@ -123,34 +154,87 @@ fn backing(config: &Config, state: &StateDir) -> Result<Option<Backing>, Failure
             )
         })?;
         parsed.application_name("divisord");
+        if parsed.get_connect_timeout().is_none() {
+            parsed.connect_timeout(CONNECT_MAX);
+        }
         return Ok(Some(Backing::Url(Box::new(parsed))));
     }
     let private = config.database.private;
-    Ok(private.then(|| Backing::Private(state.path().join("postgres"))))
+    Ok(private.then(|| Backing::Private(config.state_dir.join("postgres"))))
 }
 
-/// A connection to the configured database, for a verb that needs one; the cluster runs as long as
-/// the second value lives.
-pub(crate) fn connect(
-    config: &Config,
-) -> Result<(postgres::Client, Option<PrivateCluster>), Failure> {
-    let failed = |error: anyhow::Error| Failure::new(exit::DATABASE, error);
+/// What a verb works with: a database, and the state directory while no daemon has it.
+pub(crate) struct Access {
+    /// None where the configuration says so, or there is no private cluster yet.
+    pub(crate) client: Option<postgres::Client>,
+    /// Runs as long as this lives, where no daemon runs it.
+    _cluster: Option<PrivateCluster>,
+    /// Held, so that no daemon starts meanwhile; none beside a running one.
+    state: Option<StateDir>,
+}
+
+/// A connection to the configured database for a verb that changes it: no daemon may run.
+pub(crate) fn own(config: &Config) -> Result<Access, Failure> {
     let state = StateDir::take(&config.state_dir)?;
-    let (settings, cluster) = match backing(config, &state)? {
-        Some(Backing::Url(url)) => (*url, None),
-        Some(Backing::Private(dir)) => {
-            let cluster = PrivateCluster::start(&dir).map_err(|error| failed(error.into()))?;
-            (cluster.config(), Some(cluster))
+    access(config, Some(state))
+}
+
+/// The same for a verb that only looks: beside a running daemon too.
+pub(crate) fn look(config: &Config) -> Result<Access, Failure> {
+    if !config.state_dir.is_dir() {
+        return access(config, None);
+    }
+    match StateDir::take(&config.state_dir) {
+        Ok(state) => access(config, Some(state)),
+        Err(StateError::InUse { .. }) => access(config, None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn access(config: &Config, state: Option<StateDir>) -> Result<Access, Failure> {
+    let failed = |error: anyhow::Error| Failure::new(exit::DATABASE, error);
+    let mut cluster = None;
+    let settings = match backing(config)? {
+        Some(Backing::Url(url)) => Some(*url),
+        Some(Backing::Private(dir)) if state.is_some() => {
+            let started = PrivateCluster::start(&dir).map_err(|error| failed(error.into()))?;
+            Some(cluster.insert(started).config())
         }
-        None => {
-            let error =
-                anyhow!("find a database: neither database.url nor database.private is set");
-            return Err(Failure::new(exit::CONFIG, error));
-        }
+        Some(Backing::Private(dir)) if dir.is_dir() => Some(PrivateCluster::running_in(&dir)),
+        Some(Backing::Private(_)) | None => None,
     };
-    let client = settings.connect(postgres::NoTls);
-    let client = client.context("connect to PostgreSQL (is it running, is the url right?)");
-    Ok((client.map_err(failed)?, cluster))
+    let client = settings
+        .map(|settings| settings.connect(postgres::NoTls))
+        .transpose()
+        .context("connect to PostgreSQL (is it running, is the url right?)")
+        .map_err(failed)?;
+    Ok(Access {
+        client,
+        _cluster: cluster,
+        state,
+    })
+}
+
+impl Access {
+    /// The state directory, for a verb that fills it.
+    pub(crate) fn take_state(&mut self) -> Result<StateDir, Failure> {
+        self.state
+            .take()
+            .ok_or_else(|| Failure::new(exit::BUSY, anyhow!("own the state directory")))
+    }
+
+    /// The connection, for a verb that cannot do without.
+    pub(crate) fn client(&mut self) -> Result<&mut postgres::Client, Failure> {
+        let missing = "find a database: neither database.url nor database.private is set";
+        self.client
+            .as_mut()
+            .ok_or_else(|| Failure::new(exit::CONFIG, anyhow!(missing)))
+    }
+}
+
+/// Gives a new state directory the name of the journal whose rows PostgreSQL holds.
+pub(crate) fn adopt(state: &StateDir, journal: &str) -> std::io::Result<()> {
+    name(&state.path().join(IDENTITY), journal)
 }
 
 /// The name of the journal, random and made with it: PostgreSQL remembers whose rows it holds.
@@ -163,10 +247,14 @@ fn identity(path: &Path) -> std::io::Result<String> {
     let mut random = [0u8; 16];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    self::name(path, &name)?;
+    Ok(name)
+}
+
+fn name(path: &Path, name: &str) -> std::io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(name.as_bytes())?;
-    file.sync_all()?;
-    Ok(name)
+    file.sync_all()
 }
 
 impl FollowError {

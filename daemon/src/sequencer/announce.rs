@@ -6,12 +6,9 @@ use divisor_engine::{Engine, IndexId, Level, Output, Revised};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
 use divisor_wire::level;
-use divisor_wire::topic::{event_topic, level_topic};
+use divisor_wire::topic::{STATUS_TOPIC, event_topic, level_topic};
 
 use crate::egress::Announcement;
-
-/// The topic of the daemon's status.
-const STATUS_TOPIC: &str = "divisor/status";
 
 /// Makes messages of effects.
 #[derive(Debug)]

@@ -15,8 +15,9 @@
 mod announce;
 mod control;
 mod gather;
-mod loads;
+mod load;
 mod queries;
+mod staging;
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ use crate::shutdown::Shutdown;
 use crate::snapshots::Keeper;
 use announce::Announcer;
 use gather::Gathering;
-use loads::Loads;
+use staging::Loads;
 
 /// How often the thread wakes without any input: to feed the watchdog and renew `divisor/status`.
 const IDLE: Duration = Duration::from_millis(500);

@@ -2,10 +2,11 @@
 
 use divisor_engine::{Decimal, Engine, IndexId, IndexView, RoundingMode, SecurityId, SecurityView};
 use divisor_wire::command::{
-    CommandError, DaemonStatus, IndexDetail, IndexRow, MemberRow, Page, SecurityDetail, SecurityRow,
+    CommandError, DaemonStatus, IndexDetail, IndexRow, MemberRow, Page, RateRow, SecurityDetail,
+    SecurityRow,
 };
 
-use super::loads::error;
+use super::staging::{clip, error};
 use crate::health::Health;
 
 /// Places of a weight in an answer.
@@ -32,14 +33,14 @@ pub(super) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDet
     let view = engine
         .index_id(code)
         .and_then(|id| engine.index(id))
-        .ok_or_else(|| error("not_found", "there is no such index"))?;
+        .ok_or_else(|| error("not_found", &format!("there is no index {}", clip(code))))?;
     let weights = engine.weights(view.id, WEIGHT_PLACES);
     let members = view.members.iter().enumerate().filter_map(|(at, member)| {
         let security = engine.security(member.security)?;
         Some(MemberRow {
             symbol: security.definition.symbol.clone(),
             currency: security.definition.currency,
-            price: member.price,
+            price: member.price.map(at_least_two_places),
             coefficient: member.coefficient,
             weight: weights
                 .as_ref()
@@ -50,6 +51,7 @@ pub(super) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDet
         row: index_row(&view),
         definition: view.definition.clone(),
         divisor: view.divisor,
+        waits_for: view.waits_for.clone(),
         cash: view.cash,
         prev_close: view.level.and_then(|level| level.prev_close),
         members: members.collect(),
@@ -84,7 +86,12 @@ pub(super) fn security_show(
     let view = engine
         .security_id(symbol)
         .and_then(|id| engine.security(id))
-        .ok_or_else(|| error("not_found", "there is no such security"))?;
+        .ok_or_else(|| {
+            error(
+                "not_found",
+                &format!("there is no security {}", clip(symbol)),
+            )
+        })?;
     let src = view
         .origin
         .and_then(|origin| engine.label_text(origin.source));
@@ -94,6 +101,22 @@ pub(super) fn security_show(
         src: src.map(str::to_owned),
         indexes: engine.holders(view.id).map(str::to_owned).collect(),
     })
+}
+
+/// A page of rates, by their pair, behind the pair `after`.
+pub(super) fn rate_list(engine: &Engine, after: Option<&str>, limit: usize) -> Page<RateRow> {
+    let pair = |row: &RateRow| format!("{}/{}", row.base, row.quote);
+    let rows = engine.rates().map(|view| RateRow {
+        base: view.base,
+        quote: view.quote,
+        rate: at_least_two_places(view.rate),
+        ts: view.origin.ts.to_string(),
+        src: engine.label_text(view.origin.source).map(str::to_owned),
+    });
+    let mut rows = rows.filter(|row| after.is_none_or(|after| pair(row).as_str() > after));
+    let page: Vec<_> = rows.by_ref().take(limit).collect();
+    let next = rows.next().and(page.last()).map(pair);
+    Page { rows: page, next }
 }
 
 /// The daemon in a few numbers.

@@ -3,16 +3,16 @@
 use divisor_engine::Time;
 
 use super::encode::CopyBuffer;
-use super::rows::{LevelRow, Origin, RateRow, TickRow};
+use super::rows::{BatchRow, LevelRow, Origin, RateRow, TickRow};
 
-/// A row that is written by COPY into a table that is partitioned by `ts`.
+/// A row that is written by COPY.
 pub(crate) trait BulkRow {
     /// The table.
     const TABLE: &'static str;
     /// Its columns in the order of [`Self::encode`].
     const COLUMNS: &'static [&'static str];
 
-    /// What decides the partition.
+    /// What decides the partition, where the table has any.
     fn ts(&self) -> Time;
 
     /// Appends the row, without its count of columns.
@@ -38,6 +38,21 @@ impl Origin {
         out.nanos(self.ts);
         out.nanos(self.received);
         out.i16(self.effect as i16);
+    }
+}
+
+impl BulkRow for BatchRow {
+    const TABLE: &'static str = "batch";
+    const COLUMNS: &'static [&'static str] = &["position", "time", "time_nanos"];
+
+    fn ts(&self) -> Time {
+        self.time
+    }
+
+    fn encode(&self, out: &mut CopyBuffer) {
+        out.u64(self.position);
+        out.time(self.time);
+        out.nanos(self.time);
     }
 }
 

@@ -10,13 +10,13 @@ use divisor_engine::{
 };
 
 use super::rows::{
-    self, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, Origin, RateRow, RevisionRow,
-    RowBatch, SecurityRow, TickRow,
+    self, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, Origin, RateRow,
+    RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
 /// Applies batches and collects their rows.
 #[derive(Debug)]
-pub(super) struct Projection {
+pub(crate) struct Projection {
     engine: Engine,
     /// Indexes whose definition changed in the rows at hand.
     redefined: BTreeSet<IndexId>,
@@ -24,11 +24,16 @@ pub(super) struct Projection {
 
 impl Projection {
     /// A projection that goes on from this state.
-    pub(super) const fn from(engine: Engine) -> Self {
+    pub(crate) const fn from(engine: Engine) -> Self {
         Self {
             engine,
             redefined: BTreeSet::new(),
         }
+    }
+
+    /// The state behind the last batch.
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// The position behind the last batch.
@@ -37,19 +42,25 @@ impl Projection {
     }
 
     /// Applies a batch and appends its rows.
-    pub(super) fn apply(&mut self, batch: &Batch, rows: &mut RowBatch) {
-        let labels = self.engine.label_count();
+    pub(crate) fn apply(&mut self, batch: &Batch, rows: &mut RowBatch) {
+        rows.batches.push(BatchRow {
+            position: batch.first,
+            time: batch.time,
+        });
+        // The next label that is new: a text that was known before has no row.
+        let mut label = LabelId(u32::try_from(self.engine.label_count()).unwrap_or(u32::MAX));
         self.engine.apply(batch);
         for (position, input) in (batch.first..).zip(&batch.inputs) {
             self.rare_input(position, input, batch, rows);
-        }
-        for id in labels..self.engine.label_count() {
-            let Ok(id) = u32::try_from(id) else { continue };
-            if let Some(text) = self.engine.label_text(LabelId(id)) {
+            if let Input::Label(text) = input
+                && self.engine.label_id(text) == Some(label)
+            {
                 rows.labels.push(LabelRow {
-                    id,
-                    text: text.to_owned(),
+                    id: label.0,
+                    position,
+                    text: text.as_ref().to_owned(),
                 });
+                label.0 += 1;
             }
         }
         while let Some(output) = self.engine.poll_output() {

@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::rows::{ActionRow, CloseRow, CommandRow, IndexRow, RevisionRow, RowBatch, SecurityRow};
 use super::writer::copy_with;
 
-const LABEL: &str = "insert into label (id, text) values ($1, $2)";
+const LABEL: &str = "insert into label (id, position, text) values ($1, $2, $3)";
 
 const SECURITY: &str = "insert into security (id, symbol, name, currency, price_places, position, \
      body) values ($1, $2, $3, $4, $5, $6, $7::text::json) on conflict (id) do update set \
@@ -43,7 +43,11 @@ pub(crate) fn write(
     buffer: &mut CopyBuffer,
 ) -> Result<(), StoreError> {
     each(tx, LABEL, &batch.labels, |row, run| {
-        run(&[&id(row.id), &without_nul(&row.text)])
+        run(&[
+            &id(row.id),
+            &row.position.cast_signed(),
+            &without_nul(&row.text),
+        ])
     })?;
     each(tx, SECURITY, &batch.securities, security)?;
     each(tx, INDEX, &batch.indexes, index)?;

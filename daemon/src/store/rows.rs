@@ -115,11 +115,22 @@ pub struct CommandRow {
     pub body: String,
 }
 
+/// One commit batch of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchRow {
+    /// The position of its first input; it reaches to the next batch.
+    pub position: u64,
+    /// Its time.
+    pub time: Time,
+}
+
 /// A text and its number, which never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelRow {
     /// The number.
     pub id: u32,
+    /// The journal position that introduced it.
+    pub position: u64,
     /// The text.
     pub text: String,
 }
@@ -235,6 +246,8 @@ pub struct CloseRow {
 /// The rows of some consecutive journal records, in an order that references allow.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RowBatch {
+    /// The commit batches.
+    pub batches: Vec<BatchRow>,
     /// New labels.
     pub labels: Vec<LabelRow>,
     /// New and changed securities.
@@ -260,6 +273,7 @@ pub struct RowBatch {
 impl RowBatch {
     /// Forgets the rows and keeps the memory.
     pub fn clear(&mut self) {
+        self.batches.clear();
         self.labels.clear();
         self.securities.clear();
         self.indexes.clear();
@@ -282,7 +296,7 @@ impl RowBatch {
             .sum();
         let rare = self.labels.len() + self.securities.len() + self.indexes.len();
         let events = self.actions.len() + self.commands.len() + self.closes.len();
-        let bulk = self.ticks.len() + self.rates.len() + self.levels.len();
+        let bulk = self.ticks.len() + self.rates.len() + self.levels.len() + self.batches.len();
         rare + self.revisions.len() + members + events + bulk
     }
 

@@ -16,7 +16,7 @@ use super::error::StoreError;
 use super::migrate::migrate;
 use super::partition::{PartitionUnit, Partitions};
 use super::rare;
-use super::rows::{LevelRow, RateRow, RowBatch, TickRow};
+use super::rows::{BatchRow, LevelRow, RateRow, RowBatch, TickRow};
 
 /// A chunk of a COPY stream: large enough that a message's cost vanishes, small enough that the
 /// server works while the next one is encoded.
@@ -47,6 +47,7 @@ pub struct Writer {
 struct Statements {
     lock: Statement,
     advance: Statement,
+    batches: Statement,
     ticks: Statement,
     rates: Statement,
     levels: Statement,
@@ -143,11 +144,12 @@ impl Writer {
     pub fn labels(&mut self) -> Result<Vec<super::rows::LabelRow>, StoreError> {
         let rows = self
             .client
-            .query("select id, text from label order by id", &[]);
+            .query("select id, position, text from label order by id", &[]);
         let rows = rows.map_err(StoreError::during("read the labels"))?;
         let label = |row: &postgres::Row| super::rows::LabelRow {
             id: row.get::<_, i32>(0).cast_unsigned(),
-            text: row.get(1),
+            position: row.get::<_, i64>(1).cast_unsigned(),
+            text: row.get(2),
         };
         Ok(rows.iter().map(label).collect())
     }
@@ -197,6 +199,7 @@ impl Writer {
         check_fence(&mut tx, &statements.lock, *expected)?;
         partitions.ensure(&mut tx, batch)?;
         rare::write(&mut tx, batch, &statements.members, buffer)?;
+        copy(&mut tx, &statements.batches, &batch.batches, buffer)?;
         copy(&mut tx, &statements.ticks, &batch.ticks, buffer)?;
         copy(&mut tx, &statements.rates, &batch.rates, buffer)?;
         copy(&mut tx, &statements.levels, &batch.levels, buffer)?;
@@ -223,6 +226,7 @@ impl Statements {
             advance: client.prepare(
                 "update projection set position = $1, updated = now() where position = $2",
             )?,
+            batches: client.prepare(&copy_sql::<BatchRow>())?,
             ticks: client.prepare(&copy_sql::<TickRow>())?,
             rates: client.prepare(&copy_sql::<RateRow>())?,
             levels: client.prepare(&copy_sql::<LevelRow>())?,

@@ -9,3 +9,4 @@ mod door;
 mod e2e;
 mod notify;
 mod store;
+mod systemd;

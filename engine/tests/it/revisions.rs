@@ -1,6 +1,6 @@
 //! What a revision, an adjustment and a reload change, and what they must not.
 
-use crate::support::{PRICE_INDEX, time, world};
+use crate::support::{PRICE_INDEX, World, time, world};
 
 #[test]
 fn reference_prices_serve_the_base_and_no_later_revision() {
@@ -102,6 +102,52 @@ fn a_revision_names_each_thing_once() {
         world.refusal(twice).contains("`X`"),
         "{}",
         world.refusal(twice)
+    );
+}
+
+#[test]
+fn a_price_of_before_a_split_does_not_count_after_it() {
+    let mut world = world(PRICE_INDEX);
+    world.ticks("2026-01-05", &[("A", "10"), ("B", "30")]);
+    world.load(
+        r#"{"revisions":[{"id":"r","effective":"2026-01-07T00:00:00Z",
+            "adjust":[{"symbol":"A","split":{"from":1,"to":2}}]}]}"#,
+    );
+    assert_eq!(world.level("X"), "100.00");
+    // Newer than A's last price, but from the time when a share was still worth 10.
+    world.ticks("2026-01-06", &[("A", "10.2")]);
+    assert_eq!(world.level("X"), "100.00");
+    world.ticks("2026-01-07", &[("A", "5.1")]);
+    assert_eq!(world.level("X"), "100.29");
+}
+
+#[test]
+fn an_index_without_a_level_says_what_it_waits_for() {
+    let mut world = World::with(
+        r#"{"securities":[{"symbol":"A","currency":"USD"},{"symbol":"B","currency":"EUR"},
+                {"symbol":"TINY","currency":"USD","price_places":18,"price_max":"1"}],
+            "indexes":[
+            {"code":"X","currency":"USD","weighting":{"scheme":"price"},"base":{"value":"100"},
+             "basket":[{"symbol":"A"},{"symbol":"B"}]},
+            {"code":"T","currency":"USD","weighting":{"scheme":"equal"},"base":{"value":"100"},
+             "basket":[{"symbol":"TINY"}]}]}"#,
+    );
+    let waits = |world: &World, code: &str| world.index(code).waits_for.unwrap_or_default();
+    assert_eq!(waits(&world, "X"), "a price of A, B");
+    world.ticks("2026-01-05", &[("A", "10")]);
+    assert_eq!(waits(&world, "X"), "a price of B");
+    world.ticks("2026-01-05", &[("B", "10")]);
+    assert_eq!(waits(&world, "X"), "a rate from EUR to USD");
+    let rate = world.rate("EUR", "USD", "1.5", "2026-01-05");
+    world.apply(vec![rate]);
+    assert_eq!(waits(&world, "X"), "");
+    assert_eq!(world.level("X"), "100.00");
+    // Units of a billion at such a price are beyond what a sum can hold.
+    world.ticks("2026-01-05", &[("TINY", "0.000000000000000001")]);
+    assert!(
+        waits(&world, "T").starts_with("another definition: "),
+        "{}",
+        waits(&world, "T")
     );
 }
 

@@ -38,7 +38,7 @@ impl World {
             panic!("refused: {errors:?}");
         }
         self.apply(vec![Input::Define {
-            by: divisor_engine::LabelId(0),
+            by: LabelId(0),
             definitions: Box::new(definitions),
         }]);
     }

@@ -190,8 +190,8 @@ fn weights(world: &World, code: &str) -> Vec<Q> {
                 .definition
                 .currency;
             let mut rates = world.engine.rates();
-            let rate = rates.find(|(base, _, _)| *base == currency);
-            let rate = rate.map_or_else(|| Q::int(1), |(_, _, rate)| rate.into());
+            let rate = rates.find(|view| view.base == currency);
+            let rate = rate.map_or_else(|| Q::int(1), |view| view.rate.into());
             &(&Q::from(member.price.unwrap()) * &member.coefficient.unwrap().into()) * &rate
         })
         .collect();

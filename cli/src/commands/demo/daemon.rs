@@ -46,8 +46,11 @@ impl Daemon {
     ) -> anyhow::Result<Self> {
         let program = program()?;
         let listen = match listen {
-            Some(listen) => listen,
-            None => free(MQTT_PORT)?,
+            Some(listen) => free(listen)?,
+            None => {
+                let usual = free((Ipv4Addr::LOCALHOST, MQTT_PORT).into());
+                usual.or_else(|_| free((Ipv4Addr::LOCALHOST, 0).into()))?
+            }
         };
         let (path, temporary) = match state {
             Some(path) => (path, None),
@@ -190,12 +193,10 @@ fn program() -> anyhow::Result<PathBuf> {
     )
 }
 
-/// The usual port of this machine, or any free one where it is taken.
-fn free(port: u16) -> anyhow::Result<SocketAddr> {
-    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = bind(port)
-        .or_else(|_| bind(0))
-        .context("failed to find a free port")?;
+/// This address while it can be listened on; port 0 becomes a free one.
+fn free(address: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(address);
+    let listener = listener.with_context(|| format!("failed to listen on {address}"))?;
     Ok(listener.local_addr()?)
 }
 

@@ -63,6 +63,18 @@ impl Row for DayRow {
 }
 
 impl DayRow {
+    fn new(day: &Day, computed: Decimal) -> anyhow::Result<Self> {
+        let places = computed.places().max(day.published.places());
+        let mantissa = |value: Decimal| value.at_places(places).context("too many digits");
+        Ok(Self {
+            day: day.date.clone(),
+            computed,
+            published: day.published,
+            difference: Decimal::new(mantissa(computed)? - mantissa(day.published)?, places),
+            exact: day.exact,
+        })
+    }
+
     fn right(&self) -> bool {
         !self.exact || self.difference.mantissa() == 0
     }
@@ -121,15 +133,7 @@ pub(crate) async fn replay(
         // Every close is acknowledged, so this is the day's last level.
         let detail = index::show(connection, &days.index).await?;
         let computed = arrived(&mut levels, detail.row.seq).await?;
-        let places = computed.places().max(day.published.places());
-        let mantissa = |value: Decimal| value.at_places(places).context("too many digits");
-        rows.push(DayRow {
-            day: day.date.clone(),
-            computed,
-            published: day.published,
-            difference: Decimal::new(mantissa(computed)? - mantissa(day.published)?, places),
-            exact: day.exact,
-        });
+        rows.push(DayRow::new(day, computed)?);
     }
     drop(levels);
     listener.close().await;
@@ -192,6 +196,29 @@ mod tests {
     use super::super::BEFORE;
     use super::*;
     use crate::fixtures::Source;
+
+    #[test]
+    fn a_difference_is_told_where_the_closes_decide() {
+        let check = |computed: &str, published: &str, exact, difference: &str, right| {
+            let day = Day {
+                date: "2021-11-04".to_owned(),
+                closes: BTreeMap::new(),
+                published: published.parse().unwrap(),
+                exact,
+            };
+            let row = DayRow::new(&day, computed.parse().unwrap()).unwrap();
+            assert_eq!(
+                (row.difference.to_string().as_str(), row.right()),
+                (difference, right),
+                "{computed} {published}"
+            );
+        };
+        check("36124.23", "36124.23", true, "0.00", true);
+        check("36124.2", "36124.20", true, "0.00", true);
+        check("36124.24", "36124.23", true, "0.01", false);
+        check("36124.22", "36124.23", true, "-0.01", false);
+        check("36124.22", "36124.23", false, "-0.01", true);
+    }
 
     #[test]
     fn the_days_fit_the_basket() {

@@ -3,40 +3,36 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use divisor_wire::command::RateItem;
+use anyhow::bail;
 use divisor_wire::topic::level_topic;
 use rumqttc::QoS;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::cli::Globals;
-use crate::commands::simulate::{self, Limits, PairStart};
+use crate::commands::simulate::{self, Limits};
 use crate::commands::spinner;
 use crate::connection::{Address, Connection, Message};
 use crate::feed::{Fleet, FleetOptions};
 use crate::interrupt::Interrupt;
-use crate::levels;
-use crate::output::{self, Format};
+use crate::levels::{self, LevelRow};
+use crate::output::{self, Format, Row};
 
 /// Ticks a second over all securities: enough that every index moves.
 const RATE: f64 = 250.0;
 /// One line of each index in this time: a reader can follow.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
-/// Runs until the time is over or Ctrl-C.
+/// Runs until the time is over or Ctrl-C. Quietly it says only what went wrong.
 pub(crate) async fn run(
     address: &Address,
     connection: &Connection,
-    rates: &[RateItem],
     span: Option<Duration>,
     interrupt: &Interrupt,
     globals: &Globals,
+    quiet: bool,
 ) -> anyhow::Result<()> {
-    let pairs: Vec<PairStart> = rates
-        .iter()
-        .map(|rate| PairStart::new(rate.base.as_str(), rate.quote.as_str(), rate.rate))
-        .collect();
-    let source = simulate::everything(connection, &pairs, RATE).await?;
+    let source = simulate::everything(connection, RATE).await?;
     let mut listener = super::connect(address).await?;
     let messages = listener.messages();
     let options = FleetOptions {
@@ -50,15 +46,17 @@ pub(crate) async fn run(
         ticks: u64::MAX,
         duration: span,
     };
-    output::say(format_args!(
-        "a made-up market, {RATE:.0} ticks a second; {}",
-        if span.is_some() {
-            "a line of each index now and then"
-        } else {
-            "Ctrl-C ends it"
-        }
-    ));
-    let format = globals.output;
+    if !quiet {
+        output::say(format_args!(
+            "a made-up market, {RATE:.0} ticks a second; {}",
+            if span.is_some() {
+                "a line of each index now and then"
+            } else {
+                "Ctrl-C ends it"
+            }
+        ));
+    }
+    let format = (!quiet).then_some(globals.output);
     let printing = tokio::spawn(print(messages, format));
     listener.subscribe(vec![level_topic("+")]).await?;
     let bar = spinner();
@@ -68,34 +66,50 @@ pub(crate) async fn run(
     listener.close().await;
     let printed = printing.await;
     simulate::complain(&accounting);
-    output::say(format_args!("{}", accounting.progress()));
+    if !quiet {
+        output::say(format_args!("{}", accounting.progress()));
+    }
     if let Some(lost) = lost.or(fed.err()) {
         return Err(lost.into());
     }
-    printed??;
+    if printed?? == 0 && !interrupt.is_set() {
+        bail!("no level came while {} prices went", accounting.sent);
+    }
     Ok(())
 }
 
-/// Prints levels, each index not more often than one can read.
-async fn print(mut messages: mpsc::Receiver<Message>, format: Format) -> std::io::Result<()> {
+/// Prints levels, each index not more often than one can read; counts those that came of prices.
+async fn print(
+    mut messages: mpsc::Receiver<Message>,
+    format: Option<Format>,
+) -> std::io::Result<u64> {
     let mut shown: HashMap<String, Instant> = HashMap::new();
-    if format == Format::Table {
-        output::line(format_args!("{}", levels::header()))?;
+    let mut count = 0;
+    match format {
+        Some(Format::Table) => output::line(format_args!("{}", levels::header()))?,
+        Some(Format::Csv) => output::csv(LevelRow::COLUMNS)?,
+        Some(Format::Json) | None => {}
     }
     while let Some(message) = messages.recv().await {
         let Some(level) = levels::read(&message.payload) else {
             continue;
         };
+        if message.retained {
+            continue;
+        }
+        count += 1;
         let now = Instant::now();
         let last = shown.get(&level.index);
-        if message.retained || last.is_some_and(|last| now - *last < LINE_EVERY) {
+        if last.is_some_and(|last| now - *last < LINE_EVERY) {
             continue;
         }
         shown.insert(level.index.clone(), now);
         match format {
-            Format::Json => output::json(&level)?,
-            Format::Table | Format::Csv => output::line(format_args!("{}", levels::line(&level)))?,
+            Some(Format::Table) => output::line(format_args!("{}", levels::line(&level)))?,
+            Some(Format::Json) => output::json(&level)?,
+            Some(Format::Csv) => output::csv(LevelRow(level).cells())?,
+            None => {}
         }
     }
-    Ok(())
+    Ok(count)
 }

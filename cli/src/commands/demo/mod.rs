@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use divisor_wire::command::Items;
 
 use super::{duration, load};
 use crate::cli::Globals;
@@ -52,7 +51,7 @@ pub(crate) struct Opts {
     #[arg(long, value_name = "S", value_parser = seconds)]
     seconds: Option<Duration>,
 
-    /// Only the days' table and the verdict
+    /// Only the days' table, and what went wrong
     #[arg(long)]
     quiet: bool,
 
@@ -120,14 +119,14 @@ async fn show(
     }
     if opts.seconds != Some(Duration::ZERO) && !interrupt.is_set() {
         talk("loading a universe of made-up securities");
-        let universe = apply(&connection, "universe.json", UNIVERSE).await?;
+        apply(&connection, "universe.json", UNIVERSE).await?;
         live::run(
             daemon.address(),
             &connection,
-            &universe.rates,
             opts.seconds,
             interrupt,
             globals,
+            opts.quiet,
         )
         .await?;
     }
@@ -140,17 +139,17 @@ async fn show(
 }
 
 /// Loads an embedded fixture through the real load.
-async fn apply(connection: &Connection, name: &str, text: &str) -> anyhow::Result<Items> {
+async fn apply(connection: &Connection, name: &str, text: &str) -> anyhow::Result<()> {
     let source = Source {
         name: name.to_owned(),
         text: text.to_owned(),
     };
     let loaded = fixtures::parse(&[source], None, false);
     let items = loaded.map_err(crate::exit::WrongInput)?.items;
-    load::apply(connection, items.clone(), false, false)
+    load::apply(connection, items, false, false)
         .await
         .with_context(|| format!("failed to load {name}"))?;
-    Ok(items)
+    Ok(())
 }
 
 /// A connection for the demo.

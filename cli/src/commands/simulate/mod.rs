@@ -15,7 +15,7 @@ use super::{duration, spinner};
 use crate::cli::Globals;
 use crate::connection::{Connection, WINDOW};
 use crate::exit::{Exit, WrongInput};
-use crate::feed::{Fleet, FleetOptions, Recording, Speed, Subject};
+use crate::feed::{Fleet, FleetOptions, Recording, Speed};
 use crate::interrupt::Interrupt;
 
 pub(crate) use drive::{Limits, complain, feed};
@@ -29,15 +29,16 @@ Examples:
   divisor simulate --every 10s                        every security once in ten seconds
   divisor simulate --securities AAPL,MSFT --rate 100 --duration 1m
   divisor simulate --speed max --count 1000000        how much the daemon takes
-  divisor simulate --seed 7 --count 1000              the same thousand prices every time
-  divisor simulate --fx EUR/USD=1.0825                rates move too
+  divisor simulate --seed 7 --count 1000              the same thousand moves every time
+  divisor simulate --fx                               rates move too
+  divisor simulate --fx EUR/USD,GBP/USD=1.31          these two, the second from this start
   divisor simulate --replay ticks.csv --speed 10x     a recording, ten times as fast";
 
 /// Simulate a market: send prices that move like one
 ///
 /// Correlated geometric Brownian motion from the last prices on, at a steady rate or as fast as
-/// the daemon acknowledges, or the replay of a CSV file. The same seed gives the same prices in
-/// the same order. At the end every tick is accounted for: sent, acknowledged, refused.
+/// the daemon acknowledges, or the replay of a CSV file. The same seed gives the same
+/// moves in the same order: from the same last prices, the same ticks. At the end every tick is accounted for: sent, acknowledged, refused.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Opts {
@@ -77,9 +78,17 @@ pub(crate) struct Opts {
     #[arg(long, default_value_t = 0.6, value_parser = share)]
     correlation: f64,
 
-    /// Rates that move too, with their start: EUR/USD=1.0825; may be repeated
-    #[arg(long, value_name = "PAIR=RATE", value_delimiter = ',')]
-    fx: Vec<PairStart>,
+    /// Rates that move too: all that the daemon knows, or pairs such as EUR/USD or EUR/USD=1.0825
+    ///
+    /// A pair starts from its last rate, or from the one that is given.
+    #[arg(
+        long,
+        value_name = "PAIR[=RATE]",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        default_missing_value = "all"
+    )]
+    fx: Vec<Fx>,
 
     /// Replay a CSV file instead: symbol,price,ts or date,SYMBOL,…; `-` is stdin
     #[arg(long, value_name = "FILE")]
@@ -132,36 +141,42 @@ impl FromStr for Choice {
     }
 }
 
-/// A pair and the rate it starts from.
-#[derive(Debug, Clone)]
-pub(crate) struct PairStart {
-    subject: Subject,
-    rate: Decimal,
+/// Which rates move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fx {
+    /// All that the daemon knows.
+    All,
+    /// One pair, from this rate or from the last one.
+    Pair {
+        base: String,
+        quote: String,
+        start: Option<Decimal>,
+    },
 }
 
-impl PairStart {
-    /// A pair from its parts.
-    pub(crate) fn new(base: &str, quote: &str, rate: Decimal) -> Self {
-        Self {
-            subject: Subject::Pair(base.to_owned(), quote.to_owned()),
-            rate,
-        }
-    }
-}
-
-impl FromStr for PairStart {
+impl FromStr for Fx {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no start; use EUR/USD=1.0825");
-        let (pair, rate) = text.split_once('=').ok_or_else(wrong)?;
-        let (base, quote) = pair.split_once('/').ok_or_else(wrong)?;
-        let rate: Decimal = rate.parse().map_err(|_| wrong())?;
-        if rate.is_positive() && !base.is_empty() && !quote.is_empty() {
-            Ok(Self::new(base, quote, rate))
-        } else {
-            Err(wrong())
+        if text == "all" {
+            return Ok(Self::All);
         }
+        let wrong = || format!("`{text}` is no pair; use EUR/USD, or EUR/USD=1.0825 with a start");
+        let (pair, start) = match text.split_once('=') {
+            Some((pair, start)) => (pair, Some(start)),
+            None => (text, None),
+        };
+        let (base, quote) = pair.split_once('/').ok_or_else(wrong)?;
+        let start: Option<Decimal> = start.map(str::parse).transpose().map_err(|_| wrong())?;
+        let good = start.is_none_or(Decimal::is_positive);
+        if base.is_empty() || quote.is_empty() || !good {
+            return Err(wrong());
+        }
+        Ok(Self::Pair {
+            base: base.to_owned(),
+            quote: quote.to_owned(),
+            start,
+        })
     }
 }
 
@@ -215,7 +230,8 @@ pub(crate) async fn run(
         Some(recording) => Source::replay(recording, opts.speed.unwrap_or(Speed::Times(1.0))),
         None => {
             let connection = Connection::open(&globals.url, "simulate", WINDOW).await?;
-            let universe = universe(&connection, &opts.securities).await?;
+            let mut universe = universe(&connection, &opts.securities).await?;
+            universe.add_rates(&connection, &opts.fx).await?;
             connection.close().await;
             market(&opts, universe)?
         }
@@ -270,7 +286,20 @@ mod tests {
         for wrong in ["0", "-1", "NaN", "inf", "fast"] {
             assert!(rate(wrong).is_err(), "{wrong}");
         }
-        assert!("EUR/USD=0".parse::<PairStart>().is_err());
-        assert!("EUR/=1".parse::<PairStart>().is_err());
+    }
+
+    #[test]
+    fn reads_pairs() {
+        let pair = |start: Option<&str>| Fx::Pair {
+            base: "EUR".to_owned(),
+            quote: "USD".to_owned(),
+            start: start.map(|start| start.parse().unwrap()),
+        };
+        assert_eq!("all".parse(), Ok(Fx::All));
+        assert_eq!("EUR/USD".parse(), Ok(pair(None)));
+        assert_eq!("EUR/USD=1.08".parse(), Ok(pair(Some("1.08"))));
+        for wrong in ["EURUSD", "EUR/", "EUR/USD=0", "EUR/=1", "EUR/USD=", ""] {
+            assert!(wrong.parse::<Fx>().is_err(), "{wrong}");
+        }
     }
 }

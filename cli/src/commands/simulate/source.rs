@@ -1,13 +1,13 @@
 //! Where simulated ticks come from: a market over what the daemon knows, or a recording.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use divisor_engine::Decimal;
 use divisor_wire::command::SecurityRow;
 
-use super::{Choice, Opts, PairStart};
-use crate::commands::security;
+use super::{Choice, Fx, Opts};
+use crate::commands::{rate, security};
 use crate::connection::Connection;
 use crate::exit::WrongInput;
 use crate::feed::{Market, Motion, Pace, Recording, Speed, Start, Subject};
@@ -20,6 +20,9 @@ const START_PRICE: Decimal = Decimal::new(10_000, 2);
 const PLACES: u8 = 2;
 /// Currencies are calmer than shares by about this.
 const PAIR_CALM: f64 = 0.4;
+/// Digits of a made-up rate, and the places it never goes beyond.
+const RATE_DIGITS: i64 = 6;
+const RATE_PLACES_MAX: u8 = 8;
 
 /// Where the ticks come from.
 #[derive(Debug)]
@@ -109,8 +112,69 @@ pub(super) async fn universe(connection: &Connection, choice: &Choice) -> anyhow
     Ok(Universe(all))
 }
 
-pub(super) fn market(opts: &Opts, mut universe: Universe) -> anyhow::Result<Source> {
-    add_pairs(&mut universe, &opts.fx);
+impl Universe {
+    /// Adds the rates that are chosen.
+    pub(super) async fn add_rates(
+        &mut self,
+        connection: &Connection,
+        choices: &[Fx],
+    ) -> anyhow::Result<()> {
+        if choices.is_empty() {
+            return Ok(());
+        }
+        let known = rate::list(connection).await?;
+        let known: BTreeMap<(String, String), Decimal> = known
+            .into_iter()
+            .map(|row| ((row.base.to_string(), row.quote.to_string()), row.rate))
+            .collect();
+        let mut starts = BTreeMap::new();
+        for choice in choices {
+            match choice {
+                Fx::All if known.is_empty() => {
+                    anyhow::bail!(
+                        "the daemon knows no rates; give a start, such as --fx EUR/USD=1.0825"
+                    );
+                }
+                Fx::All => {
+                    for (pair, rate) in &known {
+                        starts.entry(pair.clone()).or_insert(*rate);
+                    }
+                }
+                Fx::Pair { base, quote, start } => {
+                    let pair = (base.clone(), quote.clone());
+                    let start = start.or_else(|| known.get(&pair).copied()).ok_or_else(|| {
+                        WrongInput::one(format!(
+                            "the daemon knows no rate {base}/{quote}; give a start: --fx {base}/{quote}=RATE"
+                        ))
+                    })?;
+                    starts.insert(pair, start);
+                }
+            }
+        }
+        self.0
+            .extend(starts.into_iter().map(|((base, quote), rate)| {
+                let start = Start {
+                    price: rate,
+                    places: rate_places(rate),
+                    calm: PAIR_CALM,
+                };
+                (Subject::Pair(base, quote), start)
+            }));
+        Ok(())
+    }
+}
+
+/// Six digits, as rates are quoted: 1.08250, 149.325. More where the start has more, so that
+/// simulating on from a simulated rate stays as fine as it was.
+fn rate_places(rate: Decimal) -> u8 {
+    let digits = rate.mantissa().checked_ilog10().map_or(1, |log| log + 1);
+    let before_point = i64::from(digits) - i64::from(rate.places());
+    let places = (RATE_DIGITS - before_point).clamp(2, i64::from(RATE_PLACES_MAX));
+    let places = u8::try_from(places).unwrap_or(RATE_PLACES_MAX);
+    places.max(rate.places().min(RATE_PLACES_MAX))
+}
+
+pub(super) fn market(opts: &Opts, universe: Universe) -> anyhow::Result<Source> {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
     let count = universe.0.len() as f64;
     let rate = match (opts.rate, opts.every) {
@@ -131,18 +195,6 @@ pub(super) fn market(opts: &Opts, mut universe: Universe) -> anyhow::Result<Sour
     Ok(source(universe, motion, pace, u64::from(opts.batch)))
 }
 
-fn add_pairs(universe: &mut Universe, pairs: &[PairStart]) {
-    for pair in pairs {
-        let start = Start {
-            price: pair.rate,
-            // One digit more than quoted, so that a rate of 1.08 moves at all.
-            places: (pair.rate.places() + 1).clamp(4, 8),
-            calm: PAIR_CALM,
-        };
-        universe.0.push((pair.subject.clone(), start));
-    }
-}
-
 fn source(universe: Universe, motion: Motion, pace: Pace, batch: u64) -> Source {
     let (subjects, starts): (Vec<Subject>, Vec<Start>) = universe.0.into_iter().unzip();
     Source::Market {
@@ -157,13 +209,9 @@ fn source(universe: Universe, motion: Motion, pace: Pace, batch: u64) -> Source 
 }
 
 /// A market over everything the daemon knows: for the demo.
-pub(crate) async fn everything(
-    connection: &Connection,
-    pairs: &[PairStart],
-    rate: f64,
-) -> anyhow::Result<Source> {
+pub(crate) async fn everything(connection: &Connection, rate: f64) -> anyhow::Result<Source> {
     let mut universe = universe(connection, &Choice::All).await?;
-    add_pairs(&mut universe, pairs);
+    universe.add_rates(connection, &[Fx::All]).await?;
     let motion = Motion {
         seed: 1,
         volatility: 0.2,
@@ -172,4 +220,23 @@ pub(crate) async fn everything(
         step_s: 120.0 / rate,
     };
     Ok(source(universe, motion, Pace::Rate(rate), 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_six_digits() {
+        let check = |rate: &str, places| {
+            assert_eq!(rate_places(rate.parse().unwrap()), places, "{rate}");
+        };
+        check("1.08", 5);
+        check("1.08250", 5);
+        check("149.3", 3);
+        check("0.0067", 8);
+        check("1234567", 2);
+        check("1.0825001", 7);
+        check("1.08250000001", 8);
+    }
 }

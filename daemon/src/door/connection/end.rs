@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use divisor_wire::topic::STATUS_TOPIC;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -60,6 +61,9 @@ where
             }
         }
         self.await_receipts(&ending).await;
+        if matches!(ending, Ending::Shutdown) {
+            self.say_goodbye();
+        }
         let will = match ending {
             Ending::Goodbye(Disconnect {
                 with_will: false, ..
@@ -112,6 +116,17 @@ where
             let _ = timeout(FLUSH_TIMEOUT, writer.write_all(&out)).await;
         }
         let _ = timeout(FLUSH_TIMEOUT, writer.shutdown()).await;
+    }
+
+    /// Gives a subscriber of the daemon's status the last one, which the router may still have:
+    /// nothing comes behind it.
+    fn say_goodbye(&mut self) {
+        for retained in self.door.exchange.retained_matching(STATUS_TOPIC) {
+            self.session.take(retained.message, true);
+        }
+        self.session
+            .outbound
+            .fill(&mut self.out, self.dialect, &self.door.counters);
     }
 
     /// Waits for receipts where it matters: all of them when the daemon stops, and those of

@@ -122,12 +122,18 @@ impl PrivateCluster {
     /// How to connect to the store's database.
     #[must_use]
     pub fn config(&self) -> Config {
+        Self::at(&self.layout.run)
+    }
+
+    /// How to connect to the cluster in `dir`, which another process runs.
+    #[must_use]
+    pub fn running_in(dir: &Path) -> Config {
+        Self::at(&dir.join("run"))
+    }
+
+    fn at(run: &Path) -> Config {
         let mut config = Config::new();
-        config
-            .host_path(&self.layout.run)
-            .port(PORT)
-            .user(USER)
-            .dbname(DATABASE);
+        config.host_path(run).port(PORT).user(USER).dbname(DATABASE);
         config
             .connect_timeout(Duration::from_secs(5))
             .application_name("divisord");

@@ -2,11 +2,14 @@
 
 mod client;
 mod dow;
+mod faults;
 mod input;
 mod load;
 mod modes;
 mod order;
 mod outage;
+mod raw;
+mod recompute;
 mod retained;
 mod start;
 mod tools;
@@ -59,6 +62,20 @@ fn sum_of(code: &str, members: &[&str], dissemination: Value) -> Value {
 fn column(database: &TestDatabase, sql: &str) -> Vec<String> {
     let rows = database.connect().query(sql, &[]).unwrap();
     rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Compares long lists and names the first difference instead of printing both.
+fn assert_same(what: &str, got: &[String], expected: &[String]) {
+    let different = got.iter().zip(expected).position(|(a, b)| a != b);
+    let place = different.unwrap_or(got.len().min(expected.len()));
+    assert!(
+        got == expected,
+        "{what}: {} rows for {}, and row {place} is {:?} for {:?}",
+        got.len(),
+        expected.len(),
+        got.get(place),
+        expected.get(place)
+    );
 }
 
 /// The rows of an index's levels, `seq level`, in their order.

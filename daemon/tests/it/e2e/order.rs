@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use divisor_testkit::{Postgres, TestDatabase, eventually};
 use serde_json::json;
 
-use super::{Mqtt, column, daemon, pair, stored_levels};
+use super::{Mqtt, assert_same, column, daemon, pair, stored_levels};
 
 /// Deaths of the daemon.
 const ROUNDS: u64 = 4;
@@ -113,22 +113,21 @@ fn note(desk: &Mqtt, published: &mut BTreeMap<u64, String>) {
 fn once_in_postgresql(desk: &Mqtt, database: &TestDatabase, published: &BTreeMap<u64, String>) {
     desk.wait_projected();
     let sql = "select concat_ws(' ', src, seq, price, effect) from tick where inc = 77 \
-               order by src, seq, position";
+               order by src, tick.seq, position";
     let mut sent = Vec::new();
     for src in ["feed-a", "feed-b"] {
         let ticks = 1..=TICKS * ROUNDS;
         sent.extend(ticks.map(|seq| format!("{src} {seq} {} applied", trimmed(&price(seq)))));
     }
-    assert_eq!(column(database, sql), sent);
+    assert_same("ticks", &column(database, sql), &sent);
 
     let rows = stored_levels(database, "PAIR");
     let count = 1 + 2 * TICKS * ROUNDS;
-    let numbers = rows.iter().map(|row| row.split(' ').next().unwrap());
+    let numbers = rows
+        .iter()
+        .map(|row| row.split(' ').next().unwrap().to_owned());
     let contiguous: Vec<String> = (1..=count).map(|seq| seq.to_string()).collect();
-    assert!(
-        numbers.eq(contiguous.iter()),
-        "a number is missing or twice"
-    );
+    assert_same("numbers", &numbers.collect::<Vec<_>>(), &contiguous);
     for (seq, level) in published {
         assert_eq!(rows[*seq as usize - 1], format!("{seq} {level}"));
     }

@@ -1,8 +1,10 @@
 //! What a subscriber finds when it comes: the last level of every index, and how the daemon is.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
-use divisor_testkit::{Daemon, eventually};
+use divisor_testkit::{Daemon, PATIENCE, eventually};
 use serde_json::{Value, json};
 
 use super::{Mqtt, daemon, sum_of};
@@ -52,11 +54,14 @@ fn the_status_is_retained_and_says_goodbye() {
         );
         assert_eq!((&status["store"], &status["v"]), (&json!("off"), &json!(1)));
     }
+    let raw = [4, 5].map(|level| raw_status_subscriber(&daemon, level));
     assert!(daemon.stop().success());
-    for desk in &desks {
-        desk.wait("the goodbye", |m| {
-            (m.topic == "divisor/status" && m.json()["state"] == "offline").then_some(())
-        });
+    for mut socket in raw {
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        let last = text.rsplit(r#""state":"#).next().unwrap();
+        assert!(last.starts_with(r#""offline""#), "{text}");
     }
     let daemon = daemon.restart();
     let desk = Mqtt::v4(&daemon, "four");
@@ -103,4 +108,35 @@ fn same_but_epoch(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Val
         expected["epoch"] = epoch.into();
         assert_eq!(after[code], expected);
     }
+}
+
+/// A subscriber without a library: rumqttc drops what it reads together with the connection's end.
+/// It has the retained status when this returns.
+fn raw_status_subscriber(daemon: &Daemon, level: u8) -> TcpStream {
+    let properties: &[u8] = if level == 5 { &[0] } else { &[] };
+    let packet = |first: u8, body: &[&[u8]]| {
+        let body = body.concat();
+        [&[first, u8::try_from(body.len()).unwrap()], body.as_slice()].concat()
+    };
+    let connect = packet(
+        0x10,
+        &[
+            b"\0\x04MQTT",
+            &[level, 2, 0, 60],
+            properties,
+            b"\0\x04raw",
+            &[b'0' + level],
+        ],
+    );
+    let subscribe = packet(0x82, &[&[0, 1], properties, b"\0\x0edivisor/status", &[0]]);
+    let mut socket = TcpStream::connect(daemon.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.write_all(&[connect, subscribe].concat()).unwrap();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains(r#""online""#) {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+    socket
 }

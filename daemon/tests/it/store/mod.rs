@@ -80,10 +80,12 @@ fn definitions() -> RowBatch {
         labels: vec![
             LabelRow {
                 id: 1,
+                position: 1,
                 text: "feed-1".into(),
             },
             LabelRow {
                 id: 2,
+                position: 2,
                 text: "XNYS".into(),
             },
         ],

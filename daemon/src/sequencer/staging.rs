@@ -135,3 +135,8 @@ pub(super) fn error(kind: &str, message: &str) -> CommandError {
         details: Vec::new(),
     }
 }
+
+/// As much of a name as a message repeats.
+pub(super) fn clip(text: &str) -> String {
+    text.chars().take(64).collect()
+}
