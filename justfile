@@ -19,6 +19,10 @@ test:
 deny:
     cargo deny check licenses bans sources
 
+# Faults of disk, clock, network and database from this seed on, until one breaks a promise
+simulate SEED="0":
+    RUST_BACKTRACE=0 DIVISOR_SIMULATE={{SEED}} cargo test -p divisord --lib -- --nocapture simulation::nothing
+
 # ns per tick and index, in the engine alone
 bench-kernel:
     cargo bench -p divisor-engine --bench kernel

@@ -32,6 +32,8 @@ pub mod record;
 pub mod run;
 pub mod sequencer;
 pub mod shutdown;
+#[cfg(test)]
+mod simulation;
 pub mod snapshots;
 pub mod state;
 pub mod store;

@@ -10,15 +10,17 @@
 //! PostgreSQL has reached, from which the store does. The journal before the oldest of them is not
 //! needed. While the journal is full one that PostgreSQL has reached is enough.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use divisor_engine::{Engine, Snapshot};
 
 use crate::health::Health;
+use crate::journal::{Disk, DiskFile, Folder};
 
 /// How every snapshot begins.
 const NAME: &str = "divisor-snapshot";
@@ -30,10 +32,23 @@ pub const DIR: &str = "snapshots";
 
 const SUFFIX: &str = ".snapshot";
 
+/// How many snapshots that PostgreSQL has reached are kept, while there is room.
+const SPARE: usize = 2;
+
+/// The file that is written, until it becomes a snapshot.
+const ASIDE: &str = "next.writing";
+
+/// The longest first line.
+const HEADER_BYTES_MAX: usize = 128;
+
+/// How often the thread looks whether PostgreSQL's progress lets go of something, and tries again
+/// what the storage refused.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The folder of the snapshots.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
-    dir: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 /// Why a snapshot cannot be read; the next older one is tried.
@@ -68,8 +83,14 @@ pub enum Unreadable {
 impl Snapshots {
     /// The snapshots in this folder.
     #[must_use]
-    pub const fn new(dir: PathBuf) -> Self {
-        Self { dir }
+    pub fn new(dir: PathBuf) -> Self {
+        Self::on(Arc::new(Folder::new(dir)))
+    }
+
+    /// As [`Self::new`], on any disk.
+    #[must_use]
+    pub fn on(disk: Arc<dyn Disk>) -> Self {
+        Self { disk }
     }
 
     /// The engine of the newest readable snapshot at or before a position. One that cannot be
@@ -96,16 +117,25 @@ impl Snapshots {
     /// When the storage refuses; earlier snapshots are untouched.
     pub fn write(&self, engine: Engine) -> io::Result<u64> {
         let position = engine.next_position();
-        let body = serde_json::to_vec(&Snapshot::of(engine))?;
-        let path = self.path(position);
-        let aside = path.with_extension("writing");
-        let mut file = File::create(&aside)?;
-        writeln!(file, "{MAGIC} {} {:08x}", body.len(), crc32c::crc32c(&body))?;
-        file.write_all(&body)?;
-        file.sync_all()?;
-        fs::rename(&aside, &path)?;
-        File::open(&self.dir)?.sync_all()?;
+        self.save(position, &Snapshot::of(engine))?;
         Ok(position)
+    }
+
+    fn save(&self, position: u64, snapshot: &Snapshot) -> io::Result<()> {
+        let body = serde_json::to_vec(snapshot)?;
+        let mut bytes = format!("{}\n", header(&body)).into_bytes();
+        bytes.extend_from_slice(&body);
+        let file = self.disk.create(ASIDE)?;
+        let saved = file
+            .write_at(&bytes, 0)
+            .and_then(|()| file.sync_data())
+            .and_then(|()| self.disk.rename(ASIDE, &name(position)))
+            .and_then(|()| self.disk.sync_dir());
+        if saved.is_err() {
+            // A full disk is not made fuller.
+            let _removed = self.disk.remove(ASIDE);
+        }
+        saved
     }
 
     /// Deletes what nobody starts from any more and returns the oldest position still needed.
@@ -120,23 +150,45 @@ impl Snapshots {
         let Some(&newest) = positions.last() else {
             return Ok(0);
         };
+        let is_whole = |position: &&u64| self.body(**position).is_ok();
+        // What is kept to start from must be something to start from, when others go for it.
         let reached: Vec<u64> = positions
             .iter()
             .rev()
-            .filter(|position| **position <= projected)
+            .filter(|at| **at <= projected)
+            .filter(|at| positions.len() == 1 || is_whole(at))
             .take(spare)
             .copied()
             .collect();
-        for position in positions {
-            if position != newest && !reached.contains(&position) && !reached.is_empty() {
-                fs::remove_file(self.path(position))?;
+        // Without one that PostgreSQL has reached it may be at the beginning, or not have answered
+        // yet: the oldest is as near to it as any.
+        let nearest = if reached.is_empty() {
+            positions.iter().find(is_whole)
+        } else {
+            None
+        };
+        let gone = |at: &&u64| **at != newest && !reached.contains(at) && Some(*at) != nearest;
+        for position in positions.iter().filter(gone) {
+            self.disk.remove(&name(*position))?;
+        }
+        // Before the journal follows: one that came back after a crash would lead nowhere.
+        self.disk.sync_dir()?;
+        // With fewer than that, the store may have to begin with the first input.
+        let needed = reached.get(spare.saturating_sub(1));
+        Ok(needed.copied().unwrap_or(0))
+    }
+
+    /// Removes what a crash has left half-written.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn clean(&self) -> io::Result<()> {
+        for name in self.disk.list()? {
+            if name.ends_with(".writing") {
+                self.disk.remove(&name)?;
             }
         }
-        // With fewer than that, the store may have to begin with the first input.
-        Ok(match reached.get(spare - 1) {
-            Some(oldest) => *oldest,
-            None => 0,
-        })
+        Ok(())
     }
 
     /// All positions, oldest first.
@@ -144,18 +196,11 @@ impl Snapshots {
     /// # Errors
     /// When the folder cannot be read.
     pub fn positions(&self) -> io::Result<Vec<u64>> {
-        let mut positions = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let name = entry?.file_name();
-            let position = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
-            positions.extend(position.and_then(|digits| digits.parse::<u64>().ok()));
-        }
+        let names = self.disk.list()?;
+        let position = |name: &String| name.strip_suffix(SUFFIX)?.parse().ok();
+        let mut positions: Vec<u64> = names.iter().filter_map(position).collect();
         positions.sort_unstable();
         Ok(positions)
-    }
-
-    fn path(&self, position: u64) -> PathBuf {
-        self.dir.join(format!("{position:020}{SUFFIX}"))
     }
 
     /// The engine of the snapshot at a position.
@@ -163,15 +208,26 @@ impl Snapshots {
     /// # Errors
     /// [`Unreadable`].
     pub fn read(&self, position: u64) -> Result<Engine, Unreadable> {
-        let bytes = fs::read(self.path(position))?;
+        let body = self.body(position)?;
+        let snapshot: Snapshot = serde_json::from_slice(&body)?;
+        let engine = snapshot.into_engine()?;
+        match engine.next_position() {
+            found if found == position => Ok(engine),
+            found => Err(Unreadable::Position(found)),
+        }
+    }
+
+    /// The state in the file of a position, as it was written.
+    fn body(&self, position: u64) -> Result<Vec<u8>, Unreadable> {
+        let file = self.disk.open_to_read(&name(position))?;
+        let mut bytes = read_all(&*file)?;
         let end = bytes
             .iter()
+            .take(HEADER_BYTES_MAX)
             .position(|byte| *byte == b'\n')
             .ok_or(Unreadable::Header)?;
-        let (header, body) = (&bytes[..end], &bytes[end + 1..]);
-        let header = std::str::from_utf8(header).map_err(|_| Unreadable::Header)?;
-        let expected = format!("{MAGIC} {} {:08x}", body.len(), crc32c::crc32c(body));
-        let words: Vec<&str> = header.splitn(3, ' ').collect();
+        let first = std::str::from_utf8(&bytes[..end]).map_err(|_| Unreadable::Header)?;
+        let words: Vec<&str> = first.splitn(3, ' ').collect();
         let found = words[..words.len().min(2)].join(" ");
         if !found.starts_with(NAME) {
             return Err(Unreadable::Header);
@@ -179,71 +235,86 @@ impl Snapshots {
         if found != MAGIC {
             return Err(Unreadable::Format { found });
         }
-        if header != expected {
+        if first != header(&bytes[end + 1..]) {
             return Err(Unreadable::Checksum);
         }
-        let snapshot: Snapshot = serde_json::from_slice(body)?;
-        let engine = snapshot.into_engine()?;
-        match engine.next_position() {
-            found if found == position => Ok(engine),
-            found => Err(Unreadable::Position(found)),
-        }
+        Ok(bytes.split_off(end + 1))
     }
 }
 
-/// How many snapshots that PostgreSQL has reached are kept.
-const SPARE: usize = 2;
-
-/// What the thread is asked for.
-#[derive(Debug)]
-enum Work {
-    /// Write this state.
-    Write(Box<Engine>),
-    /// Look again what is needed.
-    Retire,
+fn name(position: u64) -> String {
+    format!("{position:020}{SUFFIX}")
 }
 
-/// Takes copies of the engine and writes them on a thread of its own.
+fn header(body: &[u8]) -> String {
+    format!("{MAGIC} {} {:08x}", body.len(), crc32c::crc32c(body))
+}
+
+fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Takes copies of the engine for the [`Desk`].
 #[derive(Debug)]
 pub struct Keeper {
-    work: Option<SyncSender<Work>>,
+    engines: Option<SyncSender<Engine>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// Writes the copies that come in, and says how much of the journal is still needed.
+#[derive(Debug)]
+pub struct Desk {
+    snapshots: Snapshots,
+    health: Health,
+    engines: Receiver<Engine>,
+    /// What the storage refused; tried again until a newer one comes.
+    unwritten: Option<(u64, Snapshot)>,
+    /// Where PostgreSQL was, and how many were spared, when old ones were deleted last.
+    retired_at: Option<(u64, usize)>,
+}
+
 impl Keeper {
-    /// Starts the thread.
+    /// A keeper and the desk that its copies go to.
+    #[must_use]
+    pub fn new(snapshots: Snapshots, health: Health) -> (Self, Desk) {
+        // One may wait while one is written: the newest matters, not each.
+        let (engines, written) = sync_channel(1);
+        let keeper = Self {
+            engines: Some(engines),
+            thread: None,
+        };
+        let desk = Desk {
+            snapshots,
+            health,
+            engines: written,
+            unwritten: None,
+            retired_at: None,
+        };
+        (keeper, desk)
+    }
+
+    /// A keeper whose desk has a thread of its own.
     ///
     /// # Errors
     /// When the system gives none.
     pub fn start(snapshots: Snapshots, health: Health) -> anyhow::Result<Self> {
-        // One may wait while one is written: the newest matters, not each.
-        let (work, asked) = sync_channel(1);
-        let body = move || keep(&snapshots, &health, &asked);
+        let (mut keeper, desk) = Self::new(snapshots, health);
         let thread = thread::Builder::new()
             .name("snapshots".to_owned())
-            .spawn(body)?;
-        Ok(Self {
-            work: Some(work),
-            thread: Some(thread),
-        })
+            .spawn(|| desk.run())?;
+        keeper.thread = Some(thread);
+        Ok(keeper)
     }
 
-    /// Hands over a copy; false when the thread is still busy with earlier ones.
+    /// Hands over a copy; false when the desk is still busy with earlier ones.
     pub fn offer(&self, engine: Engine) -> bool {
-        self.ask(Work::Write(Box::new(engine)))
-    }
-
-    /// Looks again what is needed, since PostgreSQL may have come further: a journal without room
-    /// waits for that.
-    pub fn retire(&self) {
-        self.ask(Work::Retire);
-    }
-
-    fn ask(&self, wanted: Work) -> bool {
-        let Some(work) = &self.work else {
+        let Some(engines) = &self.engines else {
             return false;
         };
-        match work.try_send(wanted) {
+        match engines.try_send(engine) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
@@ -253,63 +324,81 @@ impl Keeper {
 /// Waits for the snapshots under way.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.work = None;
+        self.engines = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// The thread: writes what comes and says how much of the journal is still needed.
-fn keep(snapshots: &Snapshots, health: &Health, asked: &Receiver<Work>) {
-    for work in asked {
-        if let Work::Write(engine) = work {
-            write(snapshots, *engine);
+impl Desk {
+    /// Works until the keeper is gone.
+    fn run(mut self) {
+        loop {
+            match self.engines.recv_timeout(LOOK) {
+                Ok(engine) => self.work(Some(engine)),
+                Err(RecvTimeoutError::Timeout) => self.work(None),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
         }
-        let projected = if health.store_word() == "off" {
+    }
+
+    /// What is there to do now: one copy, and what PostgreSQL's progress lets go of.
+    #[cfg(test)]
+    pub(crate) fn step(&mut self) {
+        let engine = self.engines.try_recv().ok();
+        self.work(engine);
+    }
+
+    fn work(&mut self, engine: Option<Engine>) {
+        if let Some(engine) = engine {
+            self.unwritten = Some((engine.next_position(), Snapshot::of(engine)));
+        }
+        if let Some((position, snapshot)) = self.unwritten.take() {
+            self.write(position, snapshot);
+        }
+        let projected = if self.health.store_word() == "off" {
             u64::MAX
         } else {
-            health.projected()
+            self.health.projected()
         };
-        let spare = if health.journal_is_full() { 1 } else { SPARE };
-        match snapshots.retire(projected, spare) {
-            Ok(needed) => health.set_needed_from(needed),
-            Err(error) => tracing::warn!(%error, "failed to delete old snapshots"),
+        let spare = if self.health.journal_is_full() {
+            1
+        } else {
+            SPARE
+        };
+        if self.retired_at != Some((projected, spare)) {
+            match self.snapshots.retire(projected, spare) {
+                Ok(needed) => {
+                    self.retired_at = Some((projected, spare));
+                    self.health.set_needed_from(needed);
+                }
+                Err(error) => tracing::warn!(%error, "failed to delete old snapshots"),
+            }
         }
     }
-}
 
-fn write(snapshots: &Snapshots, engine: Engine) {
-    let started = std::time::Instant::now();
-    match snapshots.write(engine) {
-        Ok(position) => {
-            let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::debug!(position, duration_ms, "wrote a snapshot");
-        }
-        // The journal has everything; the next snapshot is tried as if nothing had been.
-        Err(error) => tracing::warn!(%error, "failed to write a snapshot"),
-    }
-}
-
-/// Removes what a crash has left half-written.
-///
-/// # Errors
-/// When the folder cannot be read.
-pub fn clean(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "writing")
-        {
-            fs::remove_file(path)?;
+    fn write(&mut self, position: u64, snapshot: Snapshot) {
+        let started = std::time::Instant::now();
+        match self.snapshots.save(position, &snapshot) {
+            Ok(()) => {
+                let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::debug!(position, duration_ms, "wrote a snapshot");
+                self.retired_at = None;
+            }
+            // The journal has everything, so nothing is lost; but it cannot be shortened before.
+            Err(error) => {
+                tracing::warn!(position, %error, "failed to write a snapshot");
+                self.unwritten = Some((position, snapshot));
+            }
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use divisor_engine::{Batch, Input, Time};
 
     use super::*;
@@ -344,7 +433,7 @@ mod tests {
         assert_eq!(newest(7), Some(5));
         assert_eq!(newest(2), None);
         // A rotten byte, a lost tail, another file's content: each is passed over.
-        let path = snapshots.path(8);
+        let path = dir.path().join(name(8));
         let mut bytes = fs::read(&path).unwrap();
         let last = bytes.len() - 2;
         bytes[last] ^= 1;
@@ -352,35 +441,31 @@ mod tests {
         assert_eq!(newest(u64::MAX), Some(5));
         fs::write(&path, &bytes[..last]).unwrap();
         assert_eq!(newest(u64::MAX), Some(5));
-        fs::copy(snapshots.path(3), &path).unwrap();
+        fs::copy(dir.path().join(name(3)), &path).unwrap();
         assert_eq!(newest(u64::MAX), Some(5));
         fs::write(dir.path().join("x.writing"), "half").unwrap();
-        clean(dir.path()).unwrap();
+        snapshots.clean().unwrap();
         assert!(!dir.path().join("x.writing").exists());
     }
 
     #[test]
     fn keeps_what_somebody_starts_from() {
-        let check = |projected, spare, expected_needed, expected_kept: &[u64]| {
+        let check = |projected, expected_needed, expected_kept: &[u64]| {
             let dir = tempfile::tempdir().unwrap();
             let snapshots = Snapshots::new(dir.path().to_owned());
             for position in [3, 5, 8] {
                 snapshots.write(engine(position)).unwrap();
             }
             assert_eq!(
-                snapshots.retire(projected, spare).unwrap(),
+                snapshots.retire(projected, 1).unwrap(),
                 expected_needed,
                 "{projected}"
             );
             assert_eq!(snapshots.positions().unwrap(), expected_kept, "{projected}");
         };
-        check(0, 1, 0, &[3, 5, 8]);
-        check(4, 1, 3, &[3, 8]);
-        check(6, 1, 5, &[5, 8]);
-        check(9, 1, 8, &[8]);
-        check(0, 2, 0, &[3, 5, 8]);
-        check(4, 2, 0, &[3, 8]);
-        check(6, 2, 3, &[3, 5, 8]);
-        check(9, 2, 5, &[5, 8]);
+        check(0, 0, &[3, 8]);
+        check(4, 3, &[3, 8]);
+        check(6, 5, &[5, 8]);
+        check(9, 8, &[8]);
     }
 }

@@ -9,10 +9,10 @@ use crate::LabelId;
 /// How many numbers below the highest are remembered one by one. A publisher's unacknowledged
 /// window is smaller by custom (1,000), and a connection delivers in order.
 const WINDOW: u64 = 16_384;
-/// Incarnations remembered per source: the current one, and its predecessors whose redeliveries
-/// may still be under way.
-const INCARNATIONS_MAX: usize = 4;
-/// Sources remembered, at 2 to 8 KiB each; the one that was silent for longest makes room. What
+/// Incarnations remembered per source: those of the publishers that share its name, and their
+/// predecessors whose redeliveries may still be under way. The one unused for longest is forgotten.
+const INCARNATIONS_MAX: usize = 8;
+/// Sources remembered, at 2 to 16 KiB each; the one that was silent for longest makes room. What
 /// it sends again later counts as new, which cannot move a level: its times are old.
 const SOURCES_MAX: usize = 4_096;
 
@@ -26,7 +26,7 @@ pub(crate) struct Sources {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Source {
-    /// Oldest first.
+    /// The one used last comes last.
     incarnations: Vec<Incarnation>,
     /// When it was heard last, in `Sources::admitted`.
     heard: u64,
@@ -53,22 +53,25 @@ impl Sources {
         }
         let known = self.seen.entry(source).or_default();
         let incarnations = &mut known.incarnations;
-        let is_new = match incarnations.iter_mut().find(|i| i.inc == inc) {
-            Some(incarnation) => incarnation.admit(seq),
+        // The last one used is the last in the list, and most often the one that is asked for.
+        let at = incarnations.iter().rposition(|i| i.inc == inc);
+        let is_new = at.is_none_or(|at| incarnations[at].admit(seq));
+        // A repetition leaves no trace: it has no row, and a replay from rows must agree.
+        if !is_new {
+            return false;
+        }
+        match at {
+            Some(at) => incarnations[at..].rotate_left(1),
             None => {
                 if incarnations.len() == INCARNATIONS_MAX {
                     incarnations.remove(0);
                 }
                 incarnations.push(Incarnation::starting(inc, seq));
-                true
             }
-        };
-        // A repetition leaves no trace: it has no row, and a replay from rows must agree.
-        if is_new {
-            self.admitted += 1;
-            known.heard = self.admitted;
         }
-        is_new
+        self.admitted += 1;
+        known.heard = self.admitted;
+        true
     }
 }
 
@@ -132,6 +135,20 @@ mod tests {
             for (inc, seq) in seqs {
                 prop_assert_eq!(sources.admit(LabelId(7), inc, seq), model.insert((inc, seq)));
             }
+        }
+    }
+
+    #[test]
+    fn one_that_sends_is_not_forgotten() {
+        let mut sources = Sources::default();
+        let mut admit = |inc, seq| sources.admit(LabelId(1), inc, seq);
+        assert!(admit(7, 1));
+        for starts in 100..200 {
+            assert!(
+                admit(starts, 1),
+                "a publisher of the same name starts again"
+            );
+            assert!(admit(7, starts) && !admit(7, starts) && !admit(7, 1));
         }
     }
 

@@ -33,7 +33,7 @@ mod recovery;
 mod scan;
 mod segment;
 #[cfg(test)]
-mod sim;
+pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -59,6 +59,9 @@ pub trait Log {
 
     /// The position of the next input.
     fn next_position(&self) -> u64;
+
+    /// The longest body that a record can have.
+    fn body_bytes_max(&self) -> u64;
 
     /// Adds one record of `count` inputs, the first at position `first`, without making it durable.
     ///

@@ -97,6 +97,12 @@ impl Source {
         Self { disk, watermark }
     }
 
+    /// The same journal through another view of its disk.
+    #[cfg(test)]
+    pub(crate) fn through(&self, disk: Arc<dyn Disk>) -> Self {
+        Self::new(disk, self.watermark.clone())
+    }
+
     /// How far the writer has come.
     #[must_use]
     pub const fn watermark(&self) -> &Watermark {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::disk::{Disk, DiskFile};
@@ -11,22 +12,73 @@ const SECTOR: usize = 512;
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SimDisk {
+pub(crate) struct SimDisk {
     state: Arc<Mutex<State>>,
+    power: Power,
+}
+
+/// What several disks hang on: it goes off at a chosen step.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Power(Arc<Supply>);
+
+#[derive(Debug, Default)]
+struct Supply {
+    /// Changes until it goes off, plus one; 0 for never.
+    left: AtomicU64,
+    off: AtomicBool,
+}
+
+impl Power {
+    /// Goes off at the change after `changes` more.
+    pub(crate) fn cut_after(&self, changes: u64) {
+        self.0.left.store(changes + 1, Ordering::Relaxed);
+    }
+
+    /// Is on, and stays.
+    pub(crate) fn restore(&self) {
+        self.0.left.store(0, Ordering::Relaxed);
+        self.0.off.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_off(&self) -> bool {
+        self.0.off.load(Ordering::Relaxed)
+    }
+
+    /// An error when it is off.
+    fn check(&self) -> io::Result<()> {
+        if self.is_off() {
+            Err(io::Error::other("the power is off"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts a change; an error when it is off or goes off now.
+    fn spend(&self) -> io::Result<()> {
+        self.check()?;
+        let left = self.0.left.load(Ordering::Relaxed);
+        if left > 0 {
+            self.0.left.store(left - 1, Ordering::Relaxed);
+            self.0.off.store(left == 1, Ordering::Relaxed);
+        }
+        self.check()
+    }
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// The contents of all files ever created, by number.
     files: Vec<Content>,
     /// The directory as processes see it.
     names: BTreeMap<String, usize>,
-    /// The directory as it was last synced.
-    synced_names: BTreeMap<String, usize>,
+    /// The directory as it was last synced, and after each change since but the last.
+    earlier_names: Vec<BTreeMap<String, usize>>,
     /// Bytes that may still be written before the disk is full; overwriting is free.
-    pub(super) space: Option<u64>,
+    pub(crate) space: Option<u64>,
     /// When true, every sync of a file fails.
-    pub(super) sync_fails: bool,
+    pub(crate) sync_fails: bool,
+    /// So many writes find no room half-way, wherever they go.
+    pub(crate) refusals: u32,
 }
 
 #[derive(Debug, Default)]
@@ -46,23 +98,30 @@ struct SimFile {
 }
 
 impl SimDisk {
+    /// A disk on this power.
+    pub(crate) fn on(power: Power) -> Self {
+        Self {
+            power,
+            ..Self::default()
+        }
+    }
+
     /// The insides, for faults and damages.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
     /// What remains after a power cut: of every sector that was not synced the old or the new
-    /// content, or garbage; of the directory the synced or the present state.
-    pub(super) fn crash(&self, seed: u64) -> Self {
+    /// content, or garbage; of the directory the synced state or any since.
+    pub(crate) fn crash(&self, seed: u64) -> Self {
         let mut random = Random(seed);
         let state = self.state();
-        let names = if random.below(2) == 0 {
-            &state.names
-        } else {
-            &state.synced_names
-        };
+        let ages = state.earlier_names.len();
+        let age = random.below(ages as u64 + 1) as usize;
+        let names = state.earlier_names.get(age).unwrap_or(&state.names);
         let mut after = State {
             names: names.clone(),
+            space: state.space,
             ..State::default()
         };
         for content in &state.files {
@@ -73,14 +132,29 @@ impl SimDisk {
                 pending: Vec::new(),
             });
         }
-        after.synced_names.clone_from(&after.names);
         Self {
             state: Arc::new(Mutex::new(after)),
+            power: self.power.clone(),
         }
     }
 
+    /// The same disk on a power of its own: what an observer sees, whatever happens to the machine.
+    pub(crate) fn observed(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            power: Power::default(),
+        }
+    }
+
+    /// The bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        let state = self.state();
+        let len = |number: &usize| state.files[*number].cached.len() as u64;
+        state.names.values().map(len).sum()
+    }
+
     /// Changes a file behind everybody's back.
-    pub(super) fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let number = state.names[name];
         let content = &mut state.files[number];
@@ -90,12 +164,20 @@ impl SimDisk {
     }
 
     fn find(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.power.check()?;
         let number = self.state().names.get(name).copied();
         let number = number.ok_or(io::Error::from(io::ErrorKind::NotFound))?;
         Ok(Box::new(SimFile {
             disk: self.clone(),
             number,
         }))
+    }
+}
+
+impl State {
+    /// Keeps the directory as it is before a change.
+    fn remember(&mut self) {
+        self.earlier_names.push(self.names.clone());
     }
 }
 
@@ -125,9 +207,11 @@ impl Content {
 
 impl Disk for SimDisk {
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.power.spend()?;
         let mut state = self.state();
         let number = state.files.len();
         state.files.push(Content::default());
+        state.remember();
         state.names.insert(name.to_owned(), number);
         drop(state);
         self.find(name)
@@ -142,11 +226,14 @@ impl Disk for SimDisk {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
+        self.power.check()?;
         Ok(self.state().names.keys().cloned().collect())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.power.spend()?;
         let mut state = self.state();
+        state.remember();
         let number = state
             .names
             .remove(from)
@@ -156,7 +243,9 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.power.spend()?;
         let mut state = self.state();
+        state.remember();
         let number = state
             .names
             .remove(name)
@@ -167,14 +256,15 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        let mut state = self.state();
-        state.synced_names = state.names.clone();
+        self.power.spend()?;
+        self.state().earlier_names.clear();
         Ok(())
     }
 }
 
 impl DiskFile for SimFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.power.check()?;
         let state = self.disk.state();
         let cached = &state.files[self.number].cached;
         let from = (offset as usize).min(cached.len());
@@ -184,6 +274,9 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        // What is written at the moment of a cut may be there or not.
+        self.disk.power.check()?;
+        let powered = self.disk.power.spend();
         let mut state = self.disk.state();
         let (from, mut until) = (offset as usize, offset as usize + bytes.len());
         let len = state.files[self.number].cached.len();
@@ -196,16 +289,22 @@ impl DiskFile for SimFile {
             }
             state.space = Some(space - wanted.min(space));
         }
+        if state.refusals > 0 {
+            state.refusals -= 1;
+            until = until.min(from + bytes.len() / 2);
+            outcome = Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
         let content = &mut state.files[self.number];
         if content.cached.len() < until {
             content.cached.resize(until, 0);
         }
         content.cached[from..until].copy_from_slice(&bytes[..until - from]);
         content.pending.push((from, until));
-        outcome
+        powered.and(outcome)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.disk.power.spend()?;
         let mut state = self.disk.state();
         if state.sync_fails {
             return Err(io::Error::from_raw_os_error(5));
@@ -226,10 +325,10 @@ impl DiskFile for SimFile {
 
 /// Splitmix64: enough randomness for a disk, and the same on every run.
 #[derive(Debug)]
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

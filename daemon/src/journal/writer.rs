@@ -220,24 +220,6 @@ impl Journal {
         self.held.iter().map(|held| held.len).sum::<u64>() + prepared
     }
 
-    /// The longest body that a record can have.
-    #[must_use]
-    pub const fn body_bytes_max(&self) -> u64 {
-        let segment = self.settings.segment_bytes - HEADER_LEN;
-        let large = self
-            .settings
-            .bytes_max
-            .saturating_sub(2 * self.settings.segment_bytes + HEADER_LEN);
-        let most = if large > segment { large } else { segment };
-        let most = if most > u32::MAX as u64 {
-            u32::MAX as u64
-        } else {
-            most
-        };
-        // What the frame and the padding take.
-        most - span_of(0) - 8
-    }
-
     /// False while the record that was last refused as [`AppendError::Full`] would be refused again.
     /// Cheap enough to be asked once per second or more; each call moves things forward.
     pub fn has_room(&mut self) -> bool {
@@ -437,6 +419,20 @@ impl Log for Journal {
 
     fn next_position(&self) -> u64 {
         self.next
+    }
+
+    fn body_bytes_max(&self) -> u64 {
+        let Settings {
+            segment_bytes,
+            bytes_max,
+            ..
+        } = self.settings;
+        // The segment that is written is never deleted. When that is a large one, another as large
+        // must have room beside it and the prepared one, or it would be waited for in vain.
+        let large = (bytes_max - segment_bytes) / 2;
+        let most = large.max(segment_bytes) - HEADER_LEN;
+        // What the frame and the padding take.
+        most.min(u32::MAX.into()) - span_of(0) - 8
     }
 
     fn append(

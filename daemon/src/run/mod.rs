@@ -9,6 +9,7 @@
 mod settings;
 mod store;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -84,7 +85,8 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         health,
     };
     let settings = settings::sequencer(config);
-    let sequencer = Sequencer::start(parts, settings, snapshot, recovered.epoch)?;
+    let go_on = || !shutdown.is_stopping();
+    let sequencer = Sequencer::start(parts, settings, snapshot, recovered.epoch, &go_on)?;
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
     let (failed, failure) = watch::channel(false);
     let (goodbye, said) = oneshot::channel();
@@ -151,7 +153,7 @@ fn spawn(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    let mut watchdog = Watchdog::default();
+    let watchdog = Watchdog::default();
     let body = move || {
         let beat = || watchdog.beat();
         let outcome = runtime.block_on(sequencer.run(ingress, shutdown, goodbye, beat));
@@ -169,27 +171,32 @@ fn spawn(
 /// Feeds the service manager's watchdog as often as it wants, and only while somebody beats.
 #[derive(Default)]
 struct Watchdog {
-    last: Option<Instant>,
+    last: Cell<Option<Instant>>,
 }
 
 impl Watchdog {
-    fn beat(&mut self) {
+    fn beat(&self) {
         let Some(interval) = notify::watchdog_interval() else {
             return;
         };
-        if self.last.is_none_or(|last| last.elapsed() >= interval) {
+        if self
+            .last
+            .get()
+            .is_none_or(|last| last.elapsed() >= interval)
+        {
             notify::watchdog();
-            self.last = Some(Instant::now());
+            self.last.set(Some(Instant::now()));
         }
     }
 }
 
 fn open_snapshots(state: &StateDir) -> Result<Snapshots, Failure> {
-    let dir = state.subdirectory(snapshots::DIR)?;
-    snapshots::clean(&dir)
+    let snapshots = Snapshots::new(state.subdirectory(snapshots::DIR)?);
+    snapshots
+        .clean()
         .context("read the snapshots")
         .map_err(internal)?;
-    Ok(Snapshots::new(dir))
+    Ok(snapshots)
 }
 
 /// The newest state that the journal goes on from; without any, none where the journal is whole.

@@ -46,14 +46,17 @@ pub(super) fn sequencer(config: &Config) -> sequencer::Settings {
 }
 
 /// What the store takes.
-pub(super) fn store(config: &Config, journal: String) -> store::Settings {
+pub(super) const fn store(config: &Config) -> store::Settings {
     store::Settings {
         batch_rows_max: config.store.batch_rows_max as usize,
         flush_interval: config.store.flush_interval,
-        partition: match config.store.partition {
-            Partition::Month => store::PartitionUnit::Month,
-            Partition::Day => store::PartitionUnit::Day,
-        },
-        journal,
+    }
+}
+
+/// How the store's tables are divided.
+pub(super) const fn partition(config: &Config) -> store::PartitionUnit {
+    match config.store.partition {
+        Partition::Month => store::PartitionUnit::Month,
+        Partition::Day => store::PartitionUnit::Day,
     }
 }

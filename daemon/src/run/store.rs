@@ -18,7 +18,7 @@ use crate::health::Health;
 use crate::journal::{Journal, Log};
 use crate::snapshots::Snapshots;
 use crate::state::{StateDir, StateError};
-use crate::store::{Backing, FollowError, Follower, PrivateCluster};
+use crate::store::{Backing, FollowError, Follower, PrivateCluster, Server};
 
 /// How long a start waits for the first try at PostgreSQL. One that refuses says so at once, one
 /// that hangs must not keep prices waiting; a private cluster starts in 0.1 s.
@@ -67,13 +67,12 @@ impl StoreThread {
         let identity = identity(&state.path().join(IDENTITY))
             .context("name the journal")
             .map_err(|error| Failure::new(exit::STATE, error))?;
-        let settings = settings::store(config, identity);
         let mut follower = Follower::new(
-            backing,
+            Server::new(backing, settings::partition(config), identity),
             journal.source(),
             snapshots.clone(),
             health.clone(),
-            settings,
+            settings::store(config),
         );
         let (tell, told) = std::sync::mpsc::channel();
         let give_up = Arc::clone(&store.give_up);

@@ -110,22 +110,17 @@ impl Gathering {
             .as_deref()
             .or(client.user.as_deref())
             .unwrap_or(&client.id);
-        let source = self.label(engine, batch, source);
         let origin = Origin {
             ts: tick.ts.unwrap_or(now),
             received: now,
-            source,
+            source: OTHER,
             inc: tick.inc,
             seq: tick.seq,
         };
         let admitted = match content {
             Content::Prices { symbol, .. } => {
-                let venue = tick
-                    .venue
-                    .as_deref()
-                    .map(|venue| self.label(engine, batch, venue));
                 let currency = tick.ccy.as_deref();
-                engine.admit_price(symbol, tick.price, currency, origin, tick.size, venue)
+                engine.admit_price(symbol, tick.price, currency, origin, tick.size, None)
             }
             Content::Rates { pair, .. } => {
                 let currency = |text: &str| Currency::parse(text).map_err(|_| Reason::UnknownPair);
@@ -134,7 +129,19 @@ impl Gathering {
             }
             Content::Command { .. } => return Err(Reason::BadTopic),
         };
-        admitted.map_err(reason)
+        // Only what is accepted may introduce a label: they are numbered for ever.
+        let mut input = admitted.map_err(reason)?;
+        let source = self.label(engine, batch, source);
+        match &mut input {
+            Input::Tick(admitted) => {
+                admitted.origin.source = source;
+                let venue = tick.venue.as_deref();
+                admitted.venue = venue.map(|venue| self.label(engine, batch, venue));
+            }
+            Input::Rate(admitted) => admitted.origin.source = source,
+            Input::Define { .. } | Input::Label(_) | Input::Boot { .. } => {}
+        }
+        Ok(input)
     }
 
     /// The id of a text; a new one is introduced by the batch itself, before its first use.

@@ -7,12 +7,13 @@ use divisor_engine::definition::{Definitions, IndexDefinition};
 use divisor_engine::{Batch, Change, Effect, Engine, Input, LabelId, Origin, Output, Plan, Time};
 use divisor_wire::command::{CommandError, Items, LoadSummary, Tally};
 
-use super::staging::clip;
+use super::staging::{clip, error};
 use super::{Sequencer, SequencerError, gather};
 use crate::clock::Clock;
 use crate::egress::Outlet;
 use crate::ingress::Client;
 use crate::journal::Log;
+use crate::record;
 
 /// Errors told one by one; the rest is counted.
 const DETAILS_MAX: usize = 50;
@@ -65,8 +66,27 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             return Ok(Ok(summary));
         }
         self.batch.inputs.append(&mut inputs);
+        if let Err(error) = self.fits_one_record()? {
+            self.forget_batch();
+            return Ok(Err(error));
+        }
         self.commit(go_on)?;
         Ok(Ok(summary))
+    }
+
+    /// A load is one record, so that it is applied whole or not at all.
+    fn fits_one_record(&mut self) -> Result<Result<(), CommandError>, SequencerError> {
+        self.body.clear();
+        record::encode(&self.batch.inputs, &mut self.body)?;
+        let (bytes, bytes_max) = (self.body.len() as u64, self.log.body_bytes_max());
+        if bytes <= bytes_max {
+            return Ok(Ok(()));
+        }
+        let message = format!(
+            "the load takes {bytes} bytes in the journal, which holds {bytes_max} in one piece: \
+             split the load, or raise journal.bytes_max"
+        );
+        Ok(Err(error("too_large", &message)))
     }
 
     fn forget_batch(&mut self) {

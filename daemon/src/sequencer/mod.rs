@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::egress::{Announcement, Outlet};
 use crate::health::Health;
 use crate::ingress::{Receipt, Submission};
-use crate::journal::{AppendError, Log, ReadError};
+use crate::journal::{AppendError, Log, ReadError, Record, Records};
 use crate::record::{self, ReplayError};
 use crate::shutdown::Shutdown;
 use crate::snapshots::Keeper;
@@ -41,6 +41,9 @@ const IDLE: Duration = Duration::from_millis(500);
 
 /// How often a full journal is asked for room.
 const ROOM_POLL: Duration = Duration::from_millis(100);
+
+/// What a record takes beside its body, about: even timers fill a journal.
+const RECORD_BYTES: u64 = 48;
 
 /// When levels leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,9 +143,26 @@ pub struct Sequencer<L, O, C> {
     announcements: Vec<Announcement>,
 }
 
+/// Counts the bytes of the records that pass.
+struct Counted<R> {
+    records: R,
+    bytes: u64,
+}
+
+impl<R: Records> Records for Counted<R> {
+    fn next_record(&mut self) -> Result<Option<Record>, ReadError> {
+        let record = self.records.next_record()?;
+        if let Some(record) = &record {
+            self.bytes += RECORD_BYTES + record.body.len() as u64;
+        }
+        Ok(record)
+    }
+}
+
 impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
-    /// Replays the log behind a snapshot's engine and starts a new epoch: the engine is where it was, the boot is recorded,
-    /// retained levels are announced again.
+    /// Replays the log behind a snapshot's engine and starts a new epoch: the engine is where it
+    /// was, the boot is recorded, retained levels are announced again. On a full journal it waits
+    /// for room as long as `go_on` says so.
     ///
     /// # Errors
     /// When the log cannot be read or written.
@@ -151,6 +171,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         settings: Settings,
         snapshot: Engine,
         epoch: u64,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<Self, SequencerError> {
         let Parts {
             log,
@@ -159,8 +180,13 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             health,
             keeper,
         } = parts;
-        let mut tail = log.reader_from(snapshot.next_position())?;
+        let mut tail = Counted {
+            records: log.reader_from(snapshot.next_position())?,
+            bytes: 0,
+        };
         let engine = record::replay(snapshot, &mut tail, None)?;
+        // The journal is the better witness where the count of boots was damaged.
+        let epoch = epoch.max(engine.epoch() + 1);
         let first = log.next_position();
         let time = clock.now().max(engine.time());
         let mut sequencer = Self {
@@ -174,7 +200,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             loads: Loads::new(settings.load_bytes_max),
             keeper,
             is_leaving: false,
-            since_snapshot: 0,
+            since_snapshot: tail.bytes,
             retired: 0,
             body: Vec::new(),
             announcements: Vec::new(),
@@ -191,7 +217,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 sequencer.batch.inputs.push(Input::Label(text.into()));
             }
         }
-        sequencer.commit(&|| true)?;
+        sequencer.commit(go_on)?;
         sequencer
             .announcer
             .everything(&sequencer.engine, &mut sequencer.announcements);
@@ -214,12 +240,16 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         mut ingress: mpsc::Receiver<Submission>,
         mut shutdown: Shutdown,
         goodbye: oneshot::Sender<()>,
-        mut beat: impl FnMut(),
+        beat: impl Fn(),
     ) -> Result<(), SequencerError> {
         let mut submissions = Vec::new();
         let mut goodbye = Some(goodbye);
         let watched = shutdown.clone();
-        let go_on = || !watched.is_stopping();
+        // A wait for room is no standstill.
+        let go_on = || {
+            beat();
+            !watched.is_stopping()
+        };
         loop {
             let wait = self.time_to_next();
             tokio::select! {
@@ -240,16 +270,33 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             beat();
             self.turn(&mut submissions, &go_on)?;
         }
-        // The next start finds everything here and has nothing to replay.
-        self.keeper.offer(self.engine);
+        self.finish();
         Ok(())
     }
 
+    /// The end of an orderly stop: the next start finds everything in a snapshot and has nothing to
+    /// replay.
+    pub(crate) fn finish(self) {
+        self.keeper.offer(self.engine);
+    }
+
+    /// The state.
+    #[cfg(test)]
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Where the inputs are.
+    #[cfg(test)]
+    pub(crate) const fn log(&self) -> &L {
+        &self.log
+    }
+
     /// One turn: everything that was submitted, and timers that are due.
-    fn turn(
+    pub(crate) fn turn(
         &mut self,
         submissions: &mut Vec<Submission>,
-        go_on: &impl Fn() -> bool,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<(), SequencerError> {
         self.begin_batch();
         let due = self
@@ -265,15 +312,13 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         self.announce_status(false);
         self.flush_announcements();
         self.gathering.send_receipts();
-        self.keep();
+        self.keep(self.settings.snapshot_bytes);
         Ok(())
     }
 
-    /// Takes a snapshot when enough has come since the last, and drops what no start needs.
-    fn keep(&mut self) {
-        if self.since_snapshot >= self.settings.snapshot_bytes
-            && self.keeper.offer(self.engine.clone())
-        {
+    /// Takes a snapshot when enough bytes have come since the last, and drops what no start needs.
+    fn keep(&mut self, enough: u64) {
+        if self.since_snapshot >= enough && self.keeper.offer(self.engine.clone()) {
             self.since_snapshot = 0;
         }
         let needed = self.health.needed_from();
@@ -289,7 +334,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     fn take(
         &mut self,
         submission: Submission,
-        go_on: &impl Fn() -> bool,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<(), SequencerError> {
         let Submission {
             client,
@@ -332,6 +377,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     fn commit(&mut self, go_on: &dyn Fn() -> bool) -> Result<(), SequencerError> {
         self.body.clear();
         record::encode(&self.batch.inputs, &mut self.body)?;
+        if self.body.len() as u64 > self.log.body_bytes_max() && self.batch.inputs.len() > 1 {
+            return self.commit_halves(go_on);
+        }
         let count = u32::try_from(self.batch.inputs.len()).unwrap_or(u32::MAX);
         self.append(count, go_on)?;
         if self.settings.publish == Publish::Immediate {
@@ -343,10 +391,18 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             self.apply();
         }
         self.health.set_durable(self.engine.next_position());
-        self.since_snapshot += self.body.len() as u64;
+        self.since_snapshot += RECORD_BYTES + self.body.len() as u64;
         self.gathering.committed();
         self.begin_batch();
         Ok(())
+    }
+
+    /// Commits a batch that no record can hold as two.
+    fn commit_halves(&mut self, go_on: &dyn Fn() -> bool) -> Result<(), SequencerError> {
+        let later = self.batch.inputs.split_off(self.batch.inputs.len() / 2);
+        self.commit(go_on)?;
+        self.batch.inputs = later;
+        self.commit(go_on)
     }
 
     /// Appends the record, waiting while the journal is full: acknowledgements and levels stay
@@ -366,18 +422,11 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                     if !self.health.journal_is_full() {
                         tracing::error!(why, "the journal is full: acknowledgements are held back");
                         self.health.set_journal_full(true);
-                        self.announce_status(true);
-                        self.flush_announcements();
+                        self.announce_full();
                     }
-                    // What PostgreSQL has caught up with meanwhile makes room, up to the newest
-                    // snapshot: so there is one now, however little came since the last.
-                    if self.since_snapshot > 0 && self.keeper.offer(self.engine.clone()) {
-                        self.since_snapshot = 0;
-                    } else {
-                        self.keeper.retire();
-                    }
-                    self.keep();
-                    std::thread::sleep(ROOM_POLL);
+                    // Room comes from a snapshot and from what PostgreSQL has caught up with.
+                    self.keep(1);
+                    self.clock.rest(ROOM_POLL);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -417,6 +466,14 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         let status = queries::status(&self.engine, &self.health, epoch, self.is_leaving);
         self.announcer
             .status(status, always, &mut self.announcements);
+    }
+
+    /// The status alone: what else waits is not durable yet.
+    fn announce_full(&mut self) {
+        let waiting = std::mem::take(&mut self.announcements);
+        self.announce_status(true);
+        self.flush_announcements();
+        self.announcements = waiting;
     }
 
     /// The last word of an orderly stop: retained, so that everybody sees it.

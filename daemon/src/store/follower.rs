@@ -5,17 +5,15 @@
 //! there on every record becomes rows, and each transaction carries its position (invariant 4).
 //! Nobody waits for this thread.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use divisor_engine::{Batch, Time};
 
-use super::cluster::{ClusterError, PrivateCluster};
+use super::MigrateError;
+use super::cluster::ClusterError;
 use super::error::StoreError;
 use super::project::Projection;
 use super::rows::RowBatch;
-use super::writer::Writer;
-use super::{MigrateError, PartitionUnit};
 use crate::health::Health;
 use crate::journal::{JournalReader, ReadError, Records, Source};
 use crate::record::{self, RecordError, ReplayError};
@@ -31,13 +29,35 @@ const RETRY_REFUSED: Duration = Duration::from_secs(15);
 /// How often a sleeping thread looks whether it should end.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Where the rows go.
-#[derive(Debug)]
-pub enum Backing {
-    /// The user's own server.
-    Url(Box<postgres::Config>),
-    /// A cluster of the daemon's own in this directory.
-    Private(PathBuf),
+/// A database that can be connected to, again and again.
+pub trait Database {
+    /// A connection.
+    type Rows: Rows;
+
+    /// Connects, with everything in place that rows need.
+    ///
+    /// # Errors
+    /// Why there is no database now.
+    fn connect(&mut self) -> Result<Self::Rows, FollowError>;
+
+    /// The follower has ended.
+    fn stop(&mut self);
+}
+
+/// A connection that takes rows.
+pub trait Rows {
+    /// The journal position up to which everything is in the database; 0 in a new one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn last_position(&mut self) -> Result<u64, StoreError>;
+
+    /// Writes a batch and moves the database's position to `position`, or does nothing at all.
+    ///
+    /// # Errors
+    /// [`StoreError`]. After an outage it is unknown whether the batch is there; the next
+    /// connection's [`Self::last_position`] tells.
+    fn write(&mut self, batch: &RowBatch, position: u64) -> Result<(), StoreError>;
 }
 
 /// How the follower works.
@@ -47,10 +67,6 @@ pub struct Settings {
     pub batch_rows_max: usize,
     /// The pause between two transactions, unless a full batch waits.
     pub flush_interval: Duration,
-    /// The width of a partition.
-    pub partition: PartitionUnit,
-    /// Names the journal, so that the rows of two never mix.
-    pub journal: String,
 }
 
 /// Why the store does not project.
@@ -124,15 +140,18 @@ impl FollowError {
 
 /// The follower, before its thread starts.
 #[derive(Debug)]
-pub struct Follower {
-    backing: Backing,
-    cluster: Option<PrivateCluster>,
+pub struct Follower<D: Database> {
+    database: D,
+    /// The connection at hand.
+    rows: Option<D::Rows>,
     source: Source,
     snapshots: Snapshots,
     health: Health,
     settings: Settings,
     /// The state behind the rows at hand, and the reader that goes on from there.
     progress: Option<Progress>,
+    /// When a transaction was written last.
+    written: Option<Instant>,
     /// What was said last of a trouble, so that a log does not repeat itself every second.
     trouble: Option<String>,
 }
@@ -147,24 +166,38 @@ struct Progress {
     from: u64,
 }
 
-impl Follower {
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A transaction was written.
+    Wrote,
+    /// Rows are at hand, and the pause between two transactions is not over.
+    Pause(Duration),
+    /// Everything that is committed is in the database.
+    Idle,
+    /// And nothing more will come.
+    Finished,
+}
+
+impl<D: Database> Follower<D> {
     /// A follower of this journal.
     #[must_use]
     pub const fn new(
-        backing: Backing,
+        database: D,
         source: Source,
         snapshots: Snapshots,
         health: Health,
         settings: Settings,
     ) -> Self {
         Self {
-            backing,
-            cluster: None,
+            database,
+            rows: None,
             source,
             snapshots,
             health,
             settings,
             progress: None,
+            written: None,
             trouble: None,
         }
     }
@@ -177,7 +210,7 @@ impl Follower {
     /// # Errors
     /// Why there is no database now.
     pub fn prepare(&mut self) -> Result<(), FollowError> {
-        let outcome = self.connect().map(drop);
+        let outcome = self.database.connect().map(drop);
         if let Err(error) = &outcome {
             self.report(error);
         }
@@ -187,82 +220,87 @@ impl Follower {
     /// Follows until the journal is closed and everything is projected, or `give_up` says so.
     pub fn run(mut self, give_up: impl Fn() -> bool) {
         while !self.is_done() && !give_up() {
-            let Err(error) = self.session(&give_up) else {
-                continue;
-            };
-            self.report(&error);
-            if self.source.watermark().is_closed() {
-                // At the end nobody waits for a server to come back: the journal has it all.
-                break;
-            }
-            let rest = if error.is_outage() {
-                RETRY
-            } else {
-                RETRY_REFUSED
-            };
-            let until = Instant::now() + rest;
-            while Instant::now() < until && !give_up() && !self.source.watermark().is_closed() {
-                std::thread::sleep(PATIENCE);
-            }
-        }
-        if let Some(mut cluster) = self.cluster.take() {
-            cluster.stop();
-        }
-    }
-
-    /// One connection: aligns with the database and follows until something fails.
-    fn session(&mut self, give_up: &impl Fn() -> bool) -> Result<(), FollowError> {
-        let mut writer = self.connect()?;
-        self.align(writer.last_position()?)?;
-        self.recovered();
-        let mut written = Instant::now();
-        while !give_up() {
-            let Some(progress) = &mut self.progress else {
-                return Ok(());
-            };
-            progress.gather(self.settings.batch_rows_max)?;
-            let position = progress.projection.next_position();
-            if position == progress.from {
-                if progress.reader.is_finished() {
-                    return Ok(());
+            match self.step() {
+                Ok(Step::Wrote) => {}
+                Ok(Step::Pause(rest)) => std::thread::sleep(rest.min(PATIENCE)),
+                Ok(Step::Idle) => {
+                    let position = self.progress.as_ref().map_or(0, |p| p.reader.position());
+                    self.source.watermark().wait(position, PATIENCE);
                 }
-                progress.reader.wait(PATIENCE);
-                continue;
+                Ok(Step::Finished) => break,
+                // At the end nobody waits for a server to come back: the journal has it all.
+                Err(_) if self.source.watermark().is_closed() => break,
+                Err(error) => self.rest(&error, &give_up),
             }
-            let closed = self.source.watermark().is_closed();
-            let rest = self
-                .settings
-                .flush_interval
-                .saturating_sub(written.elapsed());
-            if progress.rows.len() < self.settings.batch_rows_max && !closed && !rest.is_zero() {
-                std::thread::sleep(rest.min(PATIENCE));
-                continue;
-            }
-            writer.write(&progress.rows, position)?;
-            written = Instant::now();
-            progress.rows.clear();
-            progress.from = position;
-            self.health.set_projected(position);
         }
-        Ok(())
+        self.rows = None;
+        self.database.stop();
     }
 
-    /// Connects to the server, starting it where it is ours.
-    fn connect(&mut self) -> Result<Writer, FollowError> {
-        let config = match &self.backing {
-            Backing::Url(config) => config.as_ref().clone(),
-            Backing::Private(dir) => {
-                let cluster = match &mut self.cluster {
-                    Some(cluster) => cluster,
-                    none => none.insert(PrivateCluster::start(dir)?),
-                };
-                cluster.ensure_running()?;
-                cluster.config()
-            }
+    /// Waits before the next try.
+    fn rest(&self, error: &FollowError, give_up: &impl Fn() -> bool) {
+        let rest = if error.is_outage() {
+            RETRY
+        } else {
+            RETRY_REFUSED
         };
-        let mut writer = Writer::connect(&config, self.settings.partition)?;
-        writer.claim(&self.settings.journal)?;
-        Ok(writer)
+        let until = Instant::now() + rest;
+        while Instant::now() < until && !give_up() && !self.source.watermark().is_closed() {
+            std::thread::sleep(PATIENCE);
+        }
+    }
+
+    /// One step: connects where there is no connection, and writes one transaction.
+    ///
+    /// # Errors
+    /// What ended the connection; the next step makes another.
+    pub(crate) fn step(&mut self) -> Result<Step, FollowError> {
+        let outcome = self.try_step();
+        if let Err(error) = &outcome {
+            self.rows = None;
+            self.report(error);
+        }
+        outcome
+    }
+
+    fn try_step(&mut self) -> Result<Step, FollowError> {
+        if self.rows.is_none() {
+            let mut rows = self.database.connect()?;
+            self.align(rows.last_position()?)?;
+            self.rows = Some(rows);
+            self.recovered();
+        }
+        let (Some(rows), Some(progress)) = (&mut self.rows, &mut self.progress) else {
+            return Ok(Step::Idle);
+        };
+        if let Err(error) = progress.gather(self.settings.batch_rows_max) {
+            // Reader and projection may be apart now: the next step begins anew.
+            self.progress = None;
+            return Err(error);
+        }
+        let position = progress.projection.next_position();
+        if position == progress.from {
+            return Ok(if progress.reader.is_finished() {
+                Step::Finished
+            } else {
+                Step::Idle
+            });
+        }
+        let interval = self.settings.flush_interval;
+        let rest = self.written.map_or(interval, |written| {
+            interval.saturating_sub(written.elapsed())
+        });
+        let closed = self.source.watermark().is_closed();
+        if progress.rows.len() < self.settings.batch_rows_max && !closed && !rest.is_zero() {
+            self.written.get_or_insert_with(Instant::now);
+            return Ok(Step::Pause(rest));
+        }
+        rows.write(&progress.rows, position)?;
+        self.written = Some(Instant::now());
+        progress.rows.clear();
+        progress.from = position;
+        self.health.set_projected(position);
+        Ok(Step::Wrote)
     }
 
     /// Brings the rows at hand in line with where the database is. A transaction whose answer was

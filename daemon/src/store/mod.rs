@@ -19,14 +19,16 @@ mod partition;
 pub(crate) mod project;
 mod rare;
 pub mod rows;
+mod server;
 mod writer;
 
 pub use cluster::{ClusterError, PrivateCluster};
 pub use encode::{Numeric, Stamp};
 pub use error::{StoreError, is_outage};
-pub use follower::{Backing, FollowError, Follower, Settings};
+pub use follower::{Database, FollowError, Follower, Rows, Settings};
 pub use history::{History, HistoryError, Stored};
 pub use migrate::{MigrateError, Report, migrate};
 pub use partition::PartitionUnit;
 pub use rows::RowBatch;
+pub use server::{Backing, Server};
 pub use writer::Writer;
