@@ -28,9 +28,7 @@ use crate::door::{self, Door, Exchange};
 use crate::egress::Tee;
 use crate::exit::{self, Failure};
 use crate::health::{Health, Phase};
-use crate::http;
 use crate::http::board::Board;
-use crate::http::sequence::Sequence;
 use crate::ingress::Submission;
 use crate::journal::{Journal, Recovered};
 use crate::notify;
@@ -39,7 +37,7 @@ use crate::shutdown::{Shutdown, Trigger};
 use crate::snapshots::{self, Keeper, Snapshots};
 use crate::state::StateDir;
 use store::StoreThread;
-use web::{Shown, Web};
+use web::Bound;
 
 pub(crate) use store::{Access, adopt, look, own};
 
@@ -72,7 +70,7 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let listeners = runtime
         .block_on(door::bind(&config.mqtt.listen))
         .map_err(|error| busy(error, "--listen"))?;
-    let (web_runtime, web_listeners) = Web::bind(config)?;
+    let web = Bound::bind(config)?;
     let addresses = addresses(&listeners).map_err(internal)?;
     let health = Health::default();
     let journal_dir = state.subdirectory(config::JOURNAL)?;
@@ -84,17 +82,7 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let counters = Arc::default();
     let door_settings = settings::door(config);
     let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;
-    let (sequence, questions) = Sequence::channel();
-    let shown = Shown::default();
-    let looked_at = http::Parts {
-        settings: settings::http(config),
-        board: Arc::clone(&shown.board),
-        sequence,
-        health: health.clone(),
-        metrics: shown.metrics.clone(),
-        door: Arc::clone(&counters),
-    };
-    let web = Web::start(web_runtime, web_listeners, looked_at);
+    let (web, shown) = web.start(config, &health, Arc::clone(&counters));
     let parts = Parts {
         log: journal,
         outlet: Tee(Arc::clone(&exchange), shown.board),
@@ -102,7 +90,7 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         keeper: Keeper::start(snapshots, health.clone()).map_err(internal)?,
         health: health.clone(),
         metrics: shown.metrics,
-        questions,
+        questions: shown.questions,
     };
     let settings = settings::sequencer(config);
     let go_on = || !shutdown.is_stopping();

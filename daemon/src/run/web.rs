@@ -6,11 +6,19 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::settings;
+use crate::config::Config;
+use crate::door::{self, Counters};
 use crate::exit::Failure;
+use crate::health::Health;
+use crate::http::board::Board;
+use crate::http::sequence::Sequence;
 use crate::http::{self, Parts};
+use crate::ingress::Question;
+use crate::metrics::Metrics;
 
 /// Readers are served by as many threads; levels come first on a small machine.
 const THREADS: usize = 2;
@@ -18,21 +26,32 @@ const THREADS: usize = 2;
 /// How long its tasks may take to end.
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
-/// The server, while it runs.
+/// The server before it serves.
+pub(super) struct Bound {
+    runtime: Runtime,
+    listeners: Vec<TcpListener>,
+}
+
+/// The server while it runs.
 pub(super) struct Web {
     runtime: Runtime,
     close: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
 
-impl Web {
+/// What the other parts fill for it, or answer.
+pub(super) struct Shown {
+    pub(super) board: Arc<Board>,
+    pub(super) metrics: Metrics,
+    pub(super) questions: mpsc::Receiver<Question>,
+}
+
+impl Bound {
     /// Binds every address, or none.
     ///
     /// # Errors
     /// When one cannot be bound.
-    pub(super) fn bind(
-        config: &crate::config::Config,
-    ) -> Result<(Runtime, Vec<TcpListener>), Failure> {
+    pub(super) fn bind(config: &Config) -> Result<Self, Failure> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .enable_all()
@@ -41,36 +60,51 @@ impl Web {
             .context("start threads")
             .map_err(super::internal)?;
         let listeners = runtime
-            .block_on(crate::door::bind(&config.http.listen))
+            .block_on(door::bind(&config.http.listen))
             .map_err(|error| super::busy(error, "--set http.listen"))?;
-        Ok((runtime, listeners))
+        Ok(Self { runtime, listeners })
     }
 
-    /// Serves from now on.
-    pub(super) fn start(runtime: Runtime, listeners: Vec<TcpListener>, parts: Parts) -> Self {
-        for address in listeners.iter().filter_map(|l| l.local_addr().ok()) {
+    /// Serves from now on, the probes already while the rest starts.
+    pub(super) fn start(
+        self,
+        config: &Config,
+        health: &Health,
+        door: Arc<Counters>,
+    ) -> (Web, Shown) {
+        for address in self.listeners.iter().filter_map(|l| l.local_addr().ok()) {
             tracing::info!(url = %format_args!("http://{address}/"), "listening for HTTP");
         }
+        let (sequence, questions) = Sequence::channel();
+        let shown = Shown {
+            board: Arc::default(),
+            metrics: Metrics::default(),
+            questions,
+        };
+        let parts = Parts {
+            settings: settings::http(config),
+            board: Arc::clone(&shown.board),
+            sequence,
+            health: health.clone(),
+            metrics: shown.metrics.clone(),
+            door,
+        };
         let (close, closing) = watch::channel(false);
-        let serving = runtime.spawn(http::serve(listeners, parts, closing));
-        Self {
-            runtime,
+        let serving = http::serve(self.listeners, parts, closing);
+        let web = Web {
+            serving: self.runtime.spawn(serving),
+            runtime: self.runtime,
             close,
-            serving,
-        }
+        };
+        (web, shown)
     }
+}
 
+impl Web {
     /// Ends what is under way.
     pub(super) fn stop(self) {
         let _ = self.close.send(true);
         let _ = self.runtime.block_on(self.serving);
         self.runtime.shutdown_timeout(LAST_TASKS);
     }
-}
-
-/// Everything that others look at, made before the parts that fill it.
-#[derive(Default)]
-pub(super) struct Shown {
-    pub(super) board: Arc<http::board::Board>,
-    pub(super) metrics: crate::metrics::Metrics,
 }

@@ -98,10 +98,10 @@ impl Schema<'_> {
             if known.is_some_and(|known| known.contains_key(name)) {
                 continue;
             }
-            match rule {
-                Value::Bool(false) => return Err(format!("{at}: `{name}` is not described")),
-                rule => self.check(rule, value, &format!("{at}.{name}"))?,
+            if rule == &Value::Bool(false) {
+                return Err(format!("{at}: `{name}` is not described"));
             }
+            self.check(rule, value, &format!("{at}.{name}"))?;
         }
         Ok(())
     }
@@ -118,10 +118,10 @@ fn has_type(rule: &Value, value: &Value) -> bool {
         "null" => value.is_null(),
         _ => false,
     };
-    match rule {
-        Value::Array(names) => names.iter().filter_map(Value::as_str).any(is),
-        rule => rule.as_str().is_some_and(is),
-    }
+    let names = rule
+        .as_array()
+        .map_or(std::slice::from_ref(rule), Vec::as_slice);
+    names.iter().filter_map(Value::as_str).any(is)
 }
 
 /// The only pattern of the description.
