@@ -12,6 +12,7 @@
 
 mod access;
 mod door;
+mod http;
 mod journal;
 mod layers;
 mod log;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::Access;
 pub use door::{Mqtt, Router};
+pub use http::Http;
 pub use journal::Journal;
 pub use layers::{Flag, Inputs, Loaded, Source};
 pub use log::{Log, LogFormat};
@@ -52,6 +54,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// Who may come in.
     pub access: Access,
+    /// The page, the history and the metrics.
+    pub http: Http,
     /// What a tick may be.
     pub ticks: Ticks,
     /// Batching and publishing.
@@ -137,6 +141,7 @@ impl Config {
         let has_users = self.access.has_users();
         check_listen("mqtt.listen", &self.mqtt.listen, has_users, &mut problems);
         self.access.check(&mut problems);
+        self.http.check(&mut problems);
         self.ticks.check(&mut problems);
         self.sequencer.check(&mut problems);
         self.journal.check(&mut problems);

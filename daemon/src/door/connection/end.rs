@@ -99,9 +99,7 @@ where
                 if let Some(will) = will.filter(|will| ends || will.delay.is_zero()) {
                     publish_will(&door, &guest, session.origin, will).await;
                 }
-                if ends {
-                    drop(session);
-                } else {
+                if !ends {
                     give(eviction, session);
                 }
             }

@@ -143,7 +143,8 @@ async fn nobody_in_particular_comes_where_it_is_configured() {
         assert_eq!(knock(&rig, 4, None, None).await, code, "{anonymous:?}");
     }
     let guests = Guests::new(Anonymous::Loopback);
-    let mut raw = guests.rig().await.v4("guest").await;
+    let rig = guests.rig().await;
+    let mut raw = rig.v4("guest").await;
     raw.subscribe("indexes/#", 1).await;
     raw.send(&subscribe(2, "#", 0)).await;
     raw.expect(b"\x90\x03\0\x02\x80").await;
