@@ -22,7 +22,7 @@ pub struct Plan {
 /// What becomes of one definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanItem {
-    /// `security`, `index` or `revision`.
+    /// `security`, `index`, `revision` or `action`.
     pub kind: &'static str,
     /// Symbol, code or id.
     pub name: String,
@@ -126,6 +126,18 @@ impl Engine {
             };
             note("revision", &revision.id, result);
         }
+        for id in &definitions.cancelled {
+            let result = self.cancel(id, position).map_err(|p| p.of("action", id));
+            note("action", id, result);
+        }
+        for action in &definitions.actions {
+            let result = self.announce(action, position);
+            note(
+                "action",
+                &action.id,
+                result.map_err(|p| p.of("action", &action.id)),
+            );
+        }
         if errors.is_empty() {
             Ok(plan)
         } else {
@@ -207,6 +219,7 @@ impl Engine {
             missing: 0,
             span: None,
             prev_close: None,
+            dividends: Vec::new(),
             due: Time::MIN,
             waiting: false,
         };
@@ -260,6 +273,7 @@ impl Engine {
             ("weighting", known.weighting != definition.weighting),
             ("rounding", known.rounding != definition.rounding),
             ("fx", known.fx != definition.fx),
+            ("actions", known.actions != definition.actions),
             ("basket", known.basket != definition.basket),
         ];
         let changed: Vec<_> = fields
@@ -311,6 +325,7 @@ impl Engine {
 
     /// Makes every security look at its indexes' days again at its next tick.
     pub(crate) fn watch_days(&mut self) {
+        self.actions.rewatch();
         for security in &mut self.securities {
             security.roll_at = Time::MIN;
         }

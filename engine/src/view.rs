@@ -19,6 +19,8 @@ pub struct SecurityView<'a> {
     pub price: Option<Decimal>,
     /// Where that price came from; none for a reference price.
     pub origin: Option<&'a Origin>,
+    /// Trading has stopped; prices are held.
+    pub suspended: bool,
 }
 
 /// A currency pair with its last rate.
@@ -69,6 +71,7 @@ impl Engine {
             definition: &security.definition,
             price: security.last_price(),
             origin: security.origin.as_ref(),
+            suspended: security.suspended,
         })
     }
 
@@ -144,7 +147,7 @@ impl Engine {
             mode: RoundingMode::HalfUp,
         };
         let weight = |(at, holding): (usize, &Holding)| {
-            let price = i128::from(self.securities[holding.security.at()].price);
+            let price = i128::from(holding.units(&self.securities));
             let rate = Ratio::from(basket.rates[basket.slots[at]]?);
             let value = Ratio::scaled(price * basket.quantities[at], basket.scale);
             value.multiply(&rate).divide(&total)?.round(cut)
