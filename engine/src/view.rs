@@ -1,5 +1,6 @@
 //! What the outside may look at: definitions with their state, for queries and projections.
 
+use crate::action::ExDividend;
 use crate::basket::Holding;
 use crate::definition::{Cut, IndexDefinition, SecurityDefinition};
 use crate::engine::Engine;
@@ -153,6 +154,13 @@ impl Engine {
             value.multiply(&rate).divide(&total)?.round(cut)
         };
         basket.holdings.iter().enumerate().map(weight).collect()
+    }
+
+    /// Dividends of members whose day is the index's present one and that its price lets pass.
+    #[must_use]
+    pub fn dividends(&self, index: IndexId) -> &[ExDividend] {
+        let state = self.indexes.get(index.at());
+        state.map_or(&[], |state| &state.dividends)
     }
 
     /// All indexes in order of definition.

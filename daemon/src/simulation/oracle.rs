@@ -123,7 +123,7 @@ impl Oracle {
                 }
                 Output::Level(level) => self.level(level),
                 Output::Refused { position } => self.fail("what was planned applies", position),
-                Output::Revised(_) | Output::Status { .. } => {}
+                Output::Revised(_) | Output::Action(_) | Output::Status { .. } => {}
             }
         }
     }

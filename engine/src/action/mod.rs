@@ -159,7 +159,8 @@ impl Engine {
         let entry = (due, definition.event.rank(), id.clone());
         self.actions.queue.insert(entry);
         self.watch_days();
-        self.tell(id, ActionState::Announced, Vec::new(), position);
+        let concerned = self.concerned(&definition.event).1;
+        self.tell(id, ActionState::Announced, concerned, position);
         Ok(change)
     }
 
@@ -177,7 +178,8 @@ impl Engine {
         let entry = (known.due, known.definition.event.rank(), id.to_owned());
         self.actions.queue.remove(&entry);
         self.actions.rewatch();
-        self.tell(id, ActionState::Cancelled, Vec::new(), position);
+        let concerned = self.concerned_by(id);
+        self.tell(id, ActionState::Cancelled, concerned, position);
         Ok(Change::Changed(vec!["state"]))
     }
 
@@ -216,11 +218,26 @@ impl Engine {
         if let Some(code) = event.index() {
             return (None, self.index_id(code).into_iter().collect());
         }
-        let security = event.symbol().and_then(|s| self.known_security(s).ok());
+        let security = self.security_of(event);
         (
             security,
             security.map_or_else(Vec::new, |s| self.holding(s)),
         )
+    }
+
+    /// The security that an event happens to, also where it had another name before.
+    #[must_use]
+    pub fn security_of(&self, event: &Event) -> Option<SecurityId> {
+        event
+            .symbol()
+            .and_then(|symbol| self.known_security(symbol).ok())
+    }
+
+    /// The indexes that an action concerns at present.
+    #[must_use]
+    pub fn concerned_by(&self, id: &str) -> Vec<IndexId> {
+        let known = self.actions.known.get(id);
+        known.map_or_else(Vec::new, |known| self.concerned(&known.definition.event).1)
     }
 
     /// True when an input of the action's day, or of a later one, was there already.
@@ -344,7 +361,8 @@ impl Engine {
         let state = known.state.clone();
         self.actions.queue.remove(&entry);
         self.actions.rewatch();
-        self.tell(id, state, Vec::new(), position);
+        let concerned = self.concerned_by(id);
+        self.tell(id, state, concerned, position);
     }
 
     /// The security that a price of `ts` under this name is for, when a change of names is due that

@@ -59,6 +59,7 @@ impl IndexDefinition {
             fx: FxRule::default(),
             dissemination: Dissemination::default(),
             day: Day::default(),
+            actions: ActionRules::default(),
             basket,
         }
     }
