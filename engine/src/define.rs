@@ -1,6 +1,8 @@
 //! Loading definitions: compared with what is there, applied whole or not at all.
 
-use crate::definition::{Definitions, Dissemination, IndexDefinition, SecurityDefinition};
+use crate::definition::{
+    Definitions, Dissemination, IndexDefinition, RevisionDefinition, SecurityDefinition,
+};
 use crate::engine::Mark;
 use crate::index::{Basket, Index};
 use crate::output::{Cause, Output, Status};
@@ -105,25 +107,7 @@ impl Engine {
         }
         self.start_waiting(position);
         for revision in &definitions.revisions {
-            let known = self.revisions.get(&revision.id);
-            let result = match known {
-                Some(known) if known == revision => Ok(Change::Unchanged),
-                Some(_) => Err(Problem::RevisionReused.of("revision", &revision.id)),
-                None => {
-                    let effective = revision.effective.unwrap_or(self.time);
-                    self.revisions.insert(revision.id.clone(), revision.clone());
-                    // Tried now in any case, so that a mistake shows when it is loaded.
-                    let mut trial = self.clone();
-                    let tried = trial.apply_revision(revision, effective, position);
-                    if effective > self.time {
-                        self.scheduled
-                            .insert((effective, revision.id.clone()), position);
-                    } else if tried.is_ok() {
-                        *self = trial;
-                    }
-                    tried.map(|()| Change::New)
-                }
-            };
+            let result = self.load_revision(revision, position);
             note("revision", &revision.id, result);
         }
         for id in &definitions.cancelled {
@@ -143,6 +127,30 @@ impl Engine {
         } else {
             Err(errors)
         }
+    }
+
+    fn load_revision(
+        &mut self,
+        revision: &RevisionDefinition,
+        position: Position,
+    ) -> Result<Change, DefinitionError> {
+        match self.revisions.get(&revision.id) {
+            Some(known) if known == revision => return Ok(Change::Unchanged),
+            Some(_) => return Err(Problem::RevisionReused.of("revision", &revision.id)),
+            None => {}
+        }
+        let effective = revision.effective.unwrap_or(self.time);
+        self.revisions.insert(revision.id.clone(), revision.clone());
+        // Tried now in any case, so that a mistake shows when it is loaded.
+        let mut trial = self.clone();
+        let tried = trial.apply_revision(revision, effective, position);
+        if effective > self.time {
+            self.scheduled
+                .insert((effective, revision.id.clone()), position);
+        } else if tried.is_ok() {
+            *self = trial;
+        }
+        tried.map(|()| Change::New)
     }
 
     fn load_security(&mut self, definition: &SecurityDefinition) -> Result<Change, Problem> {

@@ -134,7 +134,7 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
         Verb::Preview {
             file: Some(file), ..
         } => read(std::slice::from_ref(file))?,
-        _ => Items::default(),
+        Verb::List { .. } | Verb::Preview { .. } | Verb::Cancel { .. } => Items::default(),
     };
     let connection = Connection::open(&globals.url, "action", WINDOW).await?;
     match opts.verb {

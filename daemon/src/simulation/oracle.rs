@@ -412,6 +412,7 @@ impl Oracle {
             };
             let effect = match tick.effect {
                 Effect::Applied => rows::Effect::Applied,
+                Effect::Held => rows::Effect::Held,
                 Effect::Late | Effect::Duplicate => rows::Effect::Late,
             };
             let origin = tick.origin;

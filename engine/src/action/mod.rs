@@ -172,7 +172,9 @@ impl Engine {
             ActionState::Cancelled => return Ok(Change::Unchanged),
             ActionState::Announced if known.steps == 0 => {}
             ActionState::Announced => return Err(Problem::ActionClosed("applied in part")),
-            _ => return Err(Problem::ActionClosed(known.state.as_str())),
+            ActionState::Applied | ActionState::Refused(_) => {
+                return Err(Problem::ActionClosed(known.state.as_str()));
+            }
         }
         known.state = ActionState::Cancelled;
         let entry = (known.due, known.definition.event.rank(), id.to_owned());
@@ -368,22 +370,27 @@ impl Engine {
     /// The security that a price of `ts` under this name is for, when a change of names is due that
     /// no input has brought about yet.
     pub(crate) fn security_renamed(&self, symbol: &str, ts: Time) -> Option<SecurityId> {
-        self.due_events(ts).find_map(|event| match event {
-            Event::SymbolChange(change) if change.to == symbol => {
-                self.known_security(&change.symbol).ok()
+        let changed = self.due_events(ts).find_map(|event| {
+            if let Event::SymbolChange(change) = event
+                && change.to == symbol
+            {
+                Some(change.symbol.as_str())
+            } else {
+                None
             }
-            _ => None,
-        })
+        });
+        changed.and_then(|former| self.known_security(former).ok())
     }
 
     /// True when a change of this security's currency to `currency` is due.
     pub(crate) fn is_redenominated(&self, security: SecurityId, currency: &str, ts: Time) -> bool {
-        self.due_events(ts).any(|event| match event {
-            Event::Redenomination(change) => {
+        self.due_events(ts).any(|event| {
+            if let Event::Redenomination(change) = event {
                 change.currency.as_str() == currency
                     && self.known_security(&change.symbol) == Ok(security)
+            } else {
+                false
             }
-            _ => false,
         })
     }
 

@@ -400,7 +400,23 @@ impl Event {
             Self::Addition(x) => Some(&x.index),
             Self::Deletion(x) => Some(&x.index),
             Self::Rebalance(x) => Some(&x.index),
-            _ => None,
+            Self::Split(_)
+            | Self::ReverseSplit(_)
+            | Self::Bonus(_)
+            | Self::StockDividend(_)
+            | Self::Dividend(_)
+            | Self::ReturnOfCapital(_)
+            | Self::Rights(_)
+            | Self::SpinOff(_)
+            | Self::Merger(_)
+            | Self::Delisting(_)
+            | Self::Bankruptcy(_)
+            | Self::ShareChange(_)
+            | Self::FloatChange(_)
+            | Self::SymbolChange(_)
+            | Self::Redenomination(_)
+            | Self::Suspension(_)
+            | Self::Resumption(_) => None,
         }
     }
 
