@@ -106,7 +106,7 @@ fn check(rules: &str, terms: &str, a: &str, shares: &str, cap: &str, price_divis
 }
 
 #[test]
-fn adjusts_price_shares_and_divisor() {
+fn splits_and_free_shares() {
     let split = |kind: &str, from: u32, to: u32| {
         format!(r#""type":"{kind}","symbol":"A","from":{from},"to":{to}"#)
     };
@@ -128,7 +128,10 @@ fn adjusts_price_shares_and_divisor() {
         "300",
         "0.28",
     );
-    // Dividends.
+}
+
+#[test]
+fn dividends_and_capital() {
     let dividend = |more: &str| format!(r#""type":"dividend","symbol":"A","amount":"10"{more}"#);
     check("", &dividend(""), "100", "1000", "300", "0.3");
     check(
@@ -198,7 +201,10 @@ fn adjusts_price_shares_and_divisor() {
         "290.00000000000005",
         "0.335",
     );
-    // Rights.
+}
+
+#[test]
+fn rights_shares_and_float() {
     let rights = |price: u32, more: &str| {
         format!(r#""type":"rights","symbol":"A","held":4,"new":1,"price":{price}{more}"#)
     };
@@ -228,7 +234,6 @@ fn adjusts_price_shares_and_divisor() {
         "300",
         "0.3",
     );
-    // Shares and float.
     check(
         "",
         r#""type":"share_change","symbol":"A","shares":1030"#,
