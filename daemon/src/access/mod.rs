@@ -251,7 +251,8 @@ impl Access {
         if users.is_empty() {
             return self.anonymous(&users, peer);
         }
-        match (user, password) {
+        // Some clients send an empty password for none, and nobody has one.
+        match (user, password.filter(|password| !password.is_empty())) {
             (Some(name), Some(password)) => {
                 self.check_password(&users, name, password, peer.address)
                     .await?;

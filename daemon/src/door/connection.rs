@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::Counters;
@@ -24,10 +25,13 @@ use super::listener::{Door, Shutdown, stopped};
 use super::outbound::Dialect;
 use super::registry::Claim;
 use super::session::Session;
+use super::transport::{self, Stream};
 use crate::ingress::{Receipt, Submission};
+use crate::tls::Tls;
 
 mod end;
 mod packets;
+mod rights;
 
 use end::Ending;
 
@@ -42,11 +46,14 @@ const TURNED_AWAY_MAX: u64 = 64;
 /// How often a connection looks after itself at least.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
-/// Serves one stream from its first byte to its last: TCP now, TLS and WebSocket streams alike.
-pub async fn run<S>(mut stream: S, peer: SocketAddr, door: Arc<Door>, shutdown: Shutdown)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// Serves one stream from its first byte to its last, whatever it carries MQTT in.
+pub(super) async fn run(
+    tcp: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    door: Arc<Door>,
+    shutdown: Shutdown,
+) {
     let counters = Arc::clone(&door.counters);
     let _held = Held::new(&counters.connections);
     Counters::add(&counters.accepted);
@@ -58,9 +65,23 @@ where
     }
     let full = connections > connections_max;
     let mut buffer = BytesMut::new();
-    let greeting = handshake(&mut stream, &mut buffer, peer.ip(), &door, full);
+    let greeting = async {
+        let opening = transport::open(
+            tcp,
+            tls.as_deref(),
+            address.ip(),
+            &mut buffer,
+            &door.settings,
+        );
+        let Ok((mut stream, peer)) = opening.await else {
+            Counters::add(&counters.refused_transports);
+            return None;
+        };
+        let admitted = handshake(&mut stream, &mut buffer, &peer, &door, full).await?;
+        Some((stream, admitted))
+    };
     match timeout(door.settings.connect_timeout, greeting).await {
-        Ok(Some(admitted)) => {
+        Ok(Some((stream, admitted))) => {
             let (connection, claim) =
                 Connection::open(stream, buffer, door, admitted, shutdown).await;
             connection.serve(claim).await;
@@ -80,15 +101,20 @@ enum Event {
     /// Messages of the router are in the batch.
     Messages,
     Timer,
+    /// Users or rights have changed.
+    Rights,
     End(Ending),
 }
 
-struct Connection<S> {
+struct Connection {
     door: Arc<Door>,
     guest: Guest,
     dialect: Dialect,
-    reader: ReadHalf<S>,
-    writer: WriteHalf<S>,
+    reader: ReadHalf<Stream>,
+    writer: WriteHalf<Stream>,
+    /// What was written may still wait in the stream, see [`Stream::keeps_bytes`].
+    keeps_bytes: bool,
+    unflushed: bool,
     /// Bytes read and not yet a packet.
     buffer: BytesMut,
     read_bytes: usize,
@@ -110,16 +136,15 @@ struct Connection<S> {
     /// When bytes began to wait for a socket that takes none.
     stuck_since: Option<Instant>,
     timer: std::pin::Pin<Box<Sleep>>,
+    /// Turns when users or rights change.
+    rights: watch::Receiver<u64>,
     shutdown: Shutdown,
 }
 
-impl<S> Connection<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+impl Connection {
     /// Takes the client's session over and answers its CONNECT.
     async fn open(
-        stream: S,
+        stream: Stream,
         buffer: BytesMut,
         door: Arc<Door>,
         admitted: Admitted,
@@ -155,6 +180,7 @@ where
         };
         encode::connack(&mut out, connect.version, &ack);
         let (receipts_tx, receipts) = mpsc::unbounded_channel();
+        let keeps_bytes = stream.keeps_bytes();
         let (reader, writer) = tokio::io::split(stream);
         let version = connect.version;
         let inbound = Inbound::new(Arc::clone(&door), guest.clone(), version, session.origin);
@@ -167,6 +193,8 @@ where
             guest,
             reader,
             writer,
+            keeps_bytes,
+            unflushed: false,
             buffer,
             read_bytes: READ_BYTES_MIN,
             out,
@@ -182,6 +210,7 @@ where
             heard: Instant::now(),
             stuck_since: None,
             timer: Box::pin(sleep(Duration::ZERO)),
+            rights: door.access.changes(),
             shutdown,
             door,
         };
@@ -189,13 +218,16 @@ where
     }
 
     async fn serve(mut self, mut claim: Claim) {
-        // Packets may have come with the CONNECT.
-        let mut ending = self.take_packets().await.err();
+        // The session may be older than the rights; packets may have come with the CONNECT.
+        let mut ending = self.drop_subscriptions().await.err();
+        if ending.is_none() {
+            ending = self.take_packets().await.err();
+        }
         while ending.is_none() {
             self.session
                 .outbound
                 .fill(&mut self.out, self.dialect, &self.door.counters);
-            if self.out.is_empty() {
+            if self.out.is_empty() && !self.unflushed {
                 self.stuck_since = None;
             } else {
                 self.stuck_since.get_or_insert_with(Instant::now);
@@ -215,7 +247,9 @@ where
         }
         tokio::select! {
             read = self.reader.read_buf(&mut self.buffer), if may_read => Event::Read(read),
-            written = self.writer.write(&self.out), if !self.out.is_empty() => Event::Written(written),
+            written = push(&mut self.writer, &self.out), if !self.out.is_empty() || self.unflushed => {
+                Event::Written(written)
+            }
             // The sender is ours too, so this ends only with the connection.
             Some(receipt) = self.receipts.recv() => Event::Receipt(receipt),
             permit = self.door.ingress.reserve(), if self.submission.is_some() => {
@@ -232,6 +266,8 @@ where
                 Err(_) => Event::End(Ending::Closed(0x88)),
             },
             () = &mut self.timer => Event::Timer,
+            // The sender lives as long as the door.
+            Ok(()) = self.rights.changed() => Event::Rights,
             eviction = claim.evictions.recv() => match eviction {
                 Some(eviction) => Event::End(Ending::Evicted(eviction)),
                 None => Event::End(Ending::Closed(0x8e)),
@@ -248,7 +284,7 @@ where
 
     async fn handle(&mut self, event: Event) -> Result<(), Ending> {
         match event {
-            Event::Read(Ok(0) | Err(_)) | Event::Written(Ok(0) | Err(_)) => Err(Ending::Gone),
+            Event::Read(Ok(0) | Err(_)) | Event::Written(Err(_)) => Err(Ending::Gone),
             Event::Read(Ok(count)) => {
                 // A full read means that more waits: ask for more at once next time.
                 self.read_bytes = if count >= self.read_bytes {
@@ -260,6 +296,7 @@ where
             }
             Event::Written(Ok(count)) => {
                 self.out.advance(count);
+                self.unflushed = self.keeps_bytes && count > 0;
                 self.stuck_since = None;
                 Ok(())
             }
@@ -277,6 +314,7 @@ where
                 Ok(())
             }
             Event::Timer => self.look_after(),
+            Event::Rights => self.renew_rights().await,
             Event::End(ending) => Err(ending),
         }
     }
@@ -318,6 +356,17 @@ where
         let next = next.max(Duration::from_millis(10));
         self.timer.as_mut().reset((now + next).into());
         Ok(())
+    }
+}
+
+/// Writes what the stream takes; with nothing left to write, moves on what it keeps. Cancel safe.
+async fn push(writer: &mut WriteHalf<Stream>, out: &[u8]) -> std::io::Result<usize> {
+    if out.is_empty() {
+        return writer.flush().await.map(|()| 0);
+    }
+    match writer.write(out).await {
+        Ok(0) => Err(std::io::ErrorKind::WriteZero.into()),
+        written => written,
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Counters {
     pub connections: AtomicU64,
     /// Connections ever accepted.
     pub accepted: AtomicU64,
+    /// Connections whose TLS or WebSocket handshake failed.
+    pub refused_transports: AtomicU64,
     /// Connections refused with a CONNACK or closed for want of room.
     pub refused_connections: AtomicU64,
     /// PUBLISH packets in, by QoS.

@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -13,7 +12,8 @@ use super::codec::connect::{self, Connect, Refused};
 use super::codec::encode;
 use super::codec::{Version, Violation, frame};
 use super::listener::Door;
-use crate::access::{Credentials, Denied, Peer, Principal};
+use super::transport::Peer;
+use crate::access::{self, Credentials, Denied, Principal};
 use crate::ingress::Client;
 
 /// The longest client id. Percent-encoded in a topic it still leaves room for the levels around.
@@ -43,7 +43,7 @@ pub(super) struct Admitted {
 pub(super) async fn handshake<S>(
     stream: &mut S,
     buffer: &mut BytesMut,
-    address: IpAddr,
+    peer: &Peer,
     door: &Door,
     full: bool,
 ) -> Option<Admitted>
@@ -52,7 +52,7 @@ where
 {
     let refusal = match read_connect(stream, buffer, door).await? {
         Ok(connect) if full => (connect.version, code(connect.version, 0x03, 0x89)),
-        Ok(connect) => match admit(connect, address, door).await {
+        Ok(connect) => match admit(connect, peer, door).await {
             Ok(admitted) => return Some(admitted),
             Err(refusal) => refusal,
         },
@@ -97,11 +97,7 @@ async fn read_connect<S: AsyncRead + Unpin>(
     }
 }
 
-async fn admit(
-    mut connect: Connect,
-    address: IpAddr,
-    door: &Door,
-) -> Result<Admitted, (Version, u8)> {
+async fn admit(mut connect: Connect, peer: &Peer, door: &Door) -> Result<Admitted, (Version, u8)> {
     let version = connect.version;
     if connect.client_id.len() > CLIENT_ID_BYTES_MAX {
         return Err((version, code(version, 0x02, 0x85)));
@@ -116,13 +112,13 @@ async fn admit(
     let credentials = Credentials {
         user: connect.user.as_deref(),
         password: connect.password.as_deref(),
-        certificate: &[],
+        certificate: &peer.names,
     };
-    let peer = Peer {
-        address,
+    let from = access::Peer {
+        address: peer.address,
         client: &connect.client_id,
     };
-    let login = door.access.login(credentials, peer).await;
+    let login = door.access.login(credentials, from).await;
     let principal = login.map_err(|denied| match denied {
         Denied::BadCredentials | Denied::LockedOut => (version, code(version, 0x04, 0x86)),
         Denied::NotAuthorized => (version, code(version, 0x05, 0x87)),

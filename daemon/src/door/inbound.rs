@@ -16,6 +16,7 @@ use super::envelope::Qos;
 use super::exchange::Publication;
 use super::handshake::Guest;
 use super::listener::Door;
+use crate::access::Principal;
 use crate::ingress::{Client, Content, Inbound as Message, Receipt, Ticket};
 
 /// What this connection knows about a topic, so that the next message of it need not ask again.
@@ -84,6 +85,12 @@ impl Inbound {
             batch: Vec::new(),
             aside: Vec::new(),
         }
+    }
+
+    /// Goes on with other rights.
+    pub(super) fn take_rights(&mut self, principal: Principal) {
+        self.guest.principal = principal;
+        self.routes.clear();
     }
 
     /// Messages that the sequencer has and that are not durable.

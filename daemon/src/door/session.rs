@@ -114,6 +114,12 @@ impl Session {
         }
     }
 
+    /// The filters the client is subscribed to.
+    pub(super) fn filters(&self) -> Vec<Box<str>> {
+        let filters = self.subscriptions.iter();
+        filters.map(|known| known.filter.clone()).collect()
+    }
+
     /// Subscribes to the entries, which are valid and allowed. Returns which were taken.
     /// The retained messages wait behind everything that came before.
     pub(super) async fn subscribe(

@@ -11,3 +11,4 @@ mod outbound;
 )]
 mod rig;
 mod sessions;
+mod transports;

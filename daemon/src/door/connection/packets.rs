@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use divisor_wire::topic::filter_is_valid;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use super::end::Ending;
@@ -15,10 +14,7 @@ use crate::door::codec::subscribe::{Subscribe, Unsubscribe};
 use crate::door::codec::{Version, frame};
 use crate::ingress::Submission;
 
-impl<S> Connection<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+impl Connection {
     /// Handles every complete packet of the buffer and hands what it brought on in one piece.
     pub(super) async fn take_packets(&mut self) -> Result<(), Ending> {
         let result = self.take_frames().await;
