@@ -13,6 +13,9 @@
 //! - `engine`: the state machine
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
 //! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
+//! - `weights`: what the schemes want a member to weigh
+//! - `follow`: levels that follow another index
+//! - `float`: where roots and powers are needed
 //! - `output`, `view`: what the engine says, and what may be looked at
 //! - `snapshot`: the whole state as data, to start from
 //! - `decimal`, `exact`, `time`, `period`, `fx`, `source`: numbers, days, rates, identities
@@ -26,6 +29,8 @@ mod define;
 pub mod definition;
 mod engine;
 mod exact;
+mod float;
+mod follow;
 mod fx;
 mod ids;
 mod index;
@@ -40,6 +45,7 @@ mod snapshot;
 mod source;
 mod time;
 mod view;
+mod weights;
 
 pub use admit::Refused;
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
@@ -47,7 +53,7 @@ pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Origin, Rate, Tick};
-pub use output::{Cause, Effect, Level, Member, Output, Revised, Status};
+pub use output::{Cause, Effect, Followed, Level, Member, Output, Revised, Status};
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;

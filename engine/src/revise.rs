@@ -4,7 +4,7 @@
 use crate::basket::{self, Holding, Rule};
 use crate::definition::{Adjustment, Constituent, RevisionDefinition, Weighting};
 use crate::exact::Ratio;
-use crate::index::{Basket, Index, Kept, Overrides};
+use crate::index::{Basket, Index, Kept, Overrides, Weigh};
 use crate::output::{Cause, Output, Revised};
 use crate::problem::{DefinitionError, Problem};
 use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time, period};
@@ -38,15 +38,19 @@ impl Engine {
             self.indexes[index.at()].missing -= 1;
             self.try_base(index, position);
         }
+        self.start_followers(position);
     }
 
     /// Starts an index from its base value once every constituent has a price.
     pub(crate) fn try_base(&mut self, index: IndexId, position: Position) {
         let state = &self.indexes[index.at()];
-        let Some(value) = state.definition.base.value else {
+        let (Some(value), None) = (state.definition.base.value, &state.follow) else {
             return;
         };
-        if state.divisor.is_some() || state.basket.rates.iter().any(Option::is_none) {
+        if state.divisor.is_some()
+            || state.product.is_some()
+            || state.basket.rates.iter().any(Option::is_none)
+        {
             return;
         }
         let referenced = state.basket.holdings.iter().all(|h| h.reference.is_some());
@@ -57,7 +61,12 @@ impl Engine {
         // A base that cannot be computed leaves the index pending; the definition was checked
         // as far as it can be without prices.
         if next
-            .establish(&value.into(), &Overrides::new(), &self.securities)
+            .establish(
+                &value.into(),
+                &Overrides::new(),
+                &self.securities,
+                Weigh::Anew,
+            )
             .is_ok()
         {
             self.indexes[index.at()] = next;
@@ -90,6 +99,10 @@ impl Engine {
     /// period that ended restores its weights at the prices so far.
     pub(crate) fn begin_day(&mut self, index: IndexId, ts: Time, position: Position) {
         let state = &mut self.indexes[index.at()];
+        if state.follow.is_some() {
+            // Its parent's days are its own.
+            return;
+        }
         let reset = state.reset();
         let next = || period::span(ts, &state.zone, reset);
         let Some(span) = state.span else {
@@ -105,6 +118,7 @@ impl Engine {
         if state.waiting || self.marks[index.at()].touched {
             self.publish(index, position - 1);
         }
+        let closings = self.close_followers(index, position - 1);
         let state = &mut self.indexes[index.at()];
         if let Some(last) = state.last {
             state.prev_close = Some(last.level);
@@ -112,16 +126,18 @@ impl Engine {
         if ts >= span.period_end && state.is_complete() {
             self.restore_weights(index, span.period_end, position);
         }
+        self.fix_followers(index, &closings, (ts, span.day_end), position);
     }
 
     /// Restores the target weights of an index at the last prices.
     fn restore_weights(&mut self, index: IndexId, effective: Time, position: Position) {
         let mut next = self.indexes[index.at()].clone();
-        let sums = next.basket.sums(&self.securities);
-        let restored = next
-            .exact_level(&sums)
+        let restored = self
+            .exact_by(index, false)
             .ok_or(Problem::NoDivisor("level"))
-            .and_then(|level| next.establish(&level, &Overrides::new(), &self.securities));
+            .and_then(|level| {
+                next.establish(&level, &Overrides::new(), &self.securities, Weigh::Anew)
+            });
         // Weights that cannot be restored (a market value not above 0) stay as they were; the
         // level remains right, and the missing revision shows it.
         if restored.is_ok() {
@@ -165,6 +181,11 @@ impl Engine {
             effective,
             position,
             members: state.members(&self.securities),
+            follows: None,
+        };
+        let revised = Revised {
+            follows: self.followed(index).map(Box::new),
+            ..revised
         };
         self.outputs.push_back(Output::Revised(revised));
     }
@@ -213,15 +234,7 @@ impl Engine {
         // Levels at the prices before; none for an index that has not started.
         let levels: Vec<Option<Ratio>> = affected
             .iter()
-            .map(|(index, _)| {
-                let state = &self.indexes[index.at()];
-                let sums = state.basket.sums(&self.securities);
-                if state.is_complete() {
-                    state.exact_level(&sums)
-                } else {
-                    None
-                }
-            })
+            .map(|(index, _)| self.exact_by(*index, false))
             .collect();
         for change in &adjusted {
             let security = &mut self.securities[change.security.at()];
@@ -273,6 +286,9 @@ impl Engine {
                 .codes
                 .get(&change.code)
                 .ok_or_else(|| Problem::UnknownIndex(change.code.chars().take(64).collect()))?;
+            if self.indexes[index.at()].follow.is_some() {
+                return Err(Problem::Variant("has no basket that could be revised"));
+            }
             let turn = match &change.basket {
                 Some(members) => Turn::Members(members.clone()),
                 None => Turn::Restore,
@@ -331,6 +347,10 @@ impl Engine {
             return Err(Problem::NoDivisor("level"));
         }
         let new_members = matches!(turn, Turn::Members(_));
+        let weigh = match turn {
+            Turn::Keep => Weigh::Keep,
+            Turn::Members(_) | Turn::Restore => Weigh::Anew,
+        };
         let kept = match turn {
             Turn::Members(members) => {
                 state.definition.basket = members;
@@ -356,11 +376,12 @@ impl Engine {
             let overrides = state.overrides(adjusted);
             match kept {
                 Some(kept) => state.carry(level, kept, &overrides, &self.securities)?,
-                None => state.establish(level, &overrides, &self.securities)?,
+                None => state.establish(level, &overrides, &self.securities, weigh)?,
             }
         } else {
             self.adopt_references(&state)?;
             state.divisor = None;
+            state.product = None;
             state.combine = None;
         }
         state.count_missing(&self.securities);
@@ -375,6 +396,9 @@ impl Engine {
 
     /// A basket's holdings, resolved against the securities.
     pub(crate) fn holdings(&self, index: &Index) -> Result<Vec<Holding>, Problem> {
+        if index.follow.is_some() {
+            return Ok(Vec::new());
+        }
         basket::holdings(&index.definition, |symbol| self.security_id(symbol))
     }
 
@@ -412,11 +436,15 @@ impl Engine {
         for id in (0u32..).map(IndexId).take(self.indexes.len()) {
             self.try_base(id, position);
         }
+        self.start_followers(position);
     }
 
     /// Starts an index that has no level yet, as far as prices and rates allow.
     pub(crate) fn start(&mut self, id: IndexId) -> Result<(), Problem> {
         let state = &mut self.indexes[id.at()];
+        if state.follow.is_some() {
+            return Ok(());
+        }
         if let Some(divisor) = state.definition.base.divisor {
             state.establish_with_divisor(divisor, &self.securities)?;
             return Ok(());
@@ -447,7 +475,11 @@ impl Index {
     /// units make the coefficients, or none are in force.
     fn keep(&self, adjusted: &[Adjusted]) -> Result<Option<Kept>, Problem> {
         let basket = &self.basket;
-        if !self.definition.weighting.follows_weights() || basket.coefficients.is_empty() {
+        // A product is anchored anew instead, at the adjusted prices.
+        if !self.definition.weighting.follows_weights()
+            || basket.coefficients.is_empty()
+            || self.product.is_some()
+        {
             return Ok(None);
         }
         let cut = self.definition.rounding.coefficient;
@@ -478,17 +510,20 @@ impl Index {
             let split = adjusted
                 .iter()
                 .find(|a| a.split && a.security == holding.security);
-            let (Some(split), Rule::Units(_)) = (split, holding.rule) else {
+            let (Some(split), Rule::Units(_) | Rule::Computed) = (split, holding.rule) else {
                 continue;
             };
             let constituent = &mut self.definition.basket[at];
             let quantity = match self.definition.weighting {
-                Weighting::MarketCap => &mut constituent.shares,
-                Weighting::Price
+                Weighting::MarketCap | Weighting::Score { .. } => &mut constituent.shares,
+                Weighting::None
+                | Weighting::Price
                 | Weighting::FixedUnits
                 | Weighting::Equal { .. }
                 | Weighting::FixedWeight { .. }
-                | Weighting::ConstantWeight => &mut constituent.units,
+                | Weighting::ConstantWeight
+                | Weighting::Geometric { .. }
+                | Weighting::VolumeMedian => &mut constituent.units,
             };
             if let Some(stated) = quantity {
                 let multiplied = Ratio::from(*stated).multiply(&split.factor);

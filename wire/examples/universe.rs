@@ -262,7 +262,12 @@ fn constituent(
 ) -> Constituent {
     let mut constituent = Constituent::new(&company.definition.symbol);
     match weighting {
-        Weighting::Price | Weighting::Equal { .. } => {}
+        Weighting::None
+        | Weighting::Price
+        | Weighting::Equal { .. }
+        | Weighting::Score { .. }
+        | Weighting::Geometric { .. }
+        | Weighting::VolumeMedian => {}
         Weighting::MarketCap => {
             constituent.shares = Some(Decimal::new(company.shares.into(), 0));
             constituent.float = Some(Decimal::new(company.float as i128, 2).normalized());

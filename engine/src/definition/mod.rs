@@ -4,21 +4,29 @@
 //! errors). [`crate::Engine::plan`] checks them against each other and against what is there.
 
 mod basket;
+mod caps;
 mod dissemination;
 mod index;
 mod revision;
 mod rounding;
 mod security;
+mod variant;
 mod weighting;
 
 use serde::{Deserialize, Serialize};
 
 pub use basket::Constituent;
+pub use caps::{Caps, Concentration, FloatRule, ScoreRule, Trigger};
 pub use dissemination::Dissemination;
 pub use index::{Base, Day, IndexDefinition};
 pub use revision::{Adjustment, IndexRevision, RevisionDefinition, Split};
 pub use rounding::{Cut, FxRule, Rounding};
 pub use security::SecurityDefinition;
+pub use variant::{
+    Converted, DayCount, Decrement, DividendPoints, ExcessMethod, ExcessReturn, Forward, Hedged,
+    Interest, Leveraged, RateQuote, Reinvestment, TotalReturn, Valuation, Variant, Volatility,
+    VolatilityControl, Withholding, WithholdingRule,
+};
 pub use weighting::{Reset, Weighting};
 
 /// A set of definitions that is applied whole or not at all.
