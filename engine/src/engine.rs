@@ -246,6 +246,10 @@ impl Engine {
         if before == 0 {
             self.first_price(tick.security, position);
         }
+        if self.securities[tick.security.at()].is_watched {
+            self.touch_watchers(tick.security, tick.origin.ts);
+            self.publish_each_tick(position);
+        }
         self.disseminate_tick(tick.security, position);
     }
 
@@ -338,6 +342,17 @@ impl Engine {
         if !mark.touched {
             mark.touched = true;
             self.touched.push(index);
+        }
+    }
+
+    /// Touches the variants whose forwards a security is.
+    fn touch_watchers(&mut self, security: SecurityId, ts: Time) {
+        for at in 0..self.indexes.len() {
+            let follow = self.indexes[at].follow.as_ref();
+            if follow.is_some_and(|f| f.inputs.values().any(|id| *id == security)) {
+                // Ids are given in order, so the offset is the id.
+                self.touch(IndexId(u32::try_from(at).unwrap_or(u32::MAX)), ts);
+            }
         }
     }
 

@@ -302,10 +302,9 @@ fn lines(index: &IndexDefinition) -> String {
         ..index.clone()
     };
     let members: Vec<String> = index.basket.iter().map(line).collect();
-    line(&head).replace(
-        r#""basket":[]"#,
-        &format!("\"basket\":[\n   {}]", members.join(",\n   ")),
-    )
+    let head = line(&head);
+    let head = head.strip_suffix('}').unwrap();
+    format!("{head},\"basket\":[\n   {}]}}", members.join(",\n   "))
 }
 
 fn list(out: &mut String, name: &str, rows: impl Iterator<Item = String>, end: &str) {

@@ -173,8 +173,16 @@ impl Engine {
             self.followers[above.at()].push(id);
             self.marks[above.at()].is_followed = true;
         }
-        if self.indexes[id.at()].follow.is_some() {
+        let index = &self.indexes[id.at()];
+        if let Some(follow) = &index.follow {
             self.unstarted.push(id);
+            if matches!(index.definition.variant, Some(Variant::Hedged(_))) {
+                for security in follow.inputs.values() {
+                    if let Some(security) = self.securities.get_mut(security.at()) {
+                        security.is_watched = true;
+                    }
+                }
+            }
         }
     }
 
