@@ -364,6 +364,7 @@ impl Publisher {
             client: Arc::clone(&self.client),
             messages,
             receipts: connection.sender.clone(),
+            read: std::time::Instant::now(),
         })
     }
 
