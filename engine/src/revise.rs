@@ -4,6 +4,7 @@
 use crate::basket::{self, Holding, Rule};
 use crate::definition::{Adjustment, Constituent, RevisionDefinition, Weighting};
 use crate::exact::Ratio;
+use crate::follow::Closing;
 use crate::index::{Basket, Index, Kept, Overrides, Weigh};
 use crate::output::{Cause, Output, Revised};
 use crate::problem::{DefinitionError, Problem};
@@ -17,6 +18,16 @@ pub(crate) struct Adjusted {
     factor: Ratio,
     /// Units are multiplied by the factor, not only those of target weights.
     split: bool,
+}
+
+/// A day that has ended.
+struct Ended {
+    index: IndexId,
+    day_end: Time,
+    /// The end of a period of resets that ended with it.
+    period_end: Option<Time>,
+    /// The last levels of those that follow the index.
+    closings: Vec<Closing>,
 }
 
 /// What a revision does to the basket of an index.
@@ -84,33 +95,75 @@ impl Engine {
         ts: Time,
         position: Position,
     ) {
-        let mut roll_at = Time::MAX;
-        for at in 0..self.kernel.entries(security).len() {
-            let index = self.kernel.entries(security)[at].index;
-            self.begin_day(index, ts, position);
-            if let Some(span) = self.indexes[index.at()].span {
-                roll_at = roll_at.min(span.day_end);
-            }
-        }
-        self.securities[security.at()].roll_at = roll_at;
+        let entries = self.kernel.entries(security).iter();
+        let indexes: Vec<IndexId> = entries.map(|entry| entry.index).collect();
+        self.begin_days(Some(security), &indexes, ts, position);
+        let ends = indexes
+            .iter()
+            .filter_map(|index| self.indexes[index.at()].span);
+        let day_end = ends.map(|span| span.day_end).min().unwrap_or(Time::MAX);
+        let wake = self.wake_time(Some(security), &indexes);
+        self.securities[security.at()].roll_at = day_end.min(wake);
     }
 
-    /// Begins the day of `ts` in one index: the last level becomes the previous close, and a
-    /// period that ended restores its weights at the prices so far.
-    pub(crate) fn begin_day(&mut self, index: IndexId, ts: Time, position: Position) {
+    /// Begins the day of `ts` in some indexes, because of an input of theirs or of a security that
+    /// they hold: previous closes first, then the actions that are due, then resets.
+    pub(crate) fn begin_days(
+        &mut self,
+        security: Option<SecurityId>,
+        indexes: &[IndexId],
+        ts: Time,
+        position: Position,
+    ) {
+        let (actions, concerned) = self.due_actions(security, indexes, ts);
+        let all = if actions.is_empty() {
+            indexes
+        } else {
+            &concerned
+        };
+        let ended: Vec<Ended> = all
+            .iter()
+            .filter_map(|index| self.end_day(*index, ts, position))
+            .collect();
+        let mut restored = Vec::new();
+        if !actions.is_empty() {
+            restored = self.apply_actions(&actions, position);
+        }
+        for end in &ended {
+            let is_complete = self.indexes[end.index.at()].is_complete();
+            if let Some(period_end) = end.period_end
+                && is_complete
+                && !restored.contains(&end.index)
+            {
+                self.restore_weights(end.index, period_end, position);
+            }
+        }
+        for end in &ended {
+            self.fix_followers(end.index, &end.closings, (ts, end.day_end), position);
+        }
+        if !actions.is_empty() {
+            for index in concerned {
+                self.pay_followers(index, position);
+            }
+        }
+    }
+
+    /// Ends the day of an index when `ts` lies behind it: the last level becomes the previous
+    /// close.
+    fn end_day(&mut self, index: IndexId, ts: Time, position: Position) -> Option<Ended> {
         let state = &mut self.indexes[index.at()];
         if state.follow.is_some() {
             // Its parent's days are its own.
-            return;
+            return None;
         }
         let reset = state.reset();
         let next = || period::span(ts, &state.zone, reset);
         let Some(span) = state.span else {
             state.span = Some(next());
-            return;
+            return None;
         };
         if ts < span.day_end {
-            return;
+            return None;
         }
         state.span = Some(next());
         // A day's last level leaves even where a batch or an interval spans its end: it is the
@@ -120,13 +173,16 @@ impl Engine {
         }
         let closings = self.close_followers(index, position - 1);
         let state = &mut self.indexes[index.at()];
+        state.dividends.clear();
         if let Some(last) = state.last {
             state.prev_close = Some(last.level);
         }
-        if ts >= span.period_end && state.is_complete() {
-            self.restore_weights(index, span.period_end, position);
-        }
-        self.fix_followers(index, &closings, (ts, span.day_end), position);
+        Some(Ended {
+            index,
+            day_end: span.day_end,
+            period_end: (ts >= span.period_end).then_some(span.period_end),
+            closings,
+        })
     }
 
     /// Restores the target weights of an index at the last prices.

@@ -27,6 +27,12 @@ pub(crate) struct Security {
     /// Its price moves variants although it is no member: a forward.
     #[serde(skip)]
     pub(crate) is_watched: bool,
+    /// An index sees another price than [`Self::price`] until the next trade.
+    #[serde(default)]
+    pub(crate) is_seen_apart: bool,
+    /// Trading has stopped: prices are stored and do not count.
+    #[serde(default)]
+    pub(crate) suspended: bool,
     pub(crate) definition: SecurityDefinition,
 }
 
@@ -55,6 +61,8 @@ impl Security {
             earliest: Time::MIN,
             roll_at: Time::MIN,
             is_watched: false,
+            is_seen_apart: false,
+            suspended: false,
             definition,
         })
     }

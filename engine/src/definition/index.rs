@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Caps, Constituent, Dissemination, FloatRule, FxRule, Rounding, ScoreRule, Variant, Weighting,
+    ActionRules, Caps, Constituent, Dissemination, FloatRule, FxRule, Rounding, ScoreRule, Variant,
+    Weighting,
 };
 use crate::{Currency, Decimal};
 
@@ -51,6 +52,9 @@ pub struct IndexDefinition {
     /// When a day of this index begins: resets and the previous close hang on it.
     #[serde(default)]
     pub day: Day,
+    /// What it makes of corporate actions.
+    #[serde(default, skip_serializing_if = "ActionRules::is_default")]
+    pub actions: ActionRules,
     /// The constituents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub basket: Vec<Constituent>,
@@ -81,6 +85,7 @@ impl IndexDefinition {
             fx: FxRule::default(),
             dissemination: Dissemination::default(),
             day: Day::default(),
+            actions: ActionRules::default(),
             basket,
         }
     }

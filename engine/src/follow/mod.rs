@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use check::check;
 pub(crate) use interest::number as day_number;
+pub(crate) use roll::Closing;
 
 use crate::definition::Variant;
 use crate::exact::Ratio;
@@ -57,6 +58,8 @@ pub(crate) struct Fixing {
     pub(crate) own: Decimal,
     /// The parent's.
     pub(crate) parent: Decimal,
+    /// The last levels before the day; those above, unless the line was kept from an earlier one.
+    pub(crate) closing: (Decimal, Decimal),
     /// Dividends of the day in points of the parent.
     pub(crate) dividends: Decimal,
     /// What the level is today, for kinds that need no live rate.

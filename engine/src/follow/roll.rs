@@ -226,13 +226,10 @@ impl Engine {
         let keeps = before
             .as_ref()
             .filter(|before| keeps(variant, before, dividends, is_new_period));
-        let (own, parent) = match keeps {
-            Some(before) => (before.own, before.parent),
-            None if is_new_period && matches!(variant, Variant::DividendPoints(_)) => {
-                (Decimal::ZERO, parent)
-            }
-            None => (level, parent),
-        };
+        let starts_again = is_new_period && matches!(variant, Variant::DividendPoints(_));
+        let closing_own = if starts_again { Decimal::ZERO } else { level };
+        let last = (closing_own, parent);
+        let (own, parent) = keeps.map_or(last, |before| (before.own, before.parent));
         let through = Through {
             own,
             parent,
@@ -254,6 +251,7 @@ impl Engine {
             ),
             own,
             parent,
+            closing: last,
             dividends,
             line,
             legs,
@@ -270,7 +268,57 @@ impl Engine {
         if span.is_empty() {
             return Some(Ratio::zero());
         }
-        self.index_dividends(follow.parent, span.from, span.to, net)
+        self.index_dividends(follow.parent, net)
+    }
+
+    /// Lets the total returns of an index have dividends that came after its day had begun.
+    pub(crate) fn pay_followers(&mut self, root: IndexId, position: Position) {
+        for at in 0..self.followers(root).len() {
+            let id = self.followers(root)[at];
+            if self.repaid(id).is_some() {
+                self.revised(id, Cause::Fixing, self.time, position);
+                self.touch(id, Time::MIN);
+            }
+        }
+    }
+
+    /// Lays the line through the last levels before the day, with the dividends that are known now.
+    fn repaid(&mut self, id: IndexId) -> Option<()> {
+        let state = &self.indexes[id.at()];
+        let net = match state.definition.variant.as_ref()? {
+            Variant::TotalReturn(rule) => rule.net.as_ref(),
+            Variant::DividendPoints(rule) => rule.net.as_ref(),
+            Variant::ExcessReturn(_)
+            | Variant::Decrement(_)
+            | Variant::Converted(_)
+            | Variant::Hedged(_)
+            | Variant::Leveraged(_)
+            | Variant::VolatilityControl(_) => return None,
+        };
+        let mut follow = state.follow.clone()?;
+        let dividends = self.index_dividends(follow.parent, net)?;
+        let dividends = dividends.round(state.definition.rounding.carried)?;
+        let fixing = follow.fixing.as_ref()?;
+        if dividends == fixing.dividends {
+            return None;
+        }
+        let (own, parent) = fixing.closing;
+        let through = Through {
+            own,
+            parent,
+            dividends,
+            span: Span {
+                from: fixing.day,
+                to: fixing.day,
+            },
+        };
+        let line = self.fixed_line(&state.definition, &follow, through)?;
+        let fixing = follow.fixing.as_mut()?;
+        (fixing.own, fixing.parent) = (own, parent);
+        fixing.dividends = dividends;
+        fixing.line = line;
+        self.indexes[id.at()].follow = Some(follow);
+        Some(())
     }
 
     /// Fixes a leveraged level anew where its parent has moved too far against it.

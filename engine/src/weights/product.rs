@@ -56,7 +56,7 @@ impl Index {
         let mut relatives = Vec::with_capacity(product.members.len());
         for (at, (before, weight)) in product.members.iter().enumerate() {
             let holding = self.basket.holdings.get(at)?;
-            let price = securities[holding.security.at()].last_price()?;
+            let price = holding.price(securities)?;
             let rate = self.basket.rates[self.basket.slots[at]]?;
             let now = Ratio::from(price).multiply(&rate.into());
             let now = now.round(self.definition.rounding.carried)?;

@@ -345,6 +345,142 @@ fn a_variant_survives_a_change_of_its_rule() {
     assert!(refusal.contains("factor of 0"), "{refusal}");
 }
 
+/// Two members, a total return by each convention, and the points.
+fn paying() -> World {
+    let mut world = World::with(
+        r#"{"securities":[{"symbol":"A","currency":"USD"},{"symbol":"B","currency":"USD"}],
+            "indexes":[
+            {"code":"U","currency":"USD","weighting":{"scheme":"fixed_units"},
+             "base":{"divisor":"2"},"rounding":{"level":{"places":6}},
+             "basket":[{"symbol":"A","units":"10"},{"symbol":"B","units":"5"}]},
+            {"code":"GROSS","currency":"USD","of":"U","variant":{"kind":"total_return"},
+             "rounding":{"level":{"places":6}}},
+            {"code":"NET","currency":"USD","of":"U","rounding":{"level":{"places":6}},
+             "variant":{"kind":"total_return","net":{"rate":"0.25","rules":[
+                {"country":"DE","rate":"0.4"},{"kind":"special","rate":"0"}]}}},
+            {"code":"PRIOR","currency":"USD","of":"U","rounding":{"level":{"places":6}},
+             "variant":{"kind":"total_return","reinvestment":"prior_close"}},
+            {"code":"POINTS","currency":"USD","of":"U","rounding":{"level":{"places":6}},
+             "variant":{"kind":"dividend_points","reset":"monthly"}}]}"#,
+    );
+    world.ticks("2026-01-29", &[("A", "20"), ("B", "40")]);
+    world
+}
+
+#[track_caller]
+fn check_all(world: &World, expected: [&str; 5]) {
+    let codes = ["U", "GROSS", "NET", "PRIOR", "POINTS"];
+    assert_eq!(codes.map(|code| world.level(code)), expected);
+}
+
+#[test]
+fn reinvests_dividends_on_their_day() {
+    let mut world = paying();
+    check_all(
+        &world,
+        [
+            "200.000000",
+            "200.000000",
+            "200.000000",
+            "200.000000",
+            "0.000000",
+        ],
+    );
+    world.load(
+        r#"{"actions":[
+            {"id":"1","type":"dividend","symbol":"A","ex_date":"2026-01-30","amount":"2"},
+            {"id":"2","type":"dividend","symbol":"B","ex_date":"2026-01-30","amount":"4","country":"DE"}]}"#,
+    );
+    world.ticks("2026-01-30", &[("A", "18")]);
+    // 10 and 10 points; net 7.5 and 6. 190 + 20; 190 + 13.5; 200·190/(200 - 20).
+    check_all(
+        &world,
+        [
+            "190.000000",
+            "210.000000",
+            "203.500000",
+            "211.111111",
+            "20.000000",
+        ],
+    );
+    world.ticks("2026-01-31", &[("B", "44")]);
+    // All rise by 10 in 190.
+    check_all(
+        &world,
+        [
+            "200.000000",
+            "221.052632",
+            "214.210526",
+            "222.222222",
+            "20.000000",
+        ],
+    );
+    world.load(
+        r#"{"actions":[
+            {"id":"3","type":"dividend","symbol":"A","ex_date":"2026-02-01","amount":"1"}]}"#,
+    );
+    world.ticks("2026-02-01", &[("A", "18")]);
+    check_all(
+        &world,
+        [
+            "200.000000",
+            "226.578947",
+            "218.227273",
+            "227.920228",
+            "5.000000",
+        ],
+    );
+}
+
+#[test]
+fn reinvests_a_late_dividend_when_it_is_announced() {
+    let mut world = paying();
+    world.ticks("2026-01-30", &[("A", "18")]);
+    check_all(
+        &world,
+        [
+            "190.000000",
+            "190.000000",
+            "190.000000",
+            "190.000000",
+            "0.000000",
+        ],
+    );
+    world.load(
+        r#"{"actions":[
+            {"id":"1","type":"dividend","symbol":"A","ex_date":"2026-01-30","amount":"2"}]}"#,
+    );
+    world.ticks("2026-01-30T22:00:00Z", &[("A", "18")]);
+    check_all(
+        &world,
+        [
+            "190.000000",
+            "200.000000",
+            "197.500000",
+            "200.000000",
+            "10.000000",
+        ],
+    );
+}
+
+#[test]
+fn a_total_return_without_dividends_is_the_price_return() {
+    let mut world = paying();
+    for (day, price) in [
+        ("2026-01-30", "7.77"),
+        ("2026-01-31", "7"),
+        ("2026-02-02", "31.31"),
+    ] {
+        world.ticks(day, &[("A", price)]);
+        world.ticks(day, &[("B", "13.37")]);
+        let level = world.level("U");
+        for code in ["GROSS", "NET", "PRIOR"] {
+            assert_eq!(world.level(code), level, "{code} on {day}");
+        }
+    }
+    assert_eq!(world.revisions("GROSS").len(), 2, "nothing is fixed anew");
+}
+
 #[test]
 fn refuses_what_cannot_be_followed() {
     let world = world(r#""variant":{"kind":"decrement","rate":"0.05"}"#);

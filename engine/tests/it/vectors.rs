@@ -2,7 +2,7 @@
 //! fixtures, through the public definition format.
 //!
 //! A row maps a vector's JSON to definitions, prices and expectations; everything else is one
-//! [`check`]. What needs a vocabulary that is not built yet waits in [`LATER`], with the reason.
+//! [`check`].
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -32,8 +32,8 @@ use Step::{Coefficient, Divisor, Level, Load, Price, Rates, Refused, Shares, Tic
 
 type Mapping = fn(&Value) -> Vec<Step>;
 
-/// Vectors that weightings and revisions alone decide.
-const TABLE: [(&str, Mapping); 29] = [
+/// Every vector with what makes definitions, inputs and expectations of it.
+const TABLE: [(&str, Mapping); 33] = [
     ("05_djia_daily_20days", daily_closes),
     ("07_djia_daily_20days", daily_closes),
     ("09_djia_weekly_2011", daily_closes),
@@ -51,6 +51,11 @@ const TABLE: [(&str, Mapping); 29] = [
     ("22_price_weighted_4for1_split", split_of_three),
     ("24_value_line_geometric", geometric),
     ("25_price_and_value_weighted_split", two_weightings),
+    (
+        "26_cfa_reading40_price_vs_total_return",
+        price_and_total_return,
+    ),
+    ("30_terp", theoretical_prices),
     ("31_rights_issue_divisor", rights),
     ("33_split_and_reverse_split", cap_weighted_splits),
     ("34_spin_off_included", spin_off_inside),
@@ -65,27 +70,12 @@ const TABLE: [(&str, Mapping); 29] = [
     ("58_fa_capped_free_float", capped_float),
     ("60_fa_equal_weight", equal_weight),
     ("69_fa_price_return", price_return),
+    ("70_fa_gross_total_return", total_return),
+    ("71_fa_net_total_return", total_return),
     ("74_fa_currency_converted", converted),
     ("76_fa_leveraged_daily_reset", leveraged),
     ("80_fa_percentage_decrement", decrement),
     ("82_fa_free_float_factor_with_rounding_step", float_steps),
-];
-
-/// Vectors that wait for what their reason names.
-const LATER: [(&str, &str); 4] = [
-    (
-        "26_cfa_reading40_price_vs_total_return",
-        "dividends and total return",
-    ),
-    (
-        "30_terp",
-        "the theoretical price of rights, a corporate action",
-    ),
-    ("70_fa_gross_total_return", "dividends and total return"),
-    (
-        "71_fa_net_total_return",
-        "dividends, withholding and total return",
-    ),
 ];
 
 #[test]
@@ -97,13 +87,8 @@ fn agrees_with_every_vector() {
 
 #[test]
 fn knows_every_vector() {
-    let named = TABLE.iter().map(|(file, _)| *file);
-    let named: BTreeSet<_> = named.chain(LATER.iter().map(|(file, _)| *file)).collect();
-    assert_eq!(
-        named.len(),
-        TABLE.len() + LATER.len(),
-        "a vector is listed twice"
-    );
+    let named: BTreeSet<_> = TABLE.iter().map(|(file, _)| *file).collect();
+    assert_eq!(named.len(), TABLE.len(), "a vector is listed twice");
     let mut found = BTreeSet::new();
     for entry in std::fs::read_dir(directory()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -952,6 +937,108 @@ fn float_steps(v: &Value) -> Vec<Step> {
             let expected = &shares * &number(&result[field]);
             steps.push(Coefficient(code, text_of(&record["id"]), expected));
         }
+    }
+    steps
+}
+
+/// A dividend that is announced before its day.
+fn dividend(at: usize, symbol: &str, ex_date: &str, amount: &Value, tax: Option<&Value>) -> Step {
+    let mut action = json!({"id": format!("d{at}"), "type": "dividend", "symbol": symbol,
+        "ex_date": ex_date, "amount": text_of(amount)});
+    if let Some(tax) = tax {
+        action["tax"] = json!(text_of(tax));
+    }
+    Load(json!({"actions": [action]}))
+}
+
+fn price_and_total_return(v: &Value) -> Vec<Step> {
+    let inputs = &v["inputs"];
+    let symbols: Vec<String> = ["A", "B"].map(str::to_owned).to_vec();
+    let total = |net: bool| {
+        let rule = if net {
+            json!({"kind": "total_return", "net": {"rate": "0"}})
+        } else {
+            json!({"kind": "total_return"})
+        };
+        json!({"code": if net { "NET" } else { "GROSS" }, "currency": "USD", "of": "X",
+            "variant": rule, "rounding": {"level": {"places": 6}}})
+    };
+    let price = index("price", json!({"value": "1"}), 6);
+    vec![
+        Load(json!({
+            "securities": securities(&symbols),
+            "indexes": [with_basket(price, basket(&symbols)), total(false), total(true)],
+        })),
+        prices("2026-01-01", &inputs["begin"]),
+        dividend(0, "B", "2026-01-02", &inputs["dividend"]["B"], None),
+        prices("2026-01-02", &inputs["end"]),
+        Level(
+            "X",
+            json!(moved("1", &text_of(&v["expected"]["price_return"]))),
+            "0",
+        ),
+        Level(
+            "GROSS",
+            json!(moved("1", &text_of(&v["expected"]["total_return"]))),
+            "0",
+        ),
+        Level(
+            "NET",
+            json!(moved("1", &text_of(&v["expected"]["total_return"]))),
+            "0",
+        ),
+    ]
+}
+
+/// Gross, and net where the vector states what is withheld.
+fn total_return(v: &Value) -> Vec<Step> {
+    let inputs = &v["inputs"];
+    let rates = inputs["withholdingRates"].as_array();
+    let mut rule = json!({"kind": "total_return"});
+    if rates.is_some() {
+        rule["net"] = json!({"rate": "0"});
+    }
+    let mut steps = vec![variant_of_a_price(&inputs["baseLevel"], rule)];
+    for (day, price) in list(&inputs["prices"]).into_iter().enumerate() {
+        let ts = format!("2026-01-{:02}", day + 1);
+        let amount = &inputs["dividends"][day];
+        if *amount != json!(0) {
+            let tax = rates.map(|rates| &rates[day]);
+            steps.push(dividend(day, "A", &ts, amount, tax));
+        }
+        steps.push(Ticks(ts, vec![("A".into(), price)]));
+        steps.push(Level("X", v["expected"]["levels"][day].clone(), "0"));
+    }
+    steps
+}
+
+/// The price after rights, and the last one where they are not in the money.
+fn theoretical_prices(v: &Value) -> Vec<Step> {
+    let cases = list(&v["inputs"]["cases"]);
+    let names = ["A", "B", "C", "D"];
+    let symbols: Vec<String> = names.map(str::to_owned).to_vec();
+    let cum: Value = cases.iter().map(|case| case["cum"].clone()).collect();
+    let action = |(symbol, case): (&&str, &Value)| {
+        json!({"id": format!("rights-{symbol}"), "type": "rights", "symbol": symbol,
+            "ex_date": "2026-01-02", "held": case["held"], "new": case["new"],
+            "price": case["sub"]})
+    };
+    let actions: Value = names.iter().zip(&cases).map(action).collect();
+    let mut steps = vec![
+        Load(json!({"securities": securities(&symbols)})),
+        row("2026-01-01", &symbols, &cum),
+        Load(json!({
+            "indexes": [with_basket(index("price", json!({"value": "1"}), 6), basket(&symbols))],
+            "actions": actions,
+        })),
+        // Any price of the day opens it.
+        Ticks(
+            "2026-01-02".into(),
+            vec![("A".into(), v["expected"]["terp"][0].clone())],
+        ),
+    ];
+    for (symbol, expected) in names.iter().zip(list(&v["expected"]["terp"])) {
+        steps.push(Price(symbol, expected));
     }
     steps
 }
