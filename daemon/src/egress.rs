@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::ingress::Refusal;
+
 /// A message of the daemon's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
@@ -46,4 +48,7 @@ pub trait Outlet: Send {
 
     /// Publishes in this order. Never waits for a subscriber.
     fn publish(&self, announcements: Vec<Announcement>);
+
+    /// Counts what was refused, whether or not its sender still hears of it.
+    fn count_refusals(&self, _refusals: &[Refusal]) {}
 }

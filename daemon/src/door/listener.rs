@@ -2,7 +2,7 @@
 //! anything else has begun.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::connection;
+use super::quota::Quota;
 use super::registry::Registry;
+use super::shared::Groups;
 use super::{Counters, Exchange, Settings};
 use crate::ingress::Submission;
 
@@ -38,6 +40,10 @@ pub struct Door {
     /// What is counted.
     pub counters: Arc<Counters>,
     pub(super) registry: Arc<Registry>,
+    pub(super) groups: Arc<Groups>,
+    /// Connections of each address and of each user.
+    pub(super) addresses: Arc<Quota<IpAddr>>,
+    pub(super) users: Arc<Quota<Box<str>>>,
 }
 
 impl Door {
@@ -49,7 +55,15 @@ impl Door {
         ingress: mpsc::Sender<Submission>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
+        let groups = Groups::new(
+            Arc::clone(&exchange),
+            Arc::clone(&counters),
+            settings.shared_groups_max,
+        );
         Arc::new(Self {
+            groups,
+            addresses: Quota::new(settings.connections_per_address_max),
+            users: Quota::new(settings.connections_per_user_max),
             settings,
             exchange,
             ingress,
@@ -119,13 +133,13 @@ async fn accept(
             () = stopped(&mut shutdown) => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Without it Nagle and delayed acknowledgements make 40 ms of every pause
                 // (BROKER.md §3). A failure means the peer is gone, and the task will see it.
                 let _ = stream.set_nodelay(true);
                 let (door, shutdown, alive) = (Arc::clone(&door), shutdown.clone(), alive.clone());
                 tokio::spawn(async move {
-                    connection::run(stream, door, shutdown).await;
+                    connection::run(stream, peer.ip(), door, shutdown).await;
                     drop(alive);
                 });
             }

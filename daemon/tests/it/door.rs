@@ -1,8 +1,15 @@
 //! The door with a sequencer that only answers: real sockets on port 0, real clients and raw bytes.
 
 mod clients;
+#[expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails fails the test that called it"
+)]
+mod conformance;
+mod honest;
 mod hostile;
 mod inbound;
+mod limits;
 mod outbound;
 #[expect(
     clippy::unwrap_used,
@@ -10,3 +17,10 @@ mod outbound;
 )]
 mod rig;
 mod sessions;
+mod shared;
+#[expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails fails the test that called it"
+)]
+mod siege;
+mod triggers;
