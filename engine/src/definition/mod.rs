@@ -1,0 +1,37 @@
+//! Definitions: what a user states about securities and indexes. A rule book as data.
+//!
+//! These types are the public fixture format; `serde` reads them strictly (unknown fields are
+//! errors). [`crate::Engine::plan`] checks them against each other and against what is there.
+
+mod basket;
+mod dissemination;
+mod index;
+mod revision;
+mod rounding;
+mod security;
+mod weighting;
+
+use serde::{Deserialize, Serialize};
+
+pub use basket::Constituent;
+pub use dissemination::Dissemination;
+pub use index::{Base, Day, IndexDefinition};
+pub use revision::{Adjustment, IndexRevision, RevisionDefinition, Split};
+pub use rounding::{Cut, FxRule, Rounding};
+pub use security::SecurityDefinition;
+pub use weighting::{Reset, Weighting};
+
+/// A set of definitions that is applied whole or not at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Definitions {
+    /// New or changed securities.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub securities: Vec<SecurityDefinition>,
+    /// New or changed indexes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<IndexDefinition>,
+    /// Changes of baskets and reference prices, applied in their order after the above.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<RevisionDefinition>,
+}

@@ -1,0 +1,101 @@
+//! How coefficients follow from a basket.
+
+use serde::{Deserialize, Serialize};
+
+/// The weighting scheme: how the coefficient `q` of `Σ p·q` follows from a constituent's data
+/// (METHODOLOGY §1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "scheme", rename_all = "snake_case", try_from = "WeightingForm")]
+pub enum Weighting {
+    /// `q = units`, 1 where none are given.
+    Price,
+    /// `q = shares · float · cap`.
+    MarketCap,
+    /// `q = units`.
+    FixedUnits,
+    /// Equal weights at each reset, fixed units between them.
+    Equal {
+        /// How often the weights are restored.
+        reset: Reset,
+    },
+    /// The stated weights at each reset, fixed units between them. Weights are relative.
+    FixedWeight {
+        /// How often the weights are restored.
+        reset: Reset,
+    },
+    /// The constant-weight return chain `P_t = P_{t-1}·(1 + Σ w·r)`, reset every day; weights
+    /// need not sum to 1, the rest earns nothing (METHODOLOGY §4).
+    ConstantWeight,
+}
+
+impl Weighting {
+    /// The scheme's name, as definitions state it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Price => "price",
+            Self::MarketCap => "market_cap",
+            Self::FixedUnits => "fixed_units",
+            Self::Equal { .. } => "equal",
+            Self::FixedWeight { .. } => "fixed_weight",
+            Self::ConstantWeight => "constant_weight",
+        }
+    }
+}
+
+/// [`Weighting`] as it is read. Serde lets unknown fields of a tagged enum's plain variants pass,
+/// and a mistyped or misplaced `reset` must not.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WeightingForm {
+    scheme: Scheme,
+    reset: Option<Reset>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Scheme {
+    Price,
+    MarketCap,
+    FixedUnits,
+    Equal,
+    FixedWeight,
+    ConstantWeight,
+}
+
+impl TryFrom<WeightingForm> for Weighting {
+    type Error = &'static str;
+
+    fn try_from(form: WeightingForm) -> Result<Self, Self::Error> {
+        let reset = form.reset.unwrap_or_default();
+        match (form.scheme, form.reset) {
+            (Scheme::Equal, _) => Ok(Self::Equal { reset }),
+            (Scheme::FixedWeight, _) => Ok(Self::FixedWeight { reset }),
+            (_, Some(_)) => Err("`reset` belongs to the schemes `equal` and `fixed_weight`"),
+            (Scheme::Price, None) => Ok(Self::Price),
+            (Scheme::MarketCap, None) => Ok(Self::MarketCap),
+            (Scheme::FixedUnits, None) => Ok(Self::FixedUnits),
+            (Scheme::ConstantWeight, None) => Ok(Self::ConstantWeight),
+        }
+    }
+}
+
+/// How often target weights are restored. The reset happens at the first input of a new period,
+/// with the prices before it; since nothing moves in between, that equals the boundary itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reset {
+    /// Only at a revision.
+    #[default]
+    Never,
+    /// At each day boundary.
+    Daily,
+    /// At the first day boundary of a week (Monday).
+    Weekly,
+    /// At the first day boundary of a month.
+    Monthly,
+    /// At the first day boundary of January, April, July and October.
+    Quarterly,
+    /// At the first day boundary of a year.
+    Yearly,
+}
