@@ -141,10 +141,11 @@ pub fn text_is_clean(text: &str) -> bool {
 /// does. It could be routed like any other topic, and would look like a price that is ignored.
 #[must_use]
 pub fn symbol_is_missing(topic: &str) -> bool {
-    let shaped = match topic.split('/').collect::<Vec<_>>()[..] {
-        ["securities", _, "price"] | ["fx", _, _, "rate"] => true,
-        _ => false,
-    };
+    let levels: Vec<&str> = topic.split('/').take(5).collect();
+    let shaped = matches!(
+        levels[..],
+        ["securities", _, "price"] | ["fx", _, _, "rate"]
+    );
     shaped && Topic::parse(topic) == Topic::Other
 }
 

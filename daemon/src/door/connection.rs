@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep, sleep_until, timeout};
 
 use super::Counters;
-use super::codec::connect::Will;
+use super::codec::connect::{Connect, Will};
 use super::codec::encode::{self, ConnAck};
 use super::counters::{Closed, Held, Refused};
 use super::handshake::{Admitted, handshake};
@@ -150,23 +150,7 @@ where
         session.connected();
         let session_expiry = connect.session_expiry.min(settings.session_expiry_max);
         let keep_alive = connect.keep_alive.min(settings.keep_alive_max);
-        let mut out = BytesMut::new();
-        let response_information = connect
-            .wants_response_information
-            .then(|| reply_topic(&client.id, ""));
-        let ack = ConnAck {
-            session_present,
-            session_expiry_secs: (session_expiry < connect.session_expiry)
-                .then(|| seconds(session_expiry)),
-            receive_max: u16::try_from(receive_max(&door)).unwrap_or(u16::MAX),
-            packet_bytes_max: u32::try_from(settings.packet_bytes_max + 5).unwrap_or(u32::MAX),
-            assigned_id: assigned.then_some(&client.id),
-            topic_aliases_max: settings.topic_aliases_max,
-            keep_alive_secs: (keep_alive < connect.keep_alive)
-                .then(|| u16::try_from(keep_alive.as_secs()).unwrap_or(u16::MAX)),
-            response_information: response_information.as_deref(),
-        };
-        encode::connack(&mut out, connect.version, &ack);
+        let out = greeting(&door, &connect, &client, assigned, session_present);
         let (receipts_tx, receipts) = mpsc::unbounded_channel();
         let (reader, writer) = tokio::io::split(stream);
         let version = connect.version;
@@ -361,6 +345,37 @@ where
         self.timer.as_mut().reset((now + next).into());
         Ok(())
     }
+}
+
+/// The CONNACK of a client that is let in.
+fn greeting(
+    door: &Door,
+    connect: &Connect,
+    client: &Client,
+    assigned: bool,
+    session_present: bool,
+) -> BytesMut {
+    let settings = &door.settings;
+    let session_expiry = connect.session_expiry.min(settings.session_expiry_max);
+    let keep_alive = connect.keep_alive.min(settings.keep_alive_max);
+    let response_information = connect
+        .wants_response_information
+        .then(|| reply_topic(&client.id, ""));
+    let ack = ConnAck {
+        session_present,
+        session_expiry_secs: (session_expiry < connect.session_expiry)
+            .then(|| seconds(session_expiry)),
+        receive_max: u16::try_from(receive_max(door)).unwrap_or(u16::MAX),
+        packet_bytes_max: u32::try_from(settings.packet_bytes_max + 5).unwrap_or(u32::MAX),
+        assigned_id: assigned.then_some(&client.id),
+        topic_aliases_max: settings.topic_aliases_max,
+        keep_alive_secs: (keep_alive < connect.keep_alive)
+            .then(|| u16::try_from(keep_alive.as_secs()).unwrap_or(u16::MAX)),
+        response_information: response_information.as_deref(),
+    };
+    let mut out = BytesMut::new();
+    encode::connack(&mut out, connect.version, &ack);
+    out
 }
 
 /// Returns at this time; never without one.

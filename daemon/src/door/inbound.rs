@@ -467,17 +467,27 @@ fn response_topic(topic: &[u8]) -> Option<Arc<str>> {
 
 /// The MQTT 5 reason code of a refusal.
 const fn reason_code(reason: Reason) -> u8 {
-    match reason {
-        Reason::BadTopic => 0x87,
-        Reason::BadSymbol => 0x90,
+    if matches!(reason, Reason::BadTopic) {
+        0x87
+    } else if matches!(reason, Reason::BadSymbol) {
+        0x90
+    } else if matches!(
+        reason,
         Reason::Overloaded
-        | Reason::TooManyTicks
-        | Reason::PayloadTooLarge
-        | Reason::PacketTooLarge
-        | Reason::RateExceeded
-        | Reason::RetainedQuota => 0x97,
+            | Reason::TooManyTicks
+            | Reason::PayloadTooLarge
+            | Reason::PacketTooLarge
+            | Reason::RateExceeded
+            | Reason::RetainedQuota
+    ) {
+        0x97
+    } else if matches!(
+        reason,
+        Reason::UnknownSymbol | Reason::UnknownPair | Reason::UnknownCommand
+    ) {
         // "Implementation specific": the payload is fine, it is we who know no such thing.
-        Reason::UnknownSymbol | Reason::UnknownPair | Reason::UnknownCommand => 0x83,
-        _ => 0x99,
+        0x83
+    } else {
+        0x99
     }
 }

@@ -18,9 +18,5 @@ mod outbound;
 mod rig;
 mod sessions;
 mod shared;
-#[expect(
-    clippy::unwrap_used,
-    reason = "a helper that fails fails the test that called it"
-)]
 mod siege;
 mod triggers;

@@ -171,7 +171,7 @@ enum Piece {
     Any,
     Rest,
     /// A length, in front of what it counts.
-    Counted(Vec<Piece>),
+    Counted(Vec<Self>),
 }
 
 /// Reads a table.
@@ -228,7 +228,9 @@ fn read_step(
         }
         "~" => match &mut steps.last_mut().unwrap().1 {
             Step::Expect { instead, .. } => *instead = Some(answers(&expanded)),
-            _ => panic!("line {line} stands behind no answer"),
+            Step::Send(..) | Step::Drop(_) | Step::Wait(_) => {
+                panic!("line {line} stands behind no answer")
+            }
         },
         "!" => steps.push((line, Step::Drop(who))),
         other => panic!("line {line}: {other}"),
@@ -428,9 +430,8 @@ async fn expect(stream: &mut TcpStream, answers: &[Answer]) -> Result<(), String
         tokio::time::sleep(QUIET).await;
         let _ = stream.write_all(&[0xc0, 0]).await;
     }
-    let got = match timeout(PATIENCE, packet(stream)).await {
-        Ok(got) => got,
-        Err(_) => return Err(format!("no answer; wanted {answers:02x?}")),
+    let Ok(got) = timeout(PATIENCE, packet(stream)).await else {
+        return Err(format!("no answer; wanted {answers:02x?}"));
     };
     let fits = |answer: &Answer| match (answer, &got) {
         (Answer::Closed, None) => true,

@@ -239,7 +239,7 @@ async fn nothing_is_lost_while_members_come_and_go() {
     let is_all = || seen.lock().unwrap().len() == COUNT as usize;
     let steadily = async {
         while !is_all() {
-            let next = tokio::time::timeout(QUIET, steady.stream.readable()).await;
+            let next = tokio::time::timeout(QUIET, steady.stream.peek(&mut [0])).await;
             if next.is_ok() {
                 let (_, _, id, payload) = steady.message().await;
                 acknowledge_packet(&mut steady, id).await;
@@ -254,7 +254,7 @@ async fn nothing_is_lost_while_members_come_and_go() {
             let mut raw = rig.v4(&format!("guest{}", round % 3)).await;
             raw.subscribe("$share/team/work/+", 1).await;
             for _ in 0..round % 7 {
-                if tokio::time::timeout(QUIET / 10, raw.stream.readable())
+                if tokio::time::timeout(QUIET / 10, raw.stream.peek(&mut [0]))
                     .await
                     .is_err()
                 {

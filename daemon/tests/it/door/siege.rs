@@ -29,10 +29,10 @@ pub(crate) fn under_siege() -> Settings {
     }
 }
 
-type Attack = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Attack = fn(SocketAddr, Instant) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The attacks by name; each goes on until the given moment.
-pub(crate) const ATTACKS: [(&str, fn(SocketAddr, Instant) -> Attack); 14] = [
+pub(crate) const ATTACKS: [(&str, Attack); 14] = [
     ("slow loris", |to, until| Box::pin(slow_loris(to, until))),
     ("connection flood", |to, until| {
         Box::pin(connection_flood(to, until))
