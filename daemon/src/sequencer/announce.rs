@@ -5,25 +5,36 @@ use std::sync::Arc;
 use divisor_engine::{Engine, IndexId, Level, Output, Revised};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
-use divisor_wire::level;
-use divisor_wire::topic::{STATUS_TOPIC, event_topic, level_topic};
+use divisor_wire::level::{self, compact};
+use divisor_wire::topic::{STATUS_TOPIC, compact_level_topic, event_topic, level_topic};
 
-use crate::egress::Announcement;
+use crate::egress::{Announcement, Subject};
+use crate::metrics::Tally;
 
 /// Makes messages of effects.
 #[derive(Debug)]
 pub(super) struct Announcer {
     epoch: u64,
+    /// Levels leave in CBOR as well.
+    compact: bool,
     /// Topics by index id, made once.
-    level_topics: Vec<Arc<str>>,
+    level_topics: Vec<LevelTopics>,
     /// What `divisor/status` said last, positions aside.
     status: Option<DaemonStatus>,
 }
 
+/// Where the levels of one index go.
+#[derive(Debug, Clone)]
+struct LevelTopics {
+    json: Arc<str>,
+    compact: Arc<str>,
+}
+
 impl Announcer {
-    pub(super) const fn new(epoch: u64) -> Self {
+    pub(super) const fn new(epoch: u64, compact: bool) -> Self {
         Self {
             epoch,
+            compact,
             level_topics: Vec::new(),
             status: None,
         }
@@ -34,11 +45,15 @@ impl Announcer {
     }
 
     /// The effects of a batch.
-    pub(super) fn outputs(&mut self, engine: &mut Engine, into: &mut Vec<Announcement>) {
+    pub(super) fn outputs(&mut self, engine: &mut Engine, into: &mut Vec<Announcement>) -> Tally {
+        let mut tally = Tally::default();
         while let Some(output) = engine.poll_output() {
             match output {
-                Output::Tick { .. } => {}
-                Output::Level(level) => self.level(engine, &level, into),
+                Output::Tick { effect, .. } => tally.add(effect),
+                Output::Level(level) => {
+                    tally.levels += 1;
+                    self.level(engine, &level, into);
+                }
                 Output::Revised(revised) => revision(engine, &revised, into),
                 Output::Status {
                     index,
@@ -54,7 +69,7 @@ impl Announcer {
                         status: status.as_str().to_owned(),
                         pos: position,
                     };
-                    push_event(code, &event, into);
+                    push_event(index, code, &event, into);
                 }
                 Output::Refused { position } => {
                     tracing::error!(
@@ -64,6 +79,7 @@ impl Announcer {
                 }
             }
         }
+        tally
     }
 
     /// The last level of every index: what a restart retains again before the first new tick.
@@ -78,25 +94,33 @@ impl Announcer {
         let Some(code) = engine.index_code(level.index) else {
             return;
         };
-        let topic = self.topic(engine, level.index);
+        let Some(topics) = self.topics(engine, level.index) else {
+            return;
+        };
         let mut payload = Vec::with_capacity(256);
         level::encode(&mut payload, code, level, self.epoch);
-        into.push(Announcement::retained(topic, payload));
+        let subject = Subject::Level(level.index);
+        into.push(Announcement::retained(topics.json, payload).about(subject));
+        if self.compact {
+            let mut payload = Vec::with_capacity(128);
+            compact::encode(&mut payload, code, level, self.epoch);
+            into.push(Announcement::retained(topics.compact, payload));
+        }
     }
 
-    fn topic(&mut self, engine: &Engine, index: IndexId) -> Arc<str> {
+    fn topics(&mut self, engine: &Engine, index: IndexId) -> Option<LevelTopics> {
         while let next = self.level_topics.len()
             && next <= index.at()
             && let Some(code) = u32::try_from(next)
                 .ok()
                 .and_then(|id| engine.index_code(IndexId(id)))
         {
-            self.level_topics.push(level_topic(code).into());
+            self.level_topics.push(LevelTopics {
+                json: level_topic(code).into(),
+                compact: compact_level_topic(code).into(),
+            });
         }
-        self.level_topics
-            .get(index.at())
-            .cloned()
-            .unwrap_or_else(|| "".into())
+        self.level_topics.get(index.at()).cloned()
     }
 
     /// The daemon's status, when it differs in more than positions or is wanted in any case.
@@ -135,11 +159,12 @@ fn revision(engine: &Engine, revised: &Revised, into: &mut Vec<Announcement>) {
         constituents: u32::try_from(revised.members.len()).unwrap_or(u32::MAX),
         pos: revised.position,
     };
-    push_event(code, &event, into);
+    push_event(revised.index, code, &event, into);
 }
 
-fn push_event(code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {
+fn push_event(index: IndexId, code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {
     if let Ok(payload) = serde_json::to_vec(event) {
-        into.push(Announcement::passing(event_topic(code).into(), payload));
+        let event = Announcement::passing(event_topic(code).into(), payload);
+        into.push(event.about(Subject::Event(index)));
     }
 }
