@@ -95,4 +95,8 @@ impl<A: Outlet, B: Onlooker> Outlet for Tee<A, B> {
         self.1.see(&announcements);
         self.0.publish(announcements);
     }
+
+    fn count_refusals(&self, refusals: &[Refusal]) {
+        self.0.count_refusals(refusals);
+    }
 }

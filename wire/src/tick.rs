@@ -81,9 +81,6 @@ pub fn decode(payload: &[u8], ticks_max: usize) -> Result<Decoded, Reason> {
     let payload = payload.trim_ascii();
     match payload.first() {
         None => Err(Reason::EmptyPayload),
-        // The compact form, CBOR, begins with a map (0xa0..=0xbf), an array (0x80..=0x9f) or the tag
-        // 55799 (0xd9 0xd9 0xf7). JSON and numbers begin with ASCII, so the first byte tells.
-        Some(0x80..=0xbf | 0xd9) => Err(Reason::Malformed),
         Some(b'{' | b'[') => match scan::decode(payload, ticks_max) {
             Some(decoded) => Ok(decoded),
             None => strict::decode(payload, ticks_max),
