@@ -52,6 +52,8 @@ reasons! {
     UnknownPair = "unknown_pair",
     /// The topic is not one that clients may write.
     BadTopic = "bad_topic",
+    /// The client has no right to this topic.
+    NotAuthorized = "not_authorized",
     /// More ticks in one message than `ticks.per_message_max`.
     TooManyTicks = "too_many_ticks",
     /// No command of this name.

@@ -3,7 +3,7 @@
 //! Reading and writing are branches of the same `select!`, so a client that does not read its
 //! levels still gets its prices in, and its queue goes on dropping the oldest level.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use super::Counters;
 use super::codec::connect::{Connect, Will};
 use super::codec::encode::{self, ConnAck};
 use super::counters::{Closed, Held, Refused};
-use super::handshake::{Admitted, handshake};
+use super::handshake::{Admitted, Guest, handshake};
 use super::inbound::{Inbound, receive_max};
 use super::listener::{Door, Shutdown, stopped};
 use super::outbound::{Aliases, Dialect};
@@ -44,7 +44,7 @@ const TURNED_AWAY_MAX: u64 = 64;
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
 /// Serves one stream from its first byte to its last: TCP now, TLS and WebSocket streams alike.
-pub async fn run<S>(mut stream: S, address: IpAddr, door: Arc<Door>, shutdown: Shutdown)
+pub async fn run<S>(mut stream: S, peer: SocketAddr, door: Arc<Door>, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -57,14 +57,14 @@ where
         counters.refuse_connection(Refused::ServerFull);
         return;
     }
-    let place = door.addresses.take(address_key(address));
+    let place = door.addresses.take(address_key(peer.ip()));
     let full = if connections > connections_max {
         Some(Refused::ServerFull)
     } else {
         place.is_none().then_some(Refused::AddressFull)
     };
     let mut buffer = BytesMut::new();
-    let greeting = handshake(&mut stream, &mut buffer, &door, full);
+    let greeting = handshake(&mut stream, &mut buffer, peer.ip(), &door, full);
     match timeout(door.settings.connect_timeout, greeting).await {
         Ok(Some(admitted)) => {
             let (connection, claim) =
@@ -93,7 +93,7 @@ enum Event {
 
 struct Connection<S> {
     door: Arc<Door>,
-    client: Arc<Client>,
+    guest: Guest,
     dialect: Dialect,
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
@@ -139,24 +139,27 @@ where
     ) -> (Self, Claim) {
         let Admitted {
             connect,
-            client,
+            guest,
             assigned,
             place,
         } = admitted;
         let settings = &door.settings;
-        let (claim, kept) = door.registry.claim(&client.id, connect.clean_start).await;
+        let (claim, kept) = door
+            .registry
+            .claim(&guest.client.id, connect.clean_start)
+            .await;
         let session_present = kept.is_some();
         let mut session = kept.unwrap_or_else(|| Box::new(Session::new(&door)));
         session.connected();
         let session_expiry = connect.session_expiry.min(settings.session_expiry_max);
         let keep_alive = connect.keep_alive.min(settings.keep_alive_max);
-        let out = greeting(&door, &connect, &client, assigned, session_present);
+        let out = greeting(&door, &connect, &guest.client, assigned, session_present);
         let (receipts_tx, receipts) = mpsc::unbounded_channel();
         let (reader, writer) = tokio::io::split(stream);
         let version = connect.version;
         let inbound = Inbound::new(
             Arc::clone(&door),
-            Arc::clone(&client),
+            guest.clone(),
             version,
             connect.wants_reasons,
             &session,
@@ -168,7 +171,7 @@ where
                 window_max: connect.receive_max.min(settings.window_max).into(),
                 aliases: Aliases::new(connect.topic_aliases_max.min(settings.topic_aliases_max)),
             },
-            client,
+            guest,
             reader,
             writer,
             buffer,

@@ -68,6 +68,8 @@ named! {
         UserFull = "user_full",
         /// Wrong credentials, or none where some are needed.
         Credentials = "credentials",
+        /// Nobody in particular, where that is not enough.
+        NotAuthorized = "not_authorized",
         /// An authentication method that is not spoken here.
         Method = "authentication_method",
         /// The client id is too long, holds what hides, or is empty where it must not be.
@@ -276,7 +278,10 @@ impl Counters {
 
     /// Counts a tick of a message that the sequencer gets to see, and counts by reason.
     pub(super) fn refuse_payload(&self, reason: Reason) {
-        if matches!(reason, Reason::BadTopic | Reason::BadSymbol) {
+        if matches!(
+            reason,
+            Reason::BadTopic | Reason::BadSymbol | Reason::NotAuthorized
+        ) {
             Self::add(&self.refused_topic);
         } else {
             Self::add(&self.refused_payload);
@@ -299,6 +304,7 @@ impl Counters {
             | Refused::AddressFull
             | Refused::UserFull
             | Refused::Credentials
+            | Refused::NotAuthorized
             | Refused::Method
             | Refused::ClientId
             | Refused::Version

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -12,8 +13,8 @@ use super::codec::encode;
 use super::codec::{Version, Violation, frame};
 use super::counters::{Named, Refused as Why};
 use super::listener::Door;
-use super::login::{self, Credentials};
 use super::quota::Place;
+use crate::access::{Credentials, Denied, Peer, Principal};
 use crate::ingress::Client;
 use divisor_wire::topic::text_is_clean;
 
@@ -23,11 +24,18 @@ const CLIENT_ID_BYTES_MAX: usize = 1_024;
 /// Room for an ordinary CONNECT; a longer one grows the buffer.
 const CONNECT_BYTES: usize = 512;
 
+/// Who is at the other end: the sender that the sequencer sees, and the rights that the door checks.
+#[derive(Debug, Clone)]
+pub(super) struct Guest {
+    pub(super) client: Arc<Client>,
+    pub(super) principal: Principal,
+}
+
 /// A client that is let in.
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) connect: Connect,
-    pub(super) client: Arc<Client>,
+    pub(super) guest: Guest,
     /// The client id is ours.
     pub(super) assigned: bool,
     /// The user's place among the user's connections.
@@ -56,6 +64,7 @@ impl Refusal {
 pub(super) async fn handshake<S>(
     stream: &mut S,
     buffer: &mut BytesMut,
+    address: IpAddr,
     door: &Door,
     full: Option<Why>,
 ) -> Option<Admitted>
@@ -69,7 +78,7 @@ where
     };
     let refusal = match (read, full) {
         (Ok(connect), Some(why)) => Refusal::new(connect.version, 0x03, full_code(why), why),
-        (Ok(connect), None) => match admit(connect, door) {
+        (Ok(connect), None) => match admit(connect, address, door).await {
             Ok(admitted) => return Some(admitted),
             Err(refusal) => refusal,
         },
@@ -136,18 +145,12 @@ async fn read_connect<S: AsyncRead + Unpin>(
     }
 }
 
-fn admit(mut connect: Connect, door: &Door) -> Result<Admitted, Refusal> {
+async fn admit(mut connect: Connect, address: IpAddr, door: &Door) -> Result<Admitted, Refusal> {
     let version = connect.version;
     let bad_id = || Refusal::new(version, 0x02, 0x85, Why::ClientId);
     if connect.client_id.len() > CLIENT_ID_BYTES_MAX || !text_is_clean(&connect.client_id) {
         return Err(bad_id());
     }
-    let credentials = Credentials {
-        user: connect.user.as_deref(),
-        password: connect.password.as_deref(),
-    };
-    let user = login::admit(credentials)
-        .map_err(|_| Refusal::new(version, 0x04, 0x86, Why::Credentials))?;
     let assigned = connect.client_id.is_empty();
     if assigned {
         if version == Version::V4 && !connect.clean_start {
@@ -155,20 +158,37 @@ fn admit(mut connect: Connect, door: &Door) -> Result<Admitted, Refusal> {
         }
         connect.client_id = assigned_id();
     }
+    let credentials = Credentials {
+        user: connect.user.as_deref(),
+        password: connect.password.as_deref(),
+        certificate: &[],
+    };
+    let peer = Peer {
+        address,
+        client: &connect.client_id,
+    };
+    let login = door.access.login(credentials, peer).await;
+    let principal = login.map_err(|denied| match denied {
+        // Whoever is locked out is not told so.
+        Denied::BadCredentials | Denied::LockedOut => {
+            Refusal::new(version, 0x04, 0x86, Why::Credentials)
+        }
+        Denied::NotAuthorized => Refusal::new(version, 0x05, 0x87, Why::NotAuthorized),
+    })?;
     let mut place = None;
-    if let Some(user) = &user {
-        place = door.users.take(user.clone());
+    if let Some(user) = principal.user() {
+        place = door.users.take(user.into());
         if place.is_none() {
             return Err(Refusal::new(version, 0x03, 0x97, Why::UserFull));
         }
     }
     let client = Arc::new(Client {
         id: connect.client_id.clone(),
-        user,
+        user: principal.user().map(Into::into),
     });
     Ok(Admitted {
         connect,
-        client,
+        guest: Guest { client, principal },
         assigned,
         place,
     })

@@ -18,9 +18,9 @@ use super::codec::publish::Publish;
 use super::codec::{Version, Violation};
 use super::envelope::Qos;
 use super::exchange::{Publication, owner};
+use super::handshake::Guest;
 use super::listener::Door;
 use super::pace::{Pace, Turn};
-use super::rights::Verdict;
 use super::session::Session;
 use crate::ingress::{Client, Content, Inbound as Message, Receipt, Ticket};
 
@@ -45,7 +45,7 @@ enum Meaning {
     Control(Arc<str>),
     /// An ordinary topic that the client may write.
     Routed,
-    /// A topic that the client may not write, or nobody.
+    /// A topic that the client may not write, or nobody, and why.
     Refused(Reason),
 }
 
@@ -65,7 +65,7 @@ struct Owed {
 #[derive(Debug)]
 pub(super) struct Inbound {
     door: Arc<Door>,
-    client: Arc<Client>,
+    guest: Guest,
     version: Version,
     /// Whether acknowledgements may say in words what was wrong.
     wants_reasons: bool,
@@ -96,7 +96,7 @@ pub(super) struct Inbound {
 impl Inbound {
     pub(super) fn new(
         door: Arc<Door>,
-        client: Arc<Client>,
+        guest: Guest,
         version: Version,
         wants_reasons: bool,
         session: &Session,
@@ -105,13 +105,13 @@ impl Inbound {
             version,
             wants_reasons,
             origin: session.origin,
-            owner: owner(&client).into(),
+            owner: owner(&guest.client).into(),
             receive_max: receive_max(&door),
             received_before: session.received.len(),
             pace: Pace::new(&door.settings),
             is_heard: (u64::MAX, false),
             door,
-            client,
+            guest,
             last_ticket: 0,
             durable: 0,
             owed: VecDeque::new(),
@@ -331,17 +331,20 @@ impl Inbound {
         if symbol_is_missing(topic) {
             return Meaning::Refused(Reason::BadSymbol);
         }
-        let parsed = Topic::parse(topic);
-        match self.door.settings.access.may_publish(&self.client, &parsed) {
-            Verdict::NotAuthorized => Meaning::Refused(Reason::BadTopic),
-            Verdict::Allowed => match parsed {
-                Topic::Price(symbol) => Meaning::Price(symbol.into()),
-                Topic::Rate(base, quote) => Meaning::Rate(Arc::new((base.into(), quote.into()))),
-                Topic::Control(verb) => Meaning::Control(verb.into()),
-                // Topics with `$` belong to the server by the specification, and we have none.
-                Topic::Other if !topic.starts_with('$') => Meaning::Routed,
-                Topic::Other | Topic::Reserved => Meaning::Refused(Reason::BadTopic),
-            },
+        match Topic::parse(topic) {
+            parsed if !self.guest.principal.may_publish(topic) => {
+                // A right would not help where nobody may write.
+                Meaning::Refused(match parsed {
+                    Topic::Price(_) | Topic::Rate(..) | Topic::Control(_) => Reason::NotAuthorized,
+                    Topic::Other | Topic::Reserved => Reason::BadTopic,
+                })
+            }
+            Topic::Price(symbol) => Meaning::Price(symbol.into()),
+            Topic::Rate(base, quote) => Meaning::Rate(Arc::new((base.into(), quote.into()))),
+            Topic::Control(verb) => Meaning::Control(verb.into()),
+            // Topics with `$` belong to the server by the specification, and we have none.
+            Topic::Other if !topic.starts_with('$') => Meaning::Routed,
+            Topic::Other | Topic::Reserved => Meaning::Refused(Reason::BadTopic),
         }
     }
 
@@ -351,11 +354,11 @@ impl Inbound {
         let version = self.door.exchange.wants_version();
         if self.is_heard.0 != version {
             // Asked once for each change of filters: a flood of refusals must stay cheap.
-            let report_topic = rejected_topic(&self.client.id);
+            let report_topic = rejected_topic(&self.guest.client.id);
             self.is_heard = (version, self.door.exchange.wants(&report_topic));
         }
         if self.is_heard.1 {
-            let report = report(&self.door, &self.client, topic, reason);
+            let report = report(&self.door, &self.guest.client, topic, reason);
             self.aside.extend(report);
         }
     }
@@ -467,7 +470,7 @@ fn response_topic(topic: &[u8]) -> Option<Arc<str>> {
 
 /// The MQTT 5 reason code of a refusal.
 const fn reason_code(reason: Reason) -> u8 {
-    if matches!(reason, Reason::BadTopic) {
+    if matches!(reason, Reason::BadTopic | Reason::NotAuthorized) {
         0x87
     } else if matches!(reason, Reason::BadSymbol) {
         0x90

@@ -14,6 +14,7 @@ use super::quota::Quota;
 use super::registry::Registry;
 use super::shared::Groups;
 use super::{Counters, Exchange, Settings};
+use crate::access::Access;
 use crate::ingress::Submission;
 
 /// How long to pause when the system has no more file descriptors.
@@ -33,6 +34,8 @@ pub(super) async fn stopped(shutdown: &mut Shutdown) {
 pub struct Door {
     /// The limits.
     pub settings: Settings,
+    /// Who may come in and what he may do.
+    pub access: Arc<Access>,
     /// The fan-out.
     pub exchange: Arc<Exchange>,
     /// Towards the sequencer; bounded, and its back-pressure ends at the client's socket.
@@ -51,6 +54,7 @@ impl Door {
     #[must_use]
     pub fn new(
         settings: Settings,
+        access: Arc<Access>,
         exchange: Arc<Exchange>,
         ingress: mpsc::Sender<Submission>,
         counters: Arc<Counters>,
@@ -65,6 +69,7 @@ impl Door {
             addresses: Quota::new(settings.connections_per_address_max),
             users: Quota::new(settings.connections_per_user_max),
             settings,
+            access,
             exchange,
             ingress,
             counters,
@@ -139,7 +144,7 @@ async fn accept(
                 let _ = stream.set_nodelay(true);
                 let (door, shutdown, alive) = (Arc::clone(&door), shutdown.clone(), alive.clone());
                 tokio::spawn(async move {
-                    connection::run(stream, peer.ip(), door, shutdown).await;
+                    connection::run(stream, peer, door, shutdown).await;
                     drop(alive);
                 });
             }

@@ -9,7 +9,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::Connection;
-use crate::door::codec::connect::Will;
 use crate::door::codec::packet::Disconnect;
 use crate::door::codec::{Violation, encode};
 use crate::door::counters::Closed;
@@ -17,7 +16,6 @@ use crate::door::listener::{Door, Shutdown};
 use crate::door::parked::{DueWill, park, publish_will};
 use crate::door::registry::{Claim, Eviction};
 use crate::door::session::Session;
-use crate::ingress::Client;
 
 /// How long a closing connection waits for its last writes.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -91,7 +89,7 @@ where
             out,
             session,
             session_expiry,
-            client,
+            guest,
             door,
             shutdown,
             ..
@@ -100,12 +98,10 @@ where
             Ending::Evicted(eviction) => {
                 // A will waits for its delay, but not longer than its session lives.
                 let ends = session_expiry.is_zero() || eviction.clean;
-                if let Some(will) = will.filter(|will| will.delay.is_zero() || ends) {
-                    publish_will(&door, &client, session.origin, will).await;
+                if let Some(will) = will.filter(|will| ends || will.delay.is_zero()) {
+                    publish_will(&door, &guest, session.origin, will).await;
                 }
-                if ends {
-                    drop(session);
-                } else {
+                if !ends {
                     eviction.give(session);
                 }
             }
@@ -114,7 +110,12 @@ where
             | Ending::Closed(_)
             | Ending::Idle
             | Ending::Shutdown => {
-                leave(door, claim, session, session_expiry, will, client, shutdown).await;
+                let due = will.map(|will| DueWill {
+                    due: Instant::now() + will.delay.min(session_expiry),
+                    will,
+                    guest,
+                });
+                leave(door, claim, session, session_expiry, due, shutdown).await;
             }
         }
         if code.is_some() || !out.is_empty() {
@@ -174,30 +175,16 @@ async fn leave(
     claim: Claim,
     session: Box<Session>,
     expiry: Duration,
-    will: Option<Will>,
-    client: Arc<Client>,
+    mut will: Option<DueWill>,
     shutdown: Shutdown,
 ) {
     let parked = door.counters.sessions_parked.load(Ordering::Relaxed);
     let keep = !expiry.is_zero() && parked < door.settings.sessions_max as u64;
-    let delayed = will
-        .as_ref()
-        .is_some_and(|will| keep && !will.delay.is_zero());
-    let mut due = None;
-    if let Some(will) = will {
-        if delayed {
-            let at = Instant::now() + will.delay.min(expiry);
-            due = Some(DueWill {
-                will,
-                client,
-                due: at,
-            });
-        } else {
-            publish_will(&door, &client, session.origin, will).await;
-        }
+    if let Some(due) = will.take_if(|due| !keep || due.will.delay.is_zero()) {
+        publish_will(&door, &due.guest, session.origin, due.will).await;
     }
     if keep {
-        tokio::spawn(park(door, claim, session, expiry, due, shutdown));
+        tokio::spawn(park(door, claim, session, expiry, will, shutdown));
     } else if let Some(eviction) = claim.end()
         && !expiry.is_zero()
     {

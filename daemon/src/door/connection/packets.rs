@@ -15,7 +15,6 @@ use crate::door::codec::packet::{self, Packet};
 use crate::door::codec::subscribe::{Subscribe, Unsubscribe};
 use crate::door::codec::{Version, Violation, frame};
 use crate::door::counters::RefusedFilter;
-use crate::door::rights::Verdict;
 use crate::door::shares::Taken;
 use crate::ingress::Submission;
 
@@ -35,7 +34,7 @@ where
             .settle(&mut self.session.received, &mut self.out);
         if !self.inbound.batch.is_empty() {
             self.submission = Some(Submission {
-                client: Arc::clone(&self.client),
+                client: Arc::clone(&self.guest.client),
                 messages: std::mem::take(&mut self.inbound.batch),
                 receipts: self.receipts_tx.clone(),
                 read: self.heard,
@@ -134,9 +133,10 @@ where
         if !filter_is_valid(filter) || filter.len() > settings.topic_bytes_max {
             return Err(RefusedFilter::Malformed);
         }
-        match settings.access.may_subscribe(&self.client, filter) {
-            Verdict::Allowed => Ok(()),
-            Verdict::NotAuthorized => Err(RefusedFilter::NotAuthorized),
+        if self.guest.principal.may_subscribe(filter) {
+            Ok(())
+        } else {
+            Err(RefusedFilter::NotAuthorized)
         }
     }
 
