@@ -27,6 +27,14 @@ simulate SEED="0":
 bench-kernel:
     cargo bench -p divisor-engine --bench kernel
 
+# Bytes nobody would send, to one of: codec tick fixtures filters config. New finds go into its corpus
+fuzz TARGET SECONDS="60":
+    DIVISOR_FUZZ_SECONDS={{SECONDS}} cargo test -p divisord --test it -- --exact fuzz::{{TARGET}} --nocapture
+
+# What hostile clients do to an honest pair's latency, attack and quiet in turns
+bench-hostile:
+    cargo bench -p divisord --bench hostile
+
 # Durable ticks per second and latency through the whole daemon
 bench:
     cargo bench -p divisord --bench pipeline

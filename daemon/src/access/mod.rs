@@ -236,6 +236,12 @@ impl Access {
         }
     }
 
+    /// Whether this user is still in the file; nobody in particular always is.
+    #[must_use]
+    pub fn knows(&self, user: Option<&str>) -> bool {
+        user.is_none_or(|user| self.users().get(user).is_some())
+    }
+
     async fn identify(
         &self,
         credentials: Credentials<'_>,

@@ -234,6 +234,30 @@ async fn rights_are_checked_at_every_packet_with_a_topic() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_id_belongs_to_its_user() {
+    let guests = Guests::new(Anonymous::Nobody);
+    let rig = guests.rig().await;
+    let knock = async |version: u8, user: &str| {
+        let mut raw = rig.connect().await;
+        let password = format!("{user}-pw");
+        let connect = connect(version, "feed/1", Some(user), Some(&password));
+        raw.send(&connect).await;
+        let (_, body) = raw.packet().await;
+        (raw, body[1])
+    };
+    let (mut feed, code) = knock(4, "feed").await;
+    assert_eq!(code, 0);
+    assert_eq!(knock(4, "bob").await.1, 2, "identifier rejected");
+    assert_eq!(knock(5, "bob").await.1, 0x85);
+    feed.send(b"\xc0\0").await;
+    feed.expect(b"\xd0\0").await;
+    // Its own user takes it over as ever.
+    let (_again, code) = knock(4, "feed").await;
+    assert_eq!(code, 0);
+    feed.until_closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rights_change_under_live_connections() {
     let guests = Guests::new(Anonymous::Nobody);
     let rig = guests.rig().await;

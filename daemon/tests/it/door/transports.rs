@@ -331,7 +331,8 @@ async fn a_client_certificate_names_its_user() {
     assert_eq!(code(&optional, Some(&ann)).await, 0);
     assert_eq!(code(&optional, Some(&stranger)).await, 4);
     assert_eq!(code(&optional, None).await, 5);
-    let forged = Authority::new().client("feed-1", &[]);
+    let impostor = Authority::new();
+    let forged = impostor.client("feed-1", &[]);
     assert!(is_refused(&optional, Some(&forged)).await);
     let required = Secure::start(Some(true), access).await;
     assert!(is_refused(&required, None).await);
