@@ -51,4 +51,4 @@ pub use output::{Cause, Effect, Level, Member, Output, Revised, Status};
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;
-pub use view::{IndexView, RateView, SecurityView};
+pub use view::{IndexView, RateView, SecurityView, contribution};
