@@ -192,7 +192,7 @@ fn candles_of_every_step_are_those_of_the_levels() {
 fn revisions_compositions_and_events_are_told() {
     let world = world();
     let more = json!({ "revisions": [{ "id": "r1", "note": "a split of AAA",
-        "adjust": [{ "symbol": "AAA", "split": { "new": 2, "old": 1 } }] }] });
+        "adjust": [{ "symbol": "AAA", "split": { "from": 1, "to": 2 } }] }] });
     world.desk.load(&more);
     world.desk.wait_projected();
     let revisions = get_json(&world.daemon, "/api/v1/indexes/PAIR/revisions")["rows"].clone();
