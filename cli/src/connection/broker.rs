@@ -26,7 +26,8 @@ const PASSWORD_VARIABLE: &str = "DIVISOR_PASSWORD";
 pub(crate) struct Login {
     /// The user name
     ///
-    /// The password is read from --password-file or $DIVISOR_PASSWORD, or asked for at the terminal.
+    /// The password is read from --password-file or `$DIVISOR_PASSWORD`, or asked for at the
+    /// terminal.
     #[arg(
         long,
         global = true,

@@ -201,6 +201,8 @@ impl Session {
             };
             if wanted {
                 self.send_retained(entry, identifier);
+                // A whole table takes milliseconds; others have their turn in between.
+                tokio::task::yield_now().await;
             }
         }
         Ok(taken)

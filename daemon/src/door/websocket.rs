@@ -10,7 +10,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use futures_util::{Sink, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::handshake::server::{
+    Callback, ErrorResponse, Request, Response,
+};
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -46,13 +48,23 @@ pub(super) async fn upgrade(
         .write_buffer_size(0)
         .max_message_size(Some(frame_max))
         .max_frame_size(Some(frame_max));
-    let check = |request: &Request, response: Response| answer(request, response, origins);
+    let check = Check(origins);
     let socket = accept_hdr_async_with_config(stream, check, Some(config)).await?;
     Ok(Frames {
         socket,
         incoming: Bytes::new(),
         outgoing: false,
     })
+}
+
+/// The origins of pages that may connect.
+struct Check<'a>(&'a [String]);
+
+impl Callback for Check<'_> {
+    #[expect(clippy::result_large_err, reason = "the library's type of a refusal")]
+    fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
+        answer(request, response, self.0)
+    }
 }
 
 /// Takes what asks for MQTT, and refuses what does not or comes from a page that may not.
@@ -203,10 +215,10 @@ impl AsyncWrite for Frames {
 }
 
 fn as_io(error: Error) -> io::Error {
-    match error {
-        Error::Io(error) => error,
-        other => io::Error::new(io::ErrorKind::InvalidData, other),
+    if let Error::Io(error) = error {
+        return error;
     }
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 #[cfg(test)]

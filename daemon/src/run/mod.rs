@@ -12,6 +12,7 @@ mod store;
 mod web;
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -62,16 +63,7 @@ pub fn run(start: Start, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Fa
     let access = guests(config)?;
     let tls = certificate(config)?;
     let state = StateDir::take(&config.state_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("door")
-        .build()
-        .context("start threads")
-        .map_err(internal)?;
-    runtime
-        .block_on(async { trigger.follow_signals() })
-        .context("listen for signals")
-        .map_err(internal)?;
+    let runtime = door_runtime(trigger).map_err(internal)?;
     let listeners = runtime.block_on(listen(config, tls.as_ref()))?;
     let web = Bound::bind(config)?;
     let health = Health::default();
@@ -84,7 +76,13 @@ pub fn run(start: Start, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Fa
     let counters = Arc::default();
     let door_settings = settings::door(config);
     let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;
-    let (web, shown) = web.start(config, &health, Arc::clone(&counters));
+    let (web, shown) = web.start(
+        config,
+        &health,
+        Arc::clone(&counters),
+        store::reading(config)?,
+        addresses(&listeners).map_err(internal)?,
+    );
     let parts = Parts {
         log: journal,
         outlet: Tee(Arc::clone(&exchange), shown.board),
@@ -122,6 +120,19 @@ pub fn run(start: Start, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Fa
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(internal(anyhow!("go on: the sequencer's thread panicked"))),
     }
+}
+
+/// The threads of the door; one of its tasks hears the signals.
+fn door_runtime(trigger: Trigger) -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("door")
+        .build()
+        .context("start threads")?;
+    runtime
+        .block_on(async { trigger.follow_signals() })
+        .context("listen for signals")?;
+    Ok(runtime)
 }
 
 /// Serves until a stop is asked for, the sequencer has ended or the router has died.
@@ -278,6 +289,14 @@ async fn listen(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>
         tls: tls.cloned(),
     }));
     Ok(listeners)
+}
+
+/// The addresses that were really bound, for port 0.
+fn addresses(listeners: &[Listener]) -> anyhow::Result<Vec<SocketAddr>> {
+    let bound = listeners
+        .iter()
+        .map(|listener| Ok(listener.socket.local_addr()?));
+    bound.collect()
 }
 
 /// Tells where the door listens: the addresses that were really bound, for port 0.

@@ -39,6 +39,19 @@ pub(super) enum Ending {
     Shutdown,
 }
 
+impl Ending {
+    /// What MQTT 5 clients are told when we end it, and why we count it.
+    const fn code(&self) -> Option<(u8, Closed)> {
+        match self {
+            Self::Gone | Self::Goodbye(_) => None,
+            Self::Closed(code) => Some((*code, Closed::from_code(*code))),
+            Self::Idle => Some((0x98, Closed::Idle)),
+            Self::Evicted(_) => Some((0x8e, Closed::TakenOver)),
+            Self::Shutdown => Some((0x8b, Closed::Stopped)),
+        }
+    }
+}
+
 impl From<Violation> for Ending {
     fn from(violation: Violation) -> Self {
         Self::Closed(violation.0)
@@ -69,13 +82,7 @@ impl Connection {
             | Ending::Idle
             | Ending::Evicted(_) => self.will.take(),
         };
-        let code = match ending {
-            Ending::Gone | Ending::Goodbye(_) => None,
-            Ending::Closed(code) => Some((code, Closed::from_code(code))),
-            Ending::Idle => Some((0x98, Closed::Idle)),
-            Ending::Evicted(_) => Some((0x8e, Closed::TakenOver)),
-            Ending::Shutdown => Some((0x8b, Closed::Stopped)),
-        };
+        let code = ending.code();
         if let Some((code, why)) = code {
             self.door.counters.close(why);
             encode::disconnect(&mut self.out, self.dialect.version, code);

@@ -102,11 +102,12 @@ async fn mosquitto_clients_work() {
 }
 
 /// Runs a program against the door; false, with a loud word, where what it needs is missing.
+#[expect(clippy::print_stdout, reason = "what is skipped is said")]
 fn has(program: &str, probe: &[&str]) -> bool {
     let there = Command::new(program)
         .args(probe)
         .output()
-        .is_ok_and(|output| output.status.success());
+        .is_ok_and(|output| output.status.success() || probe == ["--help"]);
     if !there {
         println!("SKIPPED: {program} {probe:?} does not work here");
     }
@@ -182,7 +183,7 @@ async fn rumqttc_5_shares_a_subscription() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mosquitto_clients_use_what_mqtt_5_adds() {
-    if !has("mosquitto_pub", &["--help"]) && !has("mosquitto_sub", &["--help"]) {
+    if !has("mosquitto_pub", &["--help"]) || !has("mosquitto_sub", &["--help"]) {
         return;
     }
     let rig = Rig::start(settings()).await;

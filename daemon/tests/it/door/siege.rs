@@ -9,7 +9,6 @@ use divisord::door::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::honest::beside;
 use super::rig::*;
 
 /// Limits under which a siege ends within a test's patience.
@@ -354,6 +353,8 @@ async fn shared_churn(to: SocketAddr, until: Instant) {
 /// lives, and when all is over nobody is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_honest_pair_loses_nothing() {
+    use super::honest::beside;
+
     let rig = Rig::start(under_siege()).await;
     let attack_time = Duration::from_secs(1);
     for (name, attack) in ATTACKS {

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Executions of an ordinary test run.
-const EXECUTIONS: u64 = 20_000;
+/// How long an ordinary test run explores at most, and how many executions that is at most.
+const USUAL: (Duration, u64) = (Duration::from_secs(2), 5_000);
 
 /// Longer inputs are cut: what matters is in the first bytes, and short ones run faster.
 const INPUT_BYTES_MAX: usize = 4_096;
@@ -20,6 +20,10 @@ const POOL_MAX: usize = 20_000;
 const ADDED_MAX: usize = 64;
 
 /// Runs a target over its corpus and then over changed inputs.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are what a long run is for"
+)]
 pub(super) fn explore(name: &str, target: fn(&[u8]) -> u64, words: &[&[u8]]) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/corpus")
@@ -52,8 +56,9 @@ pub(super) fn explore(name: &str, target: fn(&[u8]) -> u64, words: &[&[u8]]) {
     }
     explorer.pool = corpus.into_iter().map(|(_, input)| input).collect();
     let mut executions = explorer.pool.len() as u64;
-    let limit = open_ended.map(Duration::from_secs);
-    while limit.map_or(executions < EXECUTIONS, |limit| started.elapsed() < limit) {
+    let (time, count) =
+        open_ended.map_or(USUAL, |seconds| (Duration::from_secs(seconds), u64::MAX));
+    while started.elapsed() < time && executions < count {
         let input = explorer.change();
         explorer.run(input, None);
         executions += 1;
