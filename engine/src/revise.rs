@@ -109,7 +109,7 @@ impl Engine {
         }
         let mut restored = Vec::new();
         if !actions.is_empty() {
-            restored = self.apply_actions(&actions, position);
+            restored = self.apply_actions(&actions, ts, position);
         }
         for (index, period_end) in resets {
             if self.indexes[index.at()].is_complete() && !restored.contains(&index) {

@@ -23,6 +23,10 @@ pub(super) struct Draft {
     pub(super) restores: bool,
     /// Prices by which restored weights become units, in the index currency at today's rates.
     pub(super) reference: Vec<(SecurityId, Ratio)>,
+    /// The part of the way that a review over several days goes today.
+    pub(super) blend: Option<Ratio>,
+    /// The constant part of the sum, where it changes.
+    pub(super) cash: Option<Ratio>,
 }
 
 /// One member.
@@ -36,6 +40,8 @@ pub(super) struct Line {
     pub(super) rate: Option<Ratio>,
     /// In force; none while the index waits.
     pub(super) coefficient: Option<Ratio>,
+    /// On its way out of the index, with the review that takes several days.
+    pub(super) leaves: bool,
 }
 
 impl Draft {
@@ -49,6 +55,7 @@ impl Draft {
                 price: holding.price(securities).map(Ratio::from),
                 rate: basket.rates[basket.slots[at]].map(Ratio::from),
                 coefficient: basket.coefficients.get(at).copied().map(Ratio::from),
+                leaves: false,
             }
         };
         let value = index
@@ -63,6 +70,8 @@ impl Draft {
             cut: index.definition.rounding.coefficient,
             restores: false,
             reference: Vec::new(),
+            blend: None,
+            cash: None,
         }
     }
 
@@ -146,6 +155,30 @@ impl Line {
         if let Some(stated) = self.quantity() {
             *stated = decimal(&Ratio::from(*stated).multiply(factor), cut)?;
         }
+        Ok(())
+    }
+
+    /// Sets the coefficient, and the quantity that states it where one does.
+    pub(super) fn set(
+        &mut self,
+        coefficient: Ratio,
+        weighting: Weighting,
+        cut: Cut,
+    ) -> Result<(), Problem> {
+        if !weighting.follows_weights() {
+            let factors = [self.constituent.float, self.constituent.cap];
+            let mut stated = coefficient.clone();
+            for factor in factors.into_iter().flatten() {
+                stated = stated.divide(&factor.into()).ok_or(Problem::Overflow)?;
+            }
+            if self.constituent.shares.is_none() {
+                self.constituent.units.get_or_insert(Decimal::ONE);
+            }
+            if let Some(quantity) = self.quantity() {
+                *quantity = decimal(&stated, cut)?;
+            }
+        }
+        self.coefficient = Some(coefficient);
         Ok(())
     }
 
