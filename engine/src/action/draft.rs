@@ -167,10 +167,11 @@ impl Line {
     ) -> Result<(), Problem> {
         if !weighting.follows_weights() {
             let factors = [self.constituent.float, self.constituent.cap];
-            let mut stated = coefficient.clone();
+            let mut product = Ratio::from(Decimal::ONE);
             for factor in factors.into_iter().flatten() {
-                stated = stated.divide(&factor.into()).ok_or(Problem::Overflow)?;
+                product = product.multiply(&factor.into());
             }
+            let stated = coefficient.divide(&product).ok_or(Problem::Overflow)?;
             if self.constituent.shares.is_none() {
                 self.constituent.units.get_or_insert(Decimal::ONE);
             }

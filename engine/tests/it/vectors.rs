@@ -540,20 +540,6 @@ fn three_stocks(v: &Value) -> Vec<Step> {
     ]
 }
 
-/// The three stocks with other shares, some of them new.
-fn other_shares(v: &Value, changes: &[(&str, Value)]) -> Value {
-    let constituents = v["inputs"]["constituents"].as_object().unwrap();
-    let mut shares: std::collections::BTreeMap<&str, Value> = constituents
-        .iter()
-        .map(|(s, c)| (s.as_str(), c["shares"].clone()))
-        .collect();
-    shares.extend(changes.iter().cloned());
-    let members = shares.iter().filter(|(_, n)| !n.is_null());
-    members
-        .map(|(s, n)| json!({"symbol": s, "shares": n}))
-        .collect()
-}
-
 /// An action of the day after the prices, and an input that begins the day and moves nothing.
 fn acted(terms: Value, opener: &str, price: &Value) -> [Step; 2] {
     let mut action = json!({"id": "x", "ex_date": "2026-01-06"});
