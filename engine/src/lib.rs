@@ -14,6 +14,9 @@
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
 //! - `action`: corporate actions and reviews, and the opening of a day that has some
 //! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
+//! - `weights`: what the schemes want a member to weigh
+//! - `follow`: levels that follow another index
+//! - `float`: where roots and powers are needed
 //! - `output`, `view`, `explain`: what the engine says, and what may be looked at
 //! - `snapshot`: the whole state as data, to start from
 //! - `decimal`, `exact`, `time`, `period`, `fx`, `source`: numbers, days, rates, identities
@@ -29,6 +32,8 @@ pub mod definition;
 mod engine;
 mod exact;
 mod explain;
+mod float;
+mod follow;
 mod fx;
 mod ids;
 mod index;
@@ -43,6 +48,7 @@ mod snapshot;
 mod source;
 mod time;
 mod view;
+mod weights;
 
 pub use action::{
     ActionView, ExDividend, IndexPreview, MemberPreview, Preview, Proforma, ProformaMember,
@@ -54,7 +60,9 @@ pub use engine::{Engine, LABELS_MAX};
 pub use explain::{Explained, Explanation};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Origin, Rate, Tick};
-pub use output::{ActionNews, ActionState, Cause, Effect, Level, Member, Output, Revised, Status};
+pub use output::{
+    ActionNews, ActionState, Cause, Effect, Followed, Level, Member, Output, Revised, Status,
+};
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;

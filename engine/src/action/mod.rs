@@ -119,6 +119,9 @@ impl Engine {
             let id = &definition.id;
             let ts = self.newest(definition).max(due);
             self.apply_actions(std::slice::from_ref(id), ts, position);
+            for index in (0u32..).map(IndexId).take(self.indexes.len()) {
+                self.pay_followers(index, position);
+            }
             if let Some(ActionState::Refused(why)) = self.actions.known.get(id).map(|k| &k.state) {
                 return Err(Problem::ActionRefused(why.clone()));
             }

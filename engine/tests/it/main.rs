@@ -13,4 +13,5 @@ mod model;
 mod properties;
 mod revisions;
 mod support;
+mod variants;
 mod vectors;
