@@ -66,4 +66,4 @@ pub use output::{
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;
-pub use view::{IndexView, RateView, SecurityView};
+pub use view::{IndexView, RateView, SecurityView, contribution};
