@@ -1,13 +1,16 @@
 //! The one place that reads the wall clock. Everything else is told the time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use divisor_engine::Time;
 
 /// Where the sequencer gets the time of a batch from; a fake one in simulations.
 pub trait Clock: Send {
-    /// The time now.
+    /// The time now. It may fall: somebody may set the clock.
     fn now(&self) -> Time;
+
+    /// The time since some moment of this process; it never falls.
+    fn uptime(&self) -> Duration;
 
     /// Waits, while nothing else can be done.
     fn rest(&self, duration: Duration) {
@@ -16,10 +19,32 @@ pub trait Clock: Send {
 }
 
 /// The machine's wall clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct WallClock;
+#[derive(Debug, Clone, Copy)]
+pub struct WallClock {
+    started: Instant,
+}
+
+impl WallClock {
+    /// The clock, as somebody has set it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Default for WallClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Clock for WallClock {
+    fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     fn now(&self) -> Time {
         // Whole microseconds: what PostgreSQL and most clients can tell. No overflow before 2262.
         let micros = jiff::Timestamp::now().as_microsecond();

@@ -2,6 +2,8 @@
 
 mod daemon;
 mod postgres;
+mod proxy;
 
 pub use daemon::{Daemon, Options, PATIENCE, eventually};
 pub use postgres::{Postgres, TestDatabase, programs};
+pub use proxy::{Proxy, Upstream};

@@ -29,6 +29,9 @@ pub struct Counters {
     pub timeouts: AtomicU64,
     /// Messages dropped because a subscriber's queue was full.
     pub dropped_out: AtomicU64,
+    /// Messages that a subscriber's session did not take from the router's log before they fell out
+    /// of it. Filters of one session that overlap are not counted.
+    pub dropped_router: AtomicU64,
     /// Retained messages refused because the table was full.
     pub dropped_retained: AtomicU64,
     /// Sessions waiting for their client.
@@ -39,6 +42,13 @@ impl Counters {
     /// Counts one.
     pub fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Messages that slow subscribers did not get.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let queue = self.dropped_out.load(Ordering::Relaxed);
+        queue.saturating_add(self.dropped_router.load(Ordering::Relaxed))
     }
 
     /// Counts one refusal of the door by its reason.

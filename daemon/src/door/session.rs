@@ -188,7 +188,9 @@ impl Session {
         self.subscriber.next_batch(batch).await?;
         let lost = self.subscriber.take_lost();
         if lost > 0 {
-            self.counters.dropped_out.fetch_add(lost, Ordering::Relaxed);
+            self.counters
+                .dropped_router
+                .fetch_add(lost, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -80,13 +80,22 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let parts = Parts {
         log: journal,
         outlet: Arc::clone(&exchange),
-        clock: WallClock,
+        clock: WallClock::new(),
         keeper: Keeper::start(snapshots, health.clone()).map_err(internal)?,
         health,
     };
     let settings = settings::sequencer(config);
     let go_on = || !shutdown.is_stopping();
-    let sequencer = Sequencer::start(parts, settings, snapshot, recovered.epoch, &go_on)?;
+    let deadline = || Instant::now() + config.service.stop_timeout;
+    let started = Sequencer::start(parts, settings, snapshot, recovered.epoch, &go_on);
+    let sequencer = match started {
+        Err(SequencerError::Stopped) => {
+            store.finish(deadline());
+            tracing::info!("stopped before the journal had room for a start");
+            return Ok(());
+        }
+        started => started?,
+    };
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
     let (failed, failure) = watch::channel(false);
     let (goodbye, said) = oneshot::channel();
@@ -100,7 +109,7 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     // The last connection's task holds the last way to the sequencer, which then ends.
     runtime.shutdown_timeout(LAST_TASKS);
     let outcome = sequencer.join();
-    store.finish(Instant::now() + config.service.stop_timeout);
+    store.finish(deadline());
     tracing::info!("stopped");
     served.map_err(internal)?;
     match outcome {
@@ -261,7 +270,7 @@ fn busy(error: BindError) -> Failure {
 impl From<SequencerError> for Failure {
     fn from(error: SequencerError) -> Self {
         let code = match error {
-            SequencerError::Encode(_) => exit::INTERNAL,
+            SequencerError::Encode(_) | SequencerError::Stopped => exit::INTERNAL,
             SequencerError::Journal(_) | SequencerError::Read(_) | SequencerError::Replay(_) => {
                 exit::JOURNAL
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use divisor_engine::{Engine, IndexId, Level, Output, Revised};
+use divisor_engine::{Engine, IndexId, Level, Output, Revised, Time};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
 use divisor_wire::level;
@@ -10,14 +10,19 @@ use divisor_wire::topic::{STATUS_TOPIC, event_topic, level_topic};
 
 use crate::egress::Announcement;
 
+/// How often `divisor/status` tells of further lost messages.
+const LOST_PAUSE_NANOS: i64 = 5_000_000_000;
+
 /// Makes messages of effects.
 #[derive(Debug)]
 pub(super) struct Announcer {
     epoch: u64,
     /// Topics by index id, made once.
     level_topics: Vec<Arc<str>>,
-    /// What `divisor/status` said last, positions aside.
+    /// What `divisor/status` said last, counts aside.
     status: Option<DaemonStatus>,
+    /// How many messages it said are lost, and when the next number may follow.
+    lost: (u64, Time),
 }
 
 impl Announcer {
@@ -26,6 +31,7 @@ impl Announcer {
             epoch,
             level_topics: Vec::new(),
             status: None,
+            lost: (0, Time::MIN),
         }
     }
 
@@ -99,21 +105,27 @@ impl Announcer {
             .unwrap_or_else(|| "".into())
     }
 
-    /// The daemon's status, when it differs in more than positions or is wanted in any case.
+    /// The daemon's status, when it differs in more than counts or is wanted in any case. Lost
+    /// messages are told now and then, since those who lose them are slow already.
     pub(super) fn status(
         &mut self,
         status: DaemonStatus,
+        now: Time,
         always: bool,
         into: &mut Vec<Announcement>,
     ) {
         let essence = DaemonStatus {
             pos: 0,
             projected: 0,
+            lost: 0,
             ..status.clone()
         };
-        if !always && self.status.as_ref() == Some(&essence) {
+        let (told, next) = self.lost;
+        let loses = status.lost > told && now >= next;
+        if !always && !loses && self.status.as_ref() == Some(&essence) {
             return;
         }
+        self.lost = (status.lost, now.saturating_add(LOST_PAUSE_NANOS));
         if let Ok(payload) = serde_json::to_vec(&status) {
             into.push(Announcement::retained(STATUS_TOPIC.into(), payload));
         }

@@ -139,15 +139,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             "security.show" => queries::security_show(engine, request.symbol.as_deref())
                 .and_then(|detail| done(&id, detail)),
             "rate.list" => done(&id, queries::rate_list(engine, after, limit)),
-            "status" => done(
-                &id,
-                queries::status(
-                    engine,
-                    &self.health,
-                    self.announcer.epoch(),
-                    self.is_leaving,
-                ),
-            ),
+            "status" => done(&id, self.status()),
             _ => Err(error("unknown_verb", "there is no such command")),
         })
     }

@@ -142,6 +142,7 @@ pub(super) fn status(
         indexes: engine.index_count() as u64,
         pos: engine.next_position(),
         projected: health.projected(),
+        lost: 0,
     }
 }
 

@@ -9,6 +9,8 @@ use divisor_engine::{
     Batch, Currency, Decimal, Effect, Engine, IndexId, Input, LabelId, Level, Output, Revised, Tick,
 };
 
+use crate::defect::Defect;
+
 use super::rows::{
     self, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, Origin, RateRow,
     RevisionRow, RowBatch, SecurityRow, TickRow,
@@ -128,6 +130,7 @@ impl Projection {
         let effect = match effect {
             Effect::Applied => rows::Effect::Applied,
             Effect::Late => rows::Effect::Late,
+            Effect::Duplicate if Defect::DuplicateStored.is_on() => rows::Effect::Late,
             Effect::Duplicate => return,
         };
         let place = usize::try_from(position - batch.first).unwrap_or(usize::MAX);
