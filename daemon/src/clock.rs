@@ -1,5 +1,6 @@
 //! The one place that reads the wall clock. Everything else is told the time.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use divisor_engine::Time;
@@ -19,30 +20,13 @@ pub trait Clock: Send {
 }
 
 /// The machine's wall clock.
-#[derive(Debug, Clone, Copy)]
-pub struct WallClock {
-    started: Instant,
-}
-
-impl WallClock {
-    /// The clock, as somebody has set it.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            started: Instant::now(),
-        }
-    }
-}
-
-impl Default for WallClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WallClock;
 
 impl Clock for WallClock {
     fn uptime(&self) -> Duration {
-        self.started.elapsed()
+        static STARTED: OnceLock<Instant> = OnceLock::new();
+        STARTED.get_or_init(Instant::now).elapsed()
     }
 
     fn now(&self) -> Time {

@@ -13,8 +13,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use divisor_engine::definition::{
-    Base, Constituent, Day, Definitions, Dissemination, FxRule, IndexDefinition, Rounding,
-    SecurityDefinition, Weighting,
+    Base, Constituent, Definitions, Dissemination, IndexDefinition, Rounding, SecurityDefinition,
+    Weighting,
 };
 use divisor_engine::{
     Batch, Currency, Decimal, Engine, Input, LabelId, Origin, Output, Tick, Time,
@@ -203,28 +203,26 @@ fn define(indexes: u32, dissemination: Dissemination, currencies: u32, places: u
     };
     let mut rounding = Rounding::default();
     rounding.level.places = places;
-    let index = |at: u32| IndexDefinition {
-        code: format!("X{at}"),
-        name: None,
-        currency: Currency::parse("USD").unwrap(),
-        weighting: Weighting::MarketCap,
-        base: Base {
+    let index = |at: u32| {
+        let base = Base {
             value: Some(Decimal::from(1_000)),
             divisor: None,
             date: None,
-        },
-        rounding,
-        fx: FxRule::default(),
-        dissemination,
-        day: Day::default(),
-        basket: (0..SECURITIES).map(member).collect(),
+        };
+        let usd = Currency::parse("USD").unwrap();
+        let basket = (0..SECURITIES).map(member).collect();
+        let mut index =
+            IndexDefinition::new(&format!("X{at}"), usd, Weighting::MarketCap, base, basket);
+        index.rounding = rounding;
+        index.dissemination = dissemination;
+        index
     };
     Input::Define {
         by: LabelId(0),
         definitions: Box::new(Definitions {
             securities: (0..SECURITIES).map(security).collect(),
             indexes: (0..indexes).map(index).collect(),
-            revisions: Vec::new(),
+            ..Definitions::default()
         }),
     }
 }

@@ -343,6 +343,7 @@ fn check(definition: &IndexDefinition) -> Result<(), Problem> {
             rounding.coefficient.places,
             CUT_PLACES_MAX,
         ),
+        ("rounding.carried", rounding.carried.places, CUT_PLACES_MAX),
         ("fx", definition.fx.places, CUT_PLACES_MAX),
     ];
     const { assert!(CUT_PLACES_MAX <= PLACES_MAX) };

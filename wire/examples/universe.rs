@@ -11,8 +11,7 @@
 )]
 
 use divisor_engine::definition::{
-    Base, Constituent, Day, Dissemination, FxRule, IndexDefinition, Reset, Rounding,
-    SecurityDefinition, Weighting,
+    Base, Constituent, Dissemination, IndexDefinition, Reset, SecurityDefinition, Weighting,
 };
 use divisor_engine::{Currency, Decimal};
 use divisor_wire::command::{PriceItem, RateItem};
@@ -211,28 +210,17 @@ fn index(row: Row, companies: &[Company], random: &mut Random) -> IndexDefinitio
             date: Some(CLOSE[..10].to_owned()),
         }
     };
-    IndexDefinition {
-        code: code.to_owned(),
-        name: Some(format!("Meridian {name}").replace("Meridian Meridian", "Meridian")),
-        currency,
-        weighting,
-        base,
-        rounding: Rounding::default(),
-        fx: FxRule {
-            pivot: Some(currency),
-            ..FxRule::default()
-        },
-        dissemination,
-        day: Day {
-            zone: match currency.as_str() {
-                "EUR" => "Europe/Berlin",
-                "JPY" => "Asia/Tokyo",
-                _ => "America/New_York",
-            }
-            .to_owned(),
-        },
-        basket,
-    }
+    let mut index = IndexDefinition::new(code, currency, weighting, base, basket);
+    index.name = Some(format!("Meridian {name}").replace("Meridian Meridian", "Meridian"));
+    index.fx.pivot = Some(currency);
+    index.dissemination = dissemination;
+    let zone = match currency.as_str() {
+        "EUR" => "Europe/Berlin",
+        "JPY" => "Asia/Tokyo",
+        _ => "America/New_York",
+    };
+    zone.clone_into(&mut index.day.zone);
+    index
 }
 
 /// Which securities: by rank, by currency or by sector as the code says, else drawn.

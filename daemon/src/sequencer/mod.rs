@@ -16,10 +16,10 @@ mod announce;
 mod control;
 mod gather;
 mod load;
-mod queries;
+pub(crate) mod queries;
 mod staging;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use divisor_engine::{Batch, Engine, Input};
 use divisor_wire::command::DaemonStatus;
@@ -29,8 +29,9 @@ use crate::clock::Clock;
 use crate::defect::Defect;
 use crate::egress::{Announcement, Outlet};
 use crate::health::Health;
-use crate::ingress::{Receipt, Submission};
+use crate::ingress::{Question, Receipt, Sight, Submission};
 use crate::journal::{AppendError, Log, ReadError, Record, Records};
+use crate::metrics::Metrics;
 use crate::record::{self, ReplayError};
 use crate::shutdown::Shutdown;
 use crate::snapshots::Keeper;
@@ -120,6 +121,10 @@ pub struct Parts<L, O, C> {
     pub health: Health,
     /// Where copies of the engine go.
     pub keeper: Keeper,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// Who looks at the state.
+    pub questions: mpsc::Receiver<Question>,
 }
 
 /// The sequencer, before its thread starts.
@@ -149,6 +154,10 @@ pub struct Sequencer<L, O, C> {
     body: Vec<u8>,
     /// What goes out with the next receipts.
     announcements: Vec<Announcement>,
+    metrics: Metrics,
+    /// When the submissions of this turn were read from their sockets, and how many messages each has.
+    arrivals: Vec<(Instant, u64)>,
+    questions: mpsc::Receiver<Question>,
 }
 
 /// Counts the bytes of the records that pass.
@@ -187,6 +196,8 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             clock,
             health,
             keeper,
+            metrics,
+            questions,
         } = parts;
         let mut tail = Counted {
             records: log.reader_from(snapshot.next_position())?,
@@ -212,7 +223,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 inputs: Vec::new(),
             },
             told: clock.uptime(),
-            gathering: Gathering::default(),
+            gathering: Gathering::new(metrics.clone()),
             loads: Loads::new(settings.load_bytes_max),
             keeper,
             is_leaving: false,
@@ -226,6 +237,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             health,
             settings,
             log,
+            metrics,
+            arrivals: Vec::new(),
+            questions,
         };
         sequencer.batch.inputs.push(Input::Boot { epoch });
         if sequencer.engine.label_count() == 0 {
@@ -276,6 +290,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                         break;
                     }
                 }
+                Some(question) = self.questions.recv() => self.answer(question),
                 () = tokio::time::sleep(wait) => {}
                 () = shutdown.stopping(), if goodbye.is_some() => {}
             }
@@ -302,6 +317,15 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         }
         self.finish();
         Ok(())
+    }
+
+    /// Lets somebody look at the state: all batches so far, and nothing of the next.
+    fn answer(&self, question: Question) {
+        question(&Sight {
+            engine: &self.engine,
+            epoch: self.announcer.epoch(),
+            is_leaving: self.is_leaving,
+        });
     }
 
     /// The end of an orderly stop: the next start finds everything in a snapshot and has nothing to
@@ -333,6 +357,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             .engine
             .poll_timeout()
             .is_some_and(|at| at <= self.batch.time);
+        self.metrics.queued(submissions.len());
         for submission in submissions.drain(..) {
             self.take(submission, go_on)?;
         }
@@ -344,6 +369,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         }
         self.announce_status(false);
         self.flush_announcements();
+        for (read, messages) in self.arrivals.drain(..) {
+            self.metrics.left(read.elapsed(), messages);
+        }
         self.gathering.send_receipts();
         self.keep(self.settings.snapshot_bytes);
         Ok(())
@@ -377,7 +405,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             client,
             messages,
             receipts,
+            read,
         } = submission;
+        self.arrivals.push((read, messages.len() as u64));
         let mut refusals = Vec::new();
         let mut durable = 0;
         let copies = self.outlet.wants_prices();
@@ -418,16 +448,20 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             return self.commit_halves(go_on);
         }
         let count = u32::try_from(self.batch.inputs.len()).unwrap_or(u32::MAX);
+        let begun = Instant::now();
         self.append(count, go_on)?;
         if self.settings.publish == Publish::Immediate || Defect::LevelsEarly.is_on() {
             self.apply();
             self.flush_announcements();
             self.log.commit()?;
+            self.metrics.committed(begun.elapsed());
         } else {
             self.log.commit()?;
+            self.metrics.committed(begun.elapsed());
             self.apply();
         }
-        self.health.set_durable(self.engine.next_position());
+        self.health
+            .set_durable(self.engine.next_position(), self.engine.time());
         self.since_snapshot += RECORD_BYTES + self.body.len() as u64;
         self.gathering.committed();
         self.begin_batch();
@@ -466,6 +500,10 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                     // what `journal.keep` has held so far: it yields to a longer journal.
                     self.retired = 0;
                     self.keep(1);
+                    // What can be read stays readable.
+                    while let Ok(question) = self.questions.try_recv() {
+                        self.answer(question);
+                    }
                     self.clock.rest(ROOM_POLL);
                 }
                 Err(AppendError::Full { .. }) => return Err(SequencerError::Stopped),
@@ -476,8 +514,11 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
 
     fn apply(&mut self) {
         self.engine.apply(&self.batch);
-        self.announcer
+        let tally = self
+            .announcer
             .outputs(&mut self.engine, &mut self.announcements);
+        let inputs = self.batch.inputs.len() as u64;
+        self.metrics.applied(tally, inputs, self.batch.time);
     }
 
     /// Prepares an empty batch at the present time, which never falls.

@@ -308,7 +308,8 @@ impl<D: Database> Follower<D> {
         self.written = Some(Instant::now());
         progress.rows.clear();
         progress.from = position;
-        self.health.set_projected(position);
+        let time = progress.projection.engine().time();
+        self.health.set_projected(position, time);
         Ok(Step::Wrote)
     }
 
@@ -320,7 +321,7 @@ impl<D: Database> Follower<D> {
             return Err(FollowError::Ahead { database, journal });
         }
         // Only a position of this journal lets go of what comes before it.
-        self.health.set_projected(database);
+        self.health.set_projected(database, Time::MIN);
         if let Some(progress) = &mut self.progress {
             if database == progress.from || Defect::AnswerIgnored.is_on() {
                 return Ok(());

@@ -36,6 +36,31 @@ pub struct IndexDefinition {
     pub basket: Vec<Constituent>,
 }
 
+impl IndexDefinition {
+    /// A definition with the defaults of everything that is not stated here.
+    #[must_use]
+    pub fn new(
+        code: &str,
+        currency: Currency,
+        weighting: Weighting,
+        base: Base,
+        basket: Vec<Constituent>,
+    ) -> Self {
+        Self {
+            code: code.to_owned(),
+            name: None,
+            currency,
+            weighting,
+            base,
+            rounding: Rounding::default(),
+            fx: FxRule::default(),
+            dissemination: Dissemination::default(),
+            day: Day::default(),
+            basket,
+        }
+    }
+}
+
 /// The start of an index: either a base value, from which the divisor follows as soon as every
 /// constituent has a price, or a divisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -32,8 +32,11 @@ pub struct Rounding {
     pub level: Cut,
     /// The divisor, carried rounded (METHODOLOGY: 14 places proved by the Dow).
     pub divisor: Cut,
-    /// Coefficients that come from a division, and "unrounded" carried levels.
+    /// Coefficients that come from a division, and weights and exposures from a power or a root.
     pub coefficient: Cut,
+    /// Levels that are carried "unrounded" from day to day: those that a variant is fixed at.
+    #[serde(skip_serializing_if = "Rounding::is_carried_default")]
+    pub carried: Cut,
 }
 
 impl Default for Rounding {
@@ -42,7 +45,17 @@ impl Default for Rounding {
             level: Cut::half_up(2),
             divisor: Cut::half_up(14),
             coefficient: Cut::half_up(12),
+            carried: CARRIED,
         }
+    }
+}
+
+/// Where nothing is stated, levels are carried with 15 places.
+const CARRIED: Cut = Cut::half_up(15);
+
+impl Rounding {
+    fn is_carried_default(cut: &Cut) -> bool {
+        *cut == CARRIED
     }
 }
 

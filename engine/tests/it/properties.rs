@@ -2,8 +2,8 @@
 //! whatever the order, the batches and the replays.
 
 use divisor_engine::definition::{
-    Adjustment, Base, Constituent, Cut, Day, Definitions, Dissemination, FxRule, IndexDefinition,
-    IndexRevision, Reset, RevisionDefinition, Rounding, SecurityDefinition, Split, Weighting,
+    Adjustment, Base, Constituent, Cut, Definitions, Dissemination, IndexDefinition, IndexRevision,
+    Reset, RevisionDefinition, Rounding, SecurityDefinition, Split, Weighting,
 };
 use divisor_engine::{
     Currency, Decimal, Effect, IndexId, Input, LabelId, Level, Origin, Output, RoundingMode, Time,
@@ -323,33 +323,24 @@ impl Run {
                 plan.weighting,
                 Weighting::Equal { .. } | Weighting::FixedWeight { .. } | Weighting::ConstantWeight
             );
-        let definition = IndexDefinition {
-            code: format!("X{}", self.model.indexes.len()),
-            name: None,
-            currency: own,
-            weighting: plan.weighting,
-            base: Base {
-                value: (!stated).then_some(plan.base),
-                divisor: stated.then_some(plan.base),
-                date: None,
-            },
-            rounding: Rounding {
-                level: plan.level,
-                divisor: plan.divisor,
-                coefficient: plan.coefficient,
-            },
-            fx: FxRule {
-                pivot: plan.pivot.then_some(own),
-                ..FxRule::default()
-            },
-            dissemination: if plan.each_tick {
-                Dissemination::Tick
-            } else {
-                Dissemination::Conflate
-            },
-            day: Day::default(),
-            basket: self.basket(&plan.members, plan.weighting),
+        let base = Base {
+            value: (!stated).then_some(plan.base),
+            divisor: stated.then_some(plan.base),
+            date: None,
         };
+        let code = format!("X{}", self.model.indexes.len());
+        let basket = self.basket(&plan.members, plan.weighting);
+        let mut definition = IndexDefinition::new(&code, own, plan.weighting, base, basket);
+        definition.rounding = Rounding {
+            level: plan.level,
+            divisor: plan.divisor,
+            coefficient: plan.coefficient,
+            ..Rounding::default()
+        };
+        definition.fx.pivot = plan.pivot.then_some(own);
+        if plan.each_tick {
+            definition.dissemination = Dissemination::Tick;
+        }
         let next = self.model.define(&definition);
         let definitions = Definitions {
             indexes: vec![definition],
