@@ -54,6 +54,7 @@ pub(super) fn sequencer(config: &Config) -> sequencer::Settings {
             Publish::Durable => sequencer::Publish::Durable,
             Publish::Immediate => sequencer::Publish::Immediate,
         },
+        compact_levels: config.sequencer.compact_levels,
         snapshot_bytes: config.sequencer.snapshot_bytes,
         ..sequencer::Settings::default()
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use divisor_engine::{Engine, IndexId, Level, Output, Revised, Time};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
-use divisor_wire::level;
-use divisor_wire::topic::{STATUS_TOPIC, event_topic, level_topic};
+use divisor_wire::level::{self, compact};
+use divisor_wire::topic::{STATUS_TOPIC, compact_level_topic, event_topic, level_topic};
 
 use crate::egress::{Announcement, Subject};
 use crate::metrics::Tally;
@@ -18,18 +18,28 @@ const LOST_PAUSE_NANOS: i64 = 5_000_000_000;
 #[derive(Debug)]
 pub(super) struct Announcer {
     epoch: u64,
+    /// Levels leave in CBOR as well.
+    compact: bool,
     /// Topics by index id, made once.
-    level_topics: Vec<Arc<str>>,
+    level_topics: Vec<LevelTopics>,
     /// What `divisor/status` said last, counts aside.
     status: Option<DaemonStatus>,
     /// How many messages it said are lost, and when the next number may follow.
     lost: (u64, Time),
 }
 
+/// Where the levels of one index go.
+#[derive(Debug, Clone)]
+struct LevelTopics {
+    json: Arc<str>,
+    compact: Arc<str>,
+}
+
 impl Announcer {
-    pub(super) const fn new(epoch: u64) -> Self {
+    pub(super) const fn new(epoch: u64, compact: bool) -> Self {
         Self {
             epoch,
+            compact,
             level_topics: Vec::new(),
             status: None,
             lost: (0, Time::MIN),
@@ -90,26 +100,33 @@ impl Announcer {
         let Some(code) = engine.index_code(level.index) else {
             return;
         };
-        let topic = self.topic(engine, level.index);
+        let Some(topics) = self.topics(engine, level.index) else {
+            return;
+        };
         let mut payload = Vec::with_capacity(256);
         level::encode(&mut payload, code, level, self.epoch);
         let subject = Subject::Level(level.index);
-        into.push(Announcement::retained(topic, payload).about(subject));
+        into.push(Announcement::retained(topics.json, payload).about(subject));
+        if self.compact {
+            let mut payload = Vec::with_capacity(128);
+            compact::encode(&mut payload, code, level, self.epoch);
+            into.push(Announcement::retained(topics.compact, payload));
+        }
     }
 
-    fn topic(&mut self, engine: &Engine, index: IndexId) -> Arc<str> {
+    fn topics(&mut self, engine: &Engine, index: IndexId) -> Option<LevelTopics> {
         while let next = self.level_topics.len()
             && next <= index.at()
             && let Some(code) = u32::try_from(next)
                 .ok()
                 .and_then(|id| engine.index_code(IndexId(id)))
         {
-            self.level_topics.push(level_topic(code).into());
+            self.level_topics.push(LevelTopics {
+                json: level_topic(code).into(),
+                compact: compact_level_topic(code).into(),
+            });
         }
-        self.level_topics
-            .get(index.at())
-            .cloned()
-            .unwrap_or_else(|| "".into())
+        self.level_topics.get(index.at()).cloned()
     }
 
     /// The daemon's status, when it differs in more than counts or is wanted in any case. Lost

@@ -68,6 +68,8 @@ pub struct Settings {
     pub future_max: Duration,
     /// When levels leave.
     pub publish: Publish,
+    /// Whether levels leave in CBOR as well, on a topic of their own.
+    pub compact_levels: bool,
     /// Bytes of records between two snapshots.
     pub snapshot_bytes: u64,
     /// Bytes of all staged loads together.
@@ -81,6 +83,7 @@ impl Default for Settings {
             submissions_max: 1_024,
             future_max: Duration::from_secs(60),
             publish: Publish::Durable,
+            compact_levels: false,
             snapshot_bytes: 64 << 20,
             load_bytes_max: 64 << 20,
         }
@@ -216,7 +219,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         let first = log.next_position();
         let time = clock.now().max(engine.time());
         let mut sequencer = Self {
-            announcer: Announcer::new(epoch),
+            announcer: Announcer::new(epoch, settings.compact_levels),
             batch: Batch {
                 first,
                 time,
