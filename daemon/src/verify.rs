@@ -327,15 +327,12 @@ impl<'a> Walk<'a> {
 
 /// Compares the rows of a table that holds what was defined last. What was defined before the walk
 /// began is left to the walk from the beginning.
-fn defined<R: Told>(
+fn defined<R: Told + Clone>(
     computed: &BTreeMap<u32, R>,
     mut stored: Vec<R>,
     from: u64,
     engine: &Engine,
-) -> Option<Difference>
-where
-    R: Clone,
-{
+) -> Option<Difference> {
     stored.retain(|row| row.key().0 >= from);
     let computed: Vec<R> = computed.values().cloned().collect();
     let by_id = |row: &R| row.key().1;

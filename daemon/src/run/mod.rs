@@ -96,15 +96,10 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let go_on = || !shutdown.is_stopping();
     let deadline = || Instant::now() + config.service.stop_timeout;
     let started = Sequencer::start(parts, settings, snapshot, recovered.epoch, &go_on);
-    let sequencer = match started {
-        Err(SequencerError::Stopped) => {
-            web.stop();
-            store.finish(deadline());
-            tracing::info!("stopped before the journal had room for a start");
-            return Ok(());
-        }
-        started => started?,
-    };
+    if matches!(started, Err(SequencerError::Stopped)) {
+        return stopped_early(web, store, deadline());
+    }
+    let sequencer = started?;
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
     let (failed, failure) = watch::channel(false);
     let (goodbye, said) = oneshot::channel();
@@ -129,6 +124,14 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(internal(anyhow!("go on: the sequencer's thread panicked"))),
     }
+}
+
+/// The end of a start that waited for room in the journal until a stop was asked for.
+fn stopped_early(web: web::Web, store: StoreThread, deadline: Instant) -> Result<(), Failure> {
+    web.stop();
+    store.finish(deadline);
+    tracing::info!("stopped before the journal had room for a start");
+    Ok(())
 }
 
 /// Serves until a stop is asked for, the sequencer has ended or the router has died.

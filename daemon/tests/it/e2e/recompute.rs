@@ -216,6 +216,15 @@ fn differences_are_named(
         "delete from security where id = 9",
         &["security `ZZZ`", "the replay gives nothing"],
     );
+    replay_compares_what_is_asked_for(&mut client, options, state);
+}
+
+/// A replay looks at the levels of the indexes that are named, and at no others.
+fn replay_compares_what_is_asked_for(
+    client: &mut postgres::Client,
+    options: &Options,
+    state: &Path,
+) {
     let arguments = ["replay", "--compare", "--index", "PAIR"];
     let change = "update index_level set level = level + 0.01 where seq = 9 and index_id = 0";
     client.batch_execute(change).unwrap();
