@@ -3,6 +3,7 @@
 //! # The way of a price, in reading order
 //!
 //! - [`door`]: the only code that faces the network; [`ingress`] is what it hands on
+//! - [`access`]: who somebody is, and what he may do
 //! - [`sequencer`]: gives every input a position, makes it durable, applies it
 //! - [`journal`]: the truth on disk; [`record`] is what its records say
 //! - [`snapshots`]: what a start begins with instead of the first input
@@ -19,6 +20,7 @@
 //! - `defect`: what could be done wrong, for the proof that the simulation finds it
 //! - [`state`], [`health`], [`metrics`], [`clock`], [`shutdown`], [`notify`], [`logging`] serve them all
 
+pub mod access;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use divisor_engine::{Engine, IndexId, Level, Output, Revised, Time};
+use divisor_engine::{ActionNews, ActionState, Engine, IndexId, Level, Output, Revised, Time};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
 use divisor_wire::level::{self, compact};
@@ -61,6 +61,7 @@ impl Announcer {
                     self.level(engine, &level, into);
                 }
                 Output::Revised(revised) => revision(engine, &revised, into),
+                Output::Action(news) => action(engine, &news, into),
                 Output::Status {
                     index,
                     status,
@@ -172,6 +173,35 @@ fn revision(engine: &Engine, revised: &Revised, into: &mut Vec<Announcement>) {
         pos: revised.position,
     };
     push_event(revised.index, code, &event, into);
+}
+
+fn action(engine: &Engine, news: &ActionNews, into: &mut Vec<Announcement>) {
+    let Some(view) = engine.action(&news.id) else {
+        return;
+    };
+    let why = match &news.state {
+        ActionState::Refused(why) => {
+            tracing::warn!(action = %news.id, why, "an action could not be applied");
+            Some(why.clone())
+        }
+        ActionState::Announced | ActionState::Applied | ActionState::Cancelled => None,
+    };
+    for index in &news.indexes {
+        let Some(code) = engine.index_code(*index) else {
+            continue;
+        };
+        let event = EventMessage::Action {
+            v: 1,
+            index: code.to_owned(),
+            action: news.id.clone(),
+            kind: view.definition.event.kind().to_owned(),
+            state: news.state.as_str().to_owned(),
+            why: why.clone(),
+            ex_date: view.definition.ex_date.to_string(),
+            pos: news.position,
+        };
+        push_event(*index, code, &event, into);
+    }
 }
 
 fn push_event(index: IndexId, code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {

@@ -127,7 +127,7 @@ impl Oracle {
                 Output::Revised(revised) => {
                     self.revisions.insert((revised.index.0, revised.revision));
                 }
-                Output::Status { .. } => {}
+                Output::Action(_) | Output::Status { .. } => {}
             }
         }
     }
@@ -437,6 +437,7 @@ impl Oracle {
             };
             let effect = match tick.effect {
                 Effect::Applied => rows::Effect::Applied,
+                Effect::Held => rows::Effect::Held,
                 Effect::Late | Effect::Duplicate => rows::Effect::Late,
             };
             let origin = tick.origin;

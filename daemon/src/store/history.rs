@@ -15,8 +15,8 @@ use postgres::{Client, IsolationLevel, Portal, Row, Transaction};
 use super::encode::{Numeric, Stamp};
 use super::error::StoreError;
 use super::rows::{
-    self, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, RateRow, RevisionRow,
-    RowBatch, SecurityRow, TickRow,
+    self, ActionRow, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, RateRow,
+    RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
 /// Rows fetched at once: some megabytes.
@@ -64,6 +64,7 @@ pub struct History<'a> {
     rates: Cursor<RateRow>,
     levels: Cursor<LevelRow>,
     revisions: Cursor<RevisionRow>,
+    actions: Cursor<ActionRow>,
     members: Cursor<PlacedMember>,
 }
 
@@ -131,6 +132,9 @@ const SECURITIES: &str = "select id, symbol, name, currency, price_places, posit
 const INDEXES: &str = "select id, code, name, currency, position, body::text \
      from index_definition order by id";
 
+const ACTIONS: &str = "select position, place, index_id, security_id, kind, ex_date::text, \
+     body::text from corporate_action where position >= $1 order by position, place";
+
 impl<'a> History<'a> {
     /// Reads from `from` on, which must be the beginning of a batch.
     ///
@@ -171,6 +175,7 @@ impl<'a> History<'a> {
             levels: Cursor::open(&mut tx, LEVELS, from, level_row, |row| row.position)?,
             revisions: Cursor::open(&mut tx, REVISIONS, from, revision_row, |row| row.position)?,
             members: Cursor::open(&mut tx, MEMBERS, from, member_row, |row| row.position)?,
+            actions: Cursor::open(&mut tx, ACTIONS, from, action_row, |row| row.position)?,
             tx,
         })
     }
@@ -221,6 +226,7 @@ impl<'a> History<'a> {
             rates: self.rates.below(tx, next)?,
             levels: self.levels.below(tx, next)?,
             revisions: self.revisions.below(tx, next)?,
+            actions: self.actions.below(tx, next)?,
             ..RowBatch::default()
         };
         for placed in self.members.below(tx, next)? {
@@ -276,6 +282,7 @@ impl<'a> History<'a> {
             rates: self.rates.below(tx, u64::MAX)?,
             levels: self.levels.below(tx, u64::MAX)?,
             revisions: self.revisions.below(tx, u64::MAX)?,
+            actions: self.actions.below(tx, u64::MAX)?,
             ..RowBatch::default()
         })
     }
@@ -565,6 +572,21 @@ fn level_row(row: &Row) -> Result<LevelRow, postgres::Error> {
         run: unsigned(row, 10),
         stale: unsigned(row, 11),
         status: row.get::<_, String>(12).into(),
+    })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one of several readers of rows")]
+fn action_row(row: &Row) -> Result<ActionRow, postgres::Error> {
+    let id = |column| row.get::<_, Option<i32>>(column).map(i32::cast_unsigned);
+    let date: Option<&str> = row.get(5);
+    Ok(ActionRow {
+        position: position(row, 0),
+        place: row.get::<_, i16>(1).cast_unsigned(),
+        index: id(2),
+        security: id(3),
+        kind: row.get(4),
+        ex_date: date.and_then(|date| date.parse().ok()),
+        body: row.get(6),
     })
 }
 
