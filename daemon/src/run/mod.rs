@@ -59,16 +59,7 @@ const LAST_HEARD: Duration = Duration::from_millis(100);
 pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Failure> {
     let access = guests(config)?;
     let state = StateDir::take(&config.state_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("door")
-        .build()
-        .context("start threads")
-        .map_err(internal)?;
-    runtime
-        .block_on(async { trigger.follow_signals() })
-        .context("listen for signals")
-        .map_err(internal)?;
+    let runtime = threads(trigger).map_err(internal)?;
     let listeners = runtime
         .block_on(door::bind(&config.mqtt.listen))
         .map_err(|error| busy(error, "--listen"))?;
@@ -132,6 +123,19 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(internal(anyhow!("go on: the sequencer's thread panicked"))),
     }
+}
+
+/// The threads of the door, which hear signals from now on.
+fn threads(trigger: Trigger) -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("door")
+        .build()
+        .context("start threads")?;
+    runtime
+        .block_on(async { trigger.follow_signals() })
+        .context("listen for signals")?;
+    Ok(runtime)
 }
 
 /// The end of a start that waited for room in the journal until a stop was asked for.
