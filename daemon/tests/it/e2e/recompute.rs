@@ -190,8 +190,8 @@ fn differences_are_named(
         &["position "],
     );
     check(
-        "update basket set divisor = 2 where index_id = 2",
-        "update basket set divisor = 1 where index_id = 2",
+        "update basket set divisor = 2 where index_id = 2 and revision = 1",
+        "update basket set divisor = 1 where index_id = 2 and revision = 1",
         &["revision 1 of CLOCK"],
     );
     check(
