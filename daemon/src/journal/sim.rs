@@ -156,6 +156,16 @@ impl SimDisk {
         state.names.values().map(len).sum()
     }
 
+    /// The length of each file.
+    pub(crate) fn sizes(&self) -> BTreeMap<String, usize> {
+        let state = self.state();
+        let len = |number: &usize| state.files[*number].cached.len();
+        let sizes = state.names.iter();
+        sizes
+            .map(|(name, number)| (name.clone(), len(number)))
+            .collect()
+    }
+
     /// Changes a file behind everybody's back.
     pub(crate) fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();

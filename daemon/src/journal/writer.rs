@@ -498,14 +498,20 @@ impl Log for Journal {
     }
 
     /// Deletes the oldest segments, as long as all their records lie before `position` and at least
-    /// `keep` bytes remain; never the one that is written. Returns the oldest position still held.
+    /// `keep` bytes remain, unless a record waits for room; never the one that is written. Returns
+    /// the oldest position still held.
     fn retain_from(&mut self, position: u64) -> io::Result<u64> {
         // More than this could never be kept: the limit would stop the writer instead.
         let most = self
             .settings
             .bytes_max
             .saturating_sub(2 * self.settings.segment_bytes);
-        let keep = self.settings.keep.min(most);
+        // A record that finds no room needs it more, a large one all of it.
+        let keep = if self.full.is_some() {
+            0
+        } else {
+            self.settings.keep.min(most)
+        };
         let mut bytes: u64 = self.held.iter().map(|held| held.len).sum();
         let mut removed = 0;
         let mut outcome = Ok(());

@@ -456,8 +456,8 @@ impl World {
             let mut oracle = self.oracle();
             let next = oracle.next();
             oracle.fail("a full journal ends by itself", format!(
-                "it stays full: {} bytes up to {next}, stored up to {projected} ({trouble:?}), snapshots at {snapshots:?}",
-                self.journal_disk.bytes(),
+                "it stays full: {:?} of {} up to {next}, stored up to {projected} ({trouble:?}), snapshots at {snapshots:?}",
+                self.journal_disk.sizes(), self.settings.journal.bytes_max,
             ));
         }
         threads.rests = 0;
