@@ -93,10 +93,9 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     };
     let settings = settings::sequencer(config);
     let go_on = || !shutdown.is_stopping();
-    let deadline = || Instant::now() + config.service.stop_timeout;
     let started = Sequencer::start(parts, settings, snapshot, recovered.epoch, &go_on);
     if matches!(started, Err(SequencerError::Stopped)) {
-        return stopped_early(web, store, deadline());
+        return stopped_early(web, store, config.service.stop_timeout);
     }
     let sequencer = started?;
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
@@ -122,7 +121,7 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     // The last connection's task holds the last way to the sequencer, which then ends.
     runtime.shutdown_timeout(LAST_TASKS);
     let outcome = sequencer.join();
-    store.finish(deadline());
+    store.finish(Instant::now() + config.service.stop_timeout);
     tracing::info!("stopped");
     served.map_err(internal)?;
     match outcome {
@@ -145,9 +144,9 @@ fn door_runtime(trigger: Trigger) -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// The end of a start that waited for room in the journal until a stop was asked for.
-fn stopped_early(web: web::Web, store: StoreThread, deadline: Instant) -> Result<(), Failure> {
+fn stopped_early(web: web::Web, store: StoreThread, timeout: Duration) -> Result<(), Failure> {
     web.stop();
-    store.finish(deadline);
+    store.finish(Instant::now() + timeout);
     tracing::info!("stopped before the journal had room for a start");
     Ok(())
 }
