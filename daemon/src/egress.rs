@@ -69,6 +69,9 @@ pub trait Outlet: Send {
     /// True when somebody subscribes to prices, so that copies are worth making.
     fn wants_prices(&self) -> bool;
 
+    /// Messages that subscribers did not get because they were too slow for them, since the start.
+    fn lost(&self) -> u64;
+
     /// Publishes in this order. Never waits for a subscriber.
     fn publish(&self, announcements: Vec<Announcement>);
 
@@ -89,6 +92,10 @@ pub trait Onlooker: Send {
 impl<A: Outlet, B: Onlooker> Outlet for Tee<A, B> {
     fn wants_prices(&self) -> bool {
         self.0.wants_prices()
+    }
+
+    fn lost(&self) -> u64 {
+        self.0.lost()
     }
 
     fn publish(&self, announcements: Vec<Announcement>) {

@@ -2,9 +2,14 @@
 //! readiness and systemd's status line.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use divisor_engine::Time;
+
+/// A PostgreSQL that leaves a transaction unanswered for this long counts as away, although nothing
+/// is broken: it hangs, or the network swallows what it says. A transaction takes 0.1 s.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Where the daemon's life is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +45,8 @@ struct Shared {
     journal_full: AtomicBool,
     /// Why the store does not project, when it does not; written by the store.
     store_trouble: Mutex<Option<String>>,
+    /// Since when the store waits for PostgreSQL; written by the store.
+    store_waits: Mutex<Option<Instant>>,
     /// True once there is no store by configuration.
     store_off: AtomicBool,
 }
@@ -124,21 +131,24 @@ impl Health {
 
     /// Notes why the store does not project, or that it does.
     pub fn set_store_trouble(&self, trouble: Option<String>) {
-        *self
-            .0
-            .store_trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = trouble;
+        *lock(&self.0.store_trouble) = trouble;
+    }
+
+    /// Notes that the store waits for PostgreSQL, or no longer does.
+    pub fn set_store_waits(&self, waits: bool) {
+        *lock(&self.0.store_waits) = waits.then(Instant::now);
     }
 
     /// Why the store does not project.
     #[must_use]
     pub fn store_trouble(&self) -> Option<String> {
-        self.0
-            .store_trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let trouble = lock(&self.0.store_trouble).clone();
+        trouble.or_else(|| {
+            let since = (*lock(&self.0.store_waits))?;
+            let silence = since.elapsed();
+            let hangs = || format!("PostgreSQL has not answered for {} s", silence.as_secs());
+            (silence >= SILENCE_MAX).then(hangs)
+        })
     }
 
     /// Notes that there is no store by configuration.
@@ -157,4 +167,9 @@ impl Health {
             "ok"
         }
     }
+}
+
+/// What is under these locks is whole after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -17,12 +17,14 @@
 //! - [`cli`]: the verbs of `divisord`; [`exit`]: how it ends
 //! - [`run`](mod@run): starts the parts and ends them in order
 //! - [`config`]: what an operator may decide, and where each decision came from
+//! - `defect`: what could be done wrong, for the proof that the simulation finds it
 //! - [`state`], [`health`], [`metrics`], [`clock`], [`shutdown`], [`notify`], [`logging`] serve them all
 
 pub mod access;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod defect;
 pub mod door;
 pub mod egress;
 pub mod exit;

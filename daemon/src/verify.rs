@@ -5,6 +5,7 @@
 //! them to an engine of its own and puts the rows that follow beside the rows that are there.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use divisor_engine::{Batch, Engine, IndexId, SecurityId, Snapshot};
@@ -14,7 +15,8 @@ use crate::record::{self, RecordError};
 use crate::snapshots::Snapshots;
 use crate::store::project::Projection;
 use crate::store::rows::{
-    ActionRow, BatchRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch, TickRow,
+    ActionRow, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch,
+    SecurityRow, TickRow,
 };
 use crate::store::{History, HistoryError, Stored};
 
@@ -95,7 +97,12 @@ pub struct Walk<'a> {
     computed: RowBatch,
     /// The rows that are there, as far as PostgreSQL is.
     stored: Option<Stored>,
+    /// Where the walk began.
+    from: u64,
     counts: Counts,
+    /// What the batches that are stored have defined, as last defined, by id.
+    securities: BTreeMap<u32, SecurityRow>,
+    indexes: BTreeMap<u32, IndexRow>,
 }
 
 /// The oldest state from which a journal can be replayed: none at all where it begins at 0.
@@ -121,12 +128,15 @@ impl<'a> Walk<'a> {
     #[must_use]
     pub fn new(batches: Batches<'a>, engine: Engine) -> Self {
         Self {
+            from: engine.next_position(),
             batches,
             projection: Projection::from(engine),
             batch: Batch::default(),
             computed: RowBatch::default(),
             stored: None,
             counts: Counts::default(),
+            securities: BTreeMap::new(),
+            indexes: BTreeMap::new(),
         }
     }
 
@@ -199,7 +209,14 @@ impl<'a> Walk<'a> {
         let revisions = &mut self.computed.revisions;
         revisions.sort_by_key(|r| (r.position, r.index, r.revision));
         for revision in revisions {
-            revision.members.clear();
+            revision.members.sort_by_key(|member| member.security);
+        }
+        if self.stored.is_some() {
+            let (securities, indexes) = (&self.computed.securities, &self.computed.indexes);
+            self.securities
+                .extend(securities.iter().map(|row| (row.id, row.clone())));
+            self.indexes
+                .extend(indexes.iter().map(|row| (row.id, row.clone())));
         }
         Ok(true)
     }
@@ -298,8 +315,41 @@ impl<'a> Walk<'a> {
             }
         };
         let rest = history.rest()?;
-        let what = format!("{} rows lie behind the last position", rest.len());
-        Ok((!rest.is_empty()).then_some(Difference { position, what }))
+        if !rest.is_empty() {
+            let what = format!("{} rows lie behind the last position", rest.len());
+            return Ok(Some(Difference { position, what }));
+        }
+        let (securities, indexes) = (history.securities()?, history.indexes()?);
+        let engine = self.projection.engine();
+        Ok(defined(&self.securities, securities, self.from, engine)
+            .or_else(|| defined(&self.indexes, indexes, self.from, engine)))
+    }
+}
+
+/// Compares the rows of a table that holds what was defined last. What was defined before the walk
+/// began is left to the walk from the beginning.
+fn defined<R: Told + Clone>(
+    computed: &BTreeMap<u32, R>,
+    mut stored: Vec<R>,
+    from: u64,
+    engine: &Engine,
+) -> Option<Difference> {
+    stored.retain(|row| row.key().0 >= from);
+    let computed: Vec<R> = computed.values().cloned().collect();
+    let by_id = |row: &R| row.key().1;
+    let place = computed.iter().zip(&stored).position(|(a, b)| a != b);
+    let place = place.unwrap_or(computed.len().min(stored.len()));
+    let (follows, there) = (computed.get(place), stored.get(place));
+    match (follows, there) {
+        (None, None) => None,
+        // Two rows of different ids: the lower one has no partner.
+        (Some(a), Some(b)) if by_id(a) < by_id(b) => {
+            difference(&computed[place..=place], &[], engine)
+        }
+        (Some(a), Some(b)) if by_id(a) > by_id(b) => {
+            difference(&[], &stored[place..=place], engine)
+        }
+        _ => difference(&computed[place..], &stored[place..], engine),
     }
 }
 
@@ -444,9 +494,43 @@ impl Told for RevisionRow {
     fn tell(&self, engine: &Engine) -> String {
         let code = engine.index_code(IndexId(self.index)).unwrap_or("?");
         let divisor = self.divisor.map_or("none".to_owned(), |d| d.to_string());
+        let members = self.members.iter().map(|member| {
+            let security = engine.security(SecurityId(member.security));
+            let symbol = security.map_or("?", |s| s.definition.symbol.as_str());
+            format!("{} {symbol}", member.coefficient.normalized())
+        });
+        let members: Vec<String> = members.collect();
         format!(
-            "revision {} of {code} with divisor {divisor}",
-            self.revision
+            "revision {} of {code} with divisor {divisor} and the basket {}",
+            self.revision,
+            members.join(", ")
         )
+    }
+}
+
+impl Told for SecurityRow {
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, self.id, 0)
+    }
+
+    fn tell(&self, _engine: &Engine) -> String {
+        let name = self.name.as_deref().unwrap_or("without a name");
+        let (currency, places) = (&self.currency, self.price_places);
+        format!(
+            "the security `{}` ({name}, {currency} with {places} places) as {}",
+            self.symbol, self.body
+        )
+    }
+}
+
+impl Told for IndexRow {
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, self.id, 0)
+    }
+
+    fn tell(&self, _engine: &Engine) -> String {
+        let name = self.name.as_deref().unwrap_or("without a name");
+        let (code, currency) = (&self.code, &self.currency);
+        format!("the index `{code}` ({name}, {currency}) as {}", self.body)
     }
 }

@@ -3,7 +3,9 @@
 mod certificates;
 mod daemon;
 mod postgres;
+mod proxy;
 
 pub use certificates::{Authority, Certificate};
 pub use daemon::{Daemon, Options, PATIENCE, eventually};
 pub use postgres::{Postgres, TestDatabase, programs};
+pub use proxy::{Proxy, Upstream};

@@ -215,6 +215,18 @@ impl TestDatabase {
         self.server.config(&self.name)
     }
 
+    /// The server's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.server.dir.join(".s.PGSQL.5432")
+    }
+
+    /// The `database.url` of those who come by a port that leads to [`Self::socket`].
+    #[must_use]
+    pub fn url_by_port(&self, port: u16) -> String {
+        format!("postgresql://postgres@127.0.0.1:{port}/{}", self.name)
+    }
+
     /// The same as a `database.url`.
     #[must_use]
     pub fn url(&self) -> String {

@@ -557,4 +557,7 @@ pub struct DaemonStatus {
     pub pos: u64,
     /// The position behind the last input that PostgreSQL has.
     pub projected: u64,
+    /// Messages that subscribers did not get since the start, because they were too slow for them.
+    #[serde(default)]
+    pub lost: u64,
 }

@@ -38,6 +38,7 @@ impl Row for StatusRow {
         ">pos",
         ">projected",
         ">behind",
+        ">lost",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -49,6 +50,7 @@ impl Row for StatusRow {
             status.pos,
             status.projected,
             behind,
+            status.lost,
         ];
         let mut cells = vec![
             status.state.clone(),

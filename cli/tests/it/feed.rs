@@ -1,12 +1,13 @@
 //! `divisor simulate` and `divisor publish`: every tick accounted for.
 
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use divisor_testkit::Daemon;
+use divisor_testkit::{Daemon, Proxy, Upstream};
 use serde_json::Value;
 
-use super::{Files, Run, interrupt, levels, small, spawn};
+use super::{Files, Run, command, interrupt, levels, small, spawn};
 
 /// The last price of each security.
 fn prices(daemon: &Daemon) -> Vec<String> {
@@ -182,6 +183,39 @@ fn nothing_is_missing_when_the_daemon_dies_in_the_middle() {
     assert_eq!(levels(&daemon), levels(&calm));
     let status = Run::of(&daemon, &["status", "-o", "json"]).code(0).object();
     assert_eq!(status["epoch"], 2);
+}
+
+/// The client library forgets what is pending when its connection breaks; the outbox does not.
+#[test]
+fn nothing_is_missing_when_the_network_is_cut() {
+    let arguments = "simulate --seed 3 --rate 500/s --count 1500 -o json";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let (calm, daemon) = (small(), small());
+    let quiet = spawn(&calm, &arguments);
+    let network = Proxy::start(Upstream::Tcp(daemon.address()));
+    let running = command(&arguments)
+        .env("DIVISOR_URL", format!("mqtt://{}", network.address()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for round in 0..6 {
+        thread::sleep(Duration::from_millis(400));
+        if round % 2 == 1 {
+            // Acknowledgements are lost with the connection: what is sent again has arrived.
+            network.silence(true);
+            thread::sleep(Duration::from_millis(100));
+        }
+        network.cut();
+        network.silence(false);
+    }
+    for child in [running, quiet] {
+        let run = Run::from(child.wait_with_output().unwrap(), &arguments).code(0);
+        complete(&run, 1500);
+    }
+    assert!(network.connections() > 3, "{}", network.connections());
+    assert_eq!(prices(&daemon), prices(&calm));
+    assert_eq!(levels(&daemon), levels(&calm));
 }
 
 #[test]

@@ -272,6 +272,12 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Messages that slow subscribers did not get.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.dropped_out.load(Ordering::Relaxed)
+    }
+
     /// Counts a message that the door itself refuses: the sequencer never sees it.
     pub fn refuse(&self, reason: Reason) {
         self.refuse_payload(reason);

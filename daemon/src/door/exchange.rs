@@ -131,8 +131,8 @@ struct Publisher {
 
 #[derive(Default)]
 struct Filters {
-    /// Filters the router has a log for; it never drops one.
-    routed: HashSet<Box<str>>,
+    /// Filters of its own that the router has a log for; it never drops one.
+    routed: HashSet<String>,
     /// The clients' filters and how many sessions hold each.
     held: HashMap<Box<str>, usize>,
 }
@@ -333,14 +333,15 @@ impl Exchange {
         if filters_overlap(filter, "securities/+/price") {
             self.filters_price.fetch_add(1, Ordering::AcqRel);
         }
-        if filters.routed.contains(filter) {
-            return router_filter(filter);
+        let routed = router_filter(filter);
+        if filters.routed.contains(&routed) {
+            return routed;
         }
         if filters.routed.len() >= self.filters_max {
             return router_filter("#");
         }
-        filters.routed.insert(filter.into());
-        router_filter(filter)
+        filters.routed.insert(routed.clone());
+        routed
     }
 
     /// Notes that a session no longer holds a filter.
@@ -406,6 +407,10 @@ pub(super) fn owner(client: &Client) -> &str {
 impl Outlet for Arc<Exchange> {
     fn wants_prices(&self) -> bool {
         Exchange::wants_prices(self)
+    }
+
+    fn lost(&self) -> u64 {
+        self.counters.lost()
     }
 
     fn publish(&self, announcements: Vec<Announcement>) {

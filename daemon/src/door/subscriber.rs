@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
+use divisor_wire::topic::{filter_matches, filters_overlap};
 use rumqttd::Notification;
 use rumqttd::local::{LinkRx, LinkTx};
 use tokio::runtime::Handle;
@@ -28,10 +29,19 @@ pub(super) struct Link {
     owes_wake: bool,
     /// Commands the router has not acknowledged; kept here for the same reason.
     unacked: usize,
-    /// The place of the last message in its filter's log.
-    offset: Option<u64>,
-    /// Messages that fell out of the only log before they could be read.
+    /// The router's logs that it reads.
+    logs: Vec<Log>,
+    /// Messages that fell out of a log before they could be read.
     lost: u64,
+}
+
+/// The log of one of the router's filters.
+struct Log {
+    filter: String,
+    /// The place of the last message that came from it.
+    offset: Option<u64>,
+    /// A message of it can be told from those of other logs, and is one for the client.
+    is_counted: bool,
 }
 
 impl Link {
@@ -41,7 +51,7 @@ impl Link {
             rx,
             owes_wake: false,
             unacked: 0,
-            offset: None,
+            logs: Vec::new(),
             lost: 0,
         }
     }
@@ -56,7 +66,7 @@ impl Link {
             }
             match self.rx.next().await.map_err(|_| RouterDead)? {
                 Some(Notification::Forward(forward)) => {
-                    self.count_lost(forward.cursor);
+                    self.count_lost(&forward.publish.topic, forward.cursor);
                     let publish = forward.publish;
                     if let Some(message) = Message::open(&publish.topic, &publish.payload) {
                         return Ok(Event::Message(message));
@@ -79,15 +89,39 @@ impl Link {
         }
     }
 
-    /// Places in a log rise by one, so a gap is what the router dropped. It says so only in its
-    /// own log, and not which log a message is from: with several the count means nothing.
-    fn count_lost(&mut self, cursor: Option<(u64, u64)>) {
-        let Some((_, offset)) = cursor else {
+    /// Places in a log rise by one, so a gap is what the router dropped. It does not say which log
+    /// a message is from: where filters overlap nothing is counted.
+    fn count_lost(&mut self, topic: &[u8], cursor: Option<(u64, u64)>) {
+        let (Some((_, offset)), Ok(topic)) = (cursor, std::str::from_utf8(topic)) else {
             return;
         };
-        if let Some(last) = self.offset.replace(offset) {
+        let of = |log: &&mut Log| log.is_counted && filter_matches(&log.filter, topic);
+        if let Some(log) = self.logs.iter_mut().find(of)
+            && let Some(last) = log.offset.replace(offset)
+        {
             self.lost += offset.saturating_sub(last + 1);
         }
+    }
+
+    /// Notes which logs it reads from now on, and which of their messages are all for the client.
+    fn read(&mut self, filters: &HashMap<Box<str>, String>) {
+        let mut routed: Vec<&String> = filters.values().collect();
+        routed.sort_unstable();
+        routed.dedup();
+        let is_counted = |at: usize| {
+            let own = filters.iter().filter(|(_, other)| *other == routed[at]);
+            let exact = own
+                .map(|(filter, _)| filter)
+                .all(|filter| routed[at].ends_with(&**filter));
+            let overlaps = |other: &&String| filters_overlap(other, routed[at]);
+            exact && routed.iter().filter(|other| overlaps(other)).count() == 1
+        };
+        let log = |at: usize| Log {
+            filter: routed[at].clone(),
+            offset: None,
+            is_counted: is_counted(at),
+        };
+        self.logs = (0..routed.len()).map(log).collect();
     }
 
     /// Sends one command for each filter and waits until the router has done them all. Returns the
@@ -98,7 +132,6 @@ impl Link {
         send: fn(&mut LinkTx, String) -> Result<(), RouterDead>,
     ) -> Result<Vec<Message>, RouterDead> {
         self.unacked += filters.len();
-        self.offset = None;
         let tx = Arc::clone(&self.tx);
         let sending = tokio::task::spawn_blocking(move || {
             let mut tx = tx.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,7 +192,7 @@ impl Subscriber {
         routed.iter().enumerate().any(|(at, a)| {
             routed[at + 1..]
                 .iter()
-                .any(|b| a != b && divisor_wire::topic::filters_overlap(a, b))
+                .any(|b| a != b && filters_overlap(a, b))
         })
     }
 
@@ -192,6 +225,7 @@ impl Subscriber {
                 slot.insert(opened.map_err(|_| RouterDead)??)
             }
         };
+        link.read(&self.filters);
         link.command(fresh, subscribe).await
     }
 
@@ -205,19 +239,19 @@ impl Subscriber {
             return Ok(Vec::new());
         }
         match &mut self.link {
-            Some(link) => link.command(vec![routed], unsubscribe).await,
+            Some(link) => {
+                link.read(&self.filters);
+                link.command(vec![routed], unsubscribe).await
+            }
             None => Ok(Vec::new()),
         }
     }
 
     /// Messages lost in the router since the last call, as far as that can be told.
     pub(super) fn take_lost(&mut self) -> u64 {
-        let single = self.filters.len() == 1;
-        let lost = self
-            .link
+        self.link
             .as_mut()
-            .map_or(0, |link| std::mem::take(&mut link.lost));
-        if single { lost } else { 0 }
+            .map_or(0, |link| std::mem::take(&mut link.lost))
     }
 
     /// Waits for messages and takes all that are there, up to a batch. Cancel safe: nothing is

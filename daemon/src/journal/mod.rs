@@ -19,11 +19,13 @@
 //! - [`Watermark`]: how far the journal is durable, for those who read along
 //! - [`JournalReader`]: replay at start, and following while the writer writes
 //! - `scan`: reads one segment record by record; everything that reads goes through it
+//! - `boots`: how many lives there were, and whether the last one ended with a failed sync
 //! - `recovery`: what a crash may leave behind and what it may not
 //! - [`walk`], [`repair`]: the offline verbs `divisord journal inspect`, `export` and `repair`
 //! - [`view()`], [`begin_at`]: reading beside the daemon, and a journal that begins in the middle
 //! - [`Disk`]: the few file operations that the journal needs, so that a simulated disk can stand in
 
+mod boots;
 mod disk;
 mod inspect;
 mod prepare;

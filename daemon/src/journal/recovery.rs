@@ -3,6 +3,7 @@
 //! | found | outcome |
 //! |---|---|
 //! | a prepared file that is no segment yet | deleted |
+//! | a sync that failed before the process ended | the last segment is written anew |
 //! | the last segment ends in zeros | nothing to do |
 //! | a bad record in the last segment, no later commit behind it | cut: zeros from there on |
 //! | the last segment is shorter than it was made | the missing bytes count as zeros |
@@ -16,15 +17,20 @@
 
 use std::io;
 
+use super::boots;
 use super::disk::{Disk, DiskFile};
 use super::prepare;
 use super::reader::{ReadError, open, read_header};
 use super::record::{FRAME_LEN, Frame, PREFIX_LEN, u64_at};
 use super::scan::{Scan, Step};
 use super::segment::{self, Header};
+use crate::defect::Defect;
 
-/// How much of a tail is searched at once; a multiple of the records' alignment.
+/// How much of a segment is searched or copied at once; a multiple of the records' alignment.
 const SEARCH_LEN: usize = 1 << 20;
+
+/// A copy of the last segment, until it takes its place.
+const RENEWED: &str = "renewed.prepared";
 
 /// What opening a journal found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +95,7 @@ pub(super) struct Found {
 pub(super) fn recover(disk: &dyn Disk) -> Result<Found, ReadError> {
     let directory = || ReadError::io("the directory");
     for name in disk.list().map_err(directory())? {
-        if name == prepare::NEXT || name == prepare::LARGE {
+        if [prepare::NEXT, prepare::LARGE, RENEWED].contains(&&*name) {
             disk.remove(&name).map_err(ReadError::io(&name))?;
         }
     }
@@ -105,6 +111,10 @@ pub(super) fn recover(disk: &dyn Disk) -> Result<Found, ReadError> {
         cut: None,
     };
     if let Some(header) = headers.last() {
+        if boots::is_suspect(disk) && !Defect::CacheTrusted.is_on() {
+            let name = segment::file_name(header.first);
+            renew(disk, &name).map_err(ReadError::io(&name))?;
+        }
         let (last, cut) = recover_last(disk, header)?;
         found.last = Some(last);
         found.cut = cut;
@@ -147,6 +157,29 @@ pub(super) fn firsts(disk: &dyn Disk) -> Result<Vec<u64>, ReadError> {
         .collect();
     firsts.sort_unstable();
     Ok(firsts)
+}
+
+/// Puts a copy in the place of a segment.
+///
+/// After a sync that failed the kernel may keep the pages, count them as clean and never write them:
+/// what is read is not what the disk has, and another sync would succeed without changing that. The
+/// old file stays until the copy is durable, since some of what it holds was acknowledged.
+fn renew(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    let old = disk.open_to_read(name)?;
+    let new = disk.create(RENEWED)?;
+    let mut bytes = vec![0; SEARCH_LEN];
+    let mut offset = 0;
+    loop {
+        let read = old.read_at(&mut bytes, offset)?;
+        if read == 0 {
+            break;
+        }
+        new.write_at(&bytes[..read], offset)?;
+        offset += read as u64;
+    }
+    new.sync_data()?;
+    disk.rename(RENEWED, name)?;
+    disk.sync_dir()
 }
 
 /// Finds the end of the last segment and makes it a clean one.

@@ -75,8 +75,11 @@ pub(crate) struct State {
     earlier_names: Vec<BTreeMap<String, usize>>,
     /// Bytes that may still be written before the disk is full; overwriting is free.
     pub(crate) space: Option<u64>,
-    /// When true, every sync of a file fails.
+    /// The next sync of a file fails, once: as a kernel does it, what was written since the last
+    /// one is still read, counts as clean and is never written.
     pub(crate) sync_fails: bool,
+    /// A sync has failed.
+    pub(crate) sync_failed: bool,
     /// So many writes find no room half-way, wherever they go.
     pub(crate) refusals: u32,
 }
@@ -151,6 +154,16 @@ impl SimDisk {
         let state = self.state();
         let len = |number: &usize| state.files[*number].cached.len() as u64;
         state.names.values().map(len).sum()
+    }
+
+    /// The length of each file.
+    pub(crate) fn sizes(&self) -> BTreeMap<String, usize> {
+        let state = self.state();
+        let len = |number: &usize| state.files[*number].cached.len();
+        let sizes = state.names.iter();
+        sizes
+            .map(|(name, number)| (name.clone(), len(number)))
+            .collect()
     }
 
     /// Changes a file behind everybody's back.
@@ -306,7 +319,9 @@ impl DiskFile for SimFile {
     fn sync_data(&self) -> io::Result<()> {
         self.disk.power.spend()?;
         let mut state = self.disk.state();
-        if state.sync_fails {
+        if std::mem::take(&mut state.sync_fails) {
+            state.sync_failed = true;
+            state.files[self.number].pending.clear();
             return Err(io::Error::from_raw_os_error(5));
         }
         let content = &mut state.files[self.number];

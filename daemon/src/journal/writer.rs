@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Log;
+use super::boots;
 use super::disk::{Disk, DiskFile, Folder};
 use super::prepare::{self, Preparer};
 use super::reader::{JournalReader, ReadError, Source};
@@ -13,10 +14,7 @@ use super::record::{self, Frame, next_position, span_of};
 use super::recovery::{self, Held, Last, Recovered};
 use super::segment::{self, HEADER_LEN, Header};
 use super::watermark::{Mark, Watermark};
-
-/// Holds the number of boots, 20 digits. It is overwritten in place, which takes no new space: the
-/// daemon must be able to start on a full disk.
-const BOOTS: &str = "boots";
+use crate::defect::Defect;
 
 /// The shortest segment: a header and room for a few records.
 pub const SEGMENT_BYTES_MIN: u64 = 2 * HEADER_LEN;
@@ -169,8 +167,12 @@ impl Journal {
         settings: Settings,
     ) -> Result<(Self, Recovered), ReadError> {
         let settings = settings.bounded();
-        let found = recovery::recover(&*disk)?;
-        let epoch = count_boot(&*disk, found.epoch).map_err(ReadError::io(BOOTS))?;
+        let found = recovery::recover(&*disk).inspect_err(|error| {
+            if matches!(error, ReadError::Io { .. }) {
+                boots::suspect(&*disk);
+            }
+        })?;
+        let epoch = boots::count(&*disk, found.epoch).map_err(ReadError::io(boots::FILE))?;
         let next = found.last.as_ref().map_or(0, |last| last.position);
         let recovered = Recovered {
             oldest: found.held.first().map_or(next, |held| held.first),
@@ -248,6 +250,12 @@ impl Journal {
         room
     }
 
+    /// Ends all use; the next start is told why.
+    fn break_off(&mut self) {
+        self.broken = true;
+        boots::suspect(&*self.disk);
+    }
+
     /// Requests the next segment when the limit allows it.
     fn prepare_next(&mut self) {
         if self.bytes() + self.settings.segment_bytes <= self.settings.bytes_max {
@@ -293,7 +301,9 @@ impl Journal {
         self.disk
             .rename(prepared, &name)
             .map_err(broken("begin a segment of"))?;
-        self.disk.sync_dir().map_err(broken("sync"))?;
+        if !Defect::SegmentNotSynced.is_on() {
+            self.disk.sync_dir().map_err(broken("sync"))?;
+        }
         self.held.push(Held {
             first: header.first,
             len,
@@ -455,7 +465,7 @@ impl Log for Journal {
         match &outcome {
             Ok(()) => self.full = None,
             Err(AppendError::Full { .. }) => self.full = Some(span_of(body.len())),
-            Err(AppendError::Broken { .. }) => self.broken = true,
+            Err(AppendError::Broken { .. }) => self.break_off(),
             Err(AppendError::TooLarge { .. } | AppendError::OutOfSequence { .. }) => {}
         }
         outcome
@@ -470,9 +480,10 @@ impl Log for Journal {
         };
         if active.tail > active.committed {
             if self.settings.sync
-                && let Err(error) = active.file.sync_data()
+                && !Defect::CommitNotSynced.is_on()
+                && let Err(error) = sync(&*active.file)
             {
-                self.broken = true;
+                self.break_off();
                 return Err(broken("sync")(error));
             }
             active.committed = active.tail;
@@ -487,14 +498,20 @@ impl Log for Journal {
     }
 
     /// Deletes the oldest segments, as long as all their records lie before `position` and at least
-    /// `keep` bytes remain; never the one that is written. Returns the oldest position still held.
+    /// `keep` bytes remain, unless a record waits for room; never the one that is written. Returns
+    /// the oldest position still held.
     fn retain_from(&mut self, position: u64) -> io::Result<u64> {
         // More than this could never be kept: the limit would stop the writer instead.
         let most = self
             .settings
             .bytes_max
             .saturating_sub(2 * self.settings.segment_bytes);
-        let keep = self.settings.keep.min(most);
+        // A record that finds no room needs it more, a large one all of it.
+        let keep = if self.full.is_some() {
+            0
+        } else {
+            self.settings.keep.min(most)
+        };
         let mut bytes: u64 = self.held.iter().map(|held| held.len).sum();
         let mut removed = 0;
         let mut outcome = Ok(());
@@ -505,7 +522,7 @@ impl Log for Journal {
             }
             // Each removal is durable before the next: a gap after a crash would look like a loss.
             let name = segment::file_name(oldest.first);
-            outcome = self.disk.remove(&name).and_then(|()| self.disk.sync_dir());
+            outcome = remove(&*self.disk, &name).and_then(|()| self.disk.sync_dir());
             if outcome.is_err() {
                 break;
             }
@@ -557,25 +574,20 @@ impl From<Last> for Active {
     }
 }
 
-/// Counts this boot: one more than was written by any before, and durable before it is used.
-fn count_boot(disk: &dyn Disk, seen: u64) -> io::Result<u64> {
-    let (file, counted) = match disk.open(BOOTS) {
-        Ok(file) => {
-            let mut digits = [0; 20];
-            let read = file.read_at(&mut digits, 0)?;
-            let text = std::str::from_utf8(&digits[..read]).unwrap_or_default();
-            (file, text.parse().unwrap_or(0))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (disk.create(BOOTS)?, 0),
-        Err(error) => return Err(error),
-    };
-    let epoch = seen.max(counted) + 1;
-    file.write_at(format!("{epoch:020}\n").as_bytes(), 0)?;
-    file.sync_data()?;
-    if counted == 0 {
-        disk.sync_dir()?;
+/// Deletes a file. One that is gone was deleted by an earlier try whose end was not made durable.
+fn remove(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    match disk.remove(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
     }
-    Ok(epoch)
+}
+
+/// Makes a commit durable, in one try: the second would succeed without having written anything.
+fn sync(file: &dyn DiskFile) -> io::Result<()> {
+    match file.sync_data() {
+        Err(_) if Defect::SyncRetried.is_on() => file.sync_data(),
+        outcome => outcome,
+    }
 }
 
 /// True when deleting something would help.

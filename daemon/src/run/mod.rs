@@ -94,7 +94,11 @@ pub fn run(start: Start, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Fa
     };
     let settings = settings::sequencer(config);
     let go_on = || !shutdown.is_stopping();
-    let sequencer = Sequencer::start(parts, settings, snapshot, recovered.epoch, &go_on)?;
+    let started = Sequencer::start(parts, settings, snapshot, recovered.epoch, &go_on);
+    if matches!(started, Err(SequencerError::Stopped)) {
+        return stopped_early(web, store, config.service.stop_timeout);
+    }
+    let sequencer = started?;
     let (submissions, ingress) = mpsc::channel(config.sequencer.queue_submissions_max as usize);
     let (failed, failure) = watch::channel(false);
     let (goodbye, said) = oneshot::channel();
@@ -133,6 +137,14 @@ fn door_runtime(trigger: Trigger) -> anyhow::Result<tokio::runtime::Runtime> {
         .block_on(async { trigger.follow_signals() })
         .context("listen for signals")?;
     Ok(runtime)
+}
+
+/// The end of a start that waited for room in the journal until a stop was asked for.
+fn stopped_early(web: web::Web, store: StoreThread, timeout: Duration) -> Result<(), Failure> {
+    web.stop();
+    store.finish(Instant::now() + timeout);
+    tracing::info!("stopped before the journal had room for a start");
+    Ok(())
 }
 
 /// Serves until a stop is asked for, the sequencer has ended or the router has died.
@@ -329,7 +341,7 @@ fn busy(error: BindError, flag: &str) -> Failure {
 impl From<SequencerError> for Failure {
     fn from(error: SequencerError) -> Self {
         let code = match error {
-            SequencerError::Encode(_) => exit::INTERNAL,
+            SequencerError::Encode(_) | SequencerError::Stopped => exit::INTERNAL,
             SequencerError::Journal(_) | SequencerError::Read(_) | SequencerError::Replay(_) => {
                 exit::JOURNAL
             }

@@ -272,10 +272,15 @@ fn identity(path: &Path) -> std::io::Result<String> {
     Ok(name)
 }
 
+/// Written aside and renamed: a name that PostgreSQL has heard must survive a power cut.
 fn name(path: &Path, name: &str) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
+    let aside = path.with_extension("writing");
+    let mut file = File::create(&aside)?;
     file.write_all(name.as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    std::fs::rename(&aside, path)?;
+    path.parent()
+        .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 impl FollowError {

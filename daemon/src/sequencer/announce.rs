@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use divisor_engine::{ActionNews, ActionState, Engine, IndexId, Level, Output, Revised};
+use divisor_engine::{ActionNews, ActionState, Engine, IndexId, Level, Output, Revised, Time};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
 use divisor_wire::level::{self, compact};
@@ -10,6 +10,9 @@ use divisor_wire::topic::{STATUS_TOPIC, compact_level_topic, event_topic, level_
 
 use crate::egress::{Announcement, Subject};
 use crate::metrics::Tally;
+
+/// How often `divisor/status` tells of further lost messages.
+const LOST_PAUSE_NANOS: i64 = 5_000_000_000;
 
 /// Makes messages of effects.
 #[derive(Debug)]
@@ -19,8 +22,10 @@ pub(super) struct Announcer {
     compact: bool,
     /// Topics by index id, made once.
     level_topics: Vec<LevelTopics>,
-    /// What `divisor/status` said last, positions aside.
+    /// What `divisor/status` said last, counts aside.
     status: Option<DaemonStatus>,
+    /// How many messages it said are lost, and when the next number may follow.
+    lost: (u64, Time),
 }
 
 /// Where the levels of one index go.
@@ -37,6 +42,7 @@ impl Announcer {
             compact,
             level_topics: Vec::new(),
             status: None,
+            lost: (0, Time::MIN),
         }
     }
 
@@ -124,21 +130,27 @@ impl Announcer {
         self.level_topics.get(index.at()).cloned()
     }
 
-    /// The daemon's status, when it differs in more than positions or is wanted in any case.
+    /// The daemon's status, when it differs in more than counts or is wanted in any case. Lost
+    /// messages are told now and then, since those who lose them are slow already.
     pub(super) fn status(
         &mut self,
         status: DaemonStatus,
+        now: Time,
         always: bool,
         into: &mut Vec<Announcement>,
     ) {
         let essence = DaemonStatus {
             pos: 0,
             projected: 0,
+            lost: 0,
             ..status.clone()
         };
-        if !always && self.status.as_ref() == Some(&essence) {
+        let (told, next) = self.lost;
+        let loses = status.lost > told && now >= next;
+        if !always && !loses && self.status.as_ref() == Some(&essence) {
             return;
         }
+        self.lost = (status.lost, now.saturating_add(LOST_PAUSE_NANOS));
         if let Ok(payload) = serde_json::to_vec(&status) {
             into.push(Announcement::retained(STATUS_TOPIC.into(), payload));
         }

@@ -154,15 +154,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                     .and_then(|summary| done(&id, summary)),
                 Err(error) => Err(error),
             },
-            "status" => done(
-                &id,
-                queries::status(
-                    engine,
-                    &self.health,
-                    self.announcer.epoch(),
-                    self.is_leaving,
-                ),
-            ),
+            "status" => done(&id, self.status()),
             _ => Err(error("unknown_verb", "there is no such command")),
         })
     }

@@ -15,6 +15,7 @@ use divisor_wire::topic::rejected_topic;
 use tokio::sync::mpsc;
 
 use super::Settings;
+use crate::defect::Defect;
 use crate::egress::Announcement;
 use crate::ingress::{Client, Content, Inbound, Receipt, Refusal};
 use crate::metrics::Metrics;
@@ -96,7 +97,7 @@ impl Gathering {
                 Err(reason) => refused.push((place, reason)),
             }
         }
-        if !refused.is_empty() {
+        if !refused.is_empty() && !Defect::RefusalSilent.is_on() {
             for (_, reason) in &refused {
                 self.metrics.refused(*reason);
             }
@@ -151,7 +152,12 @@ impl Gathering {
         };
         // Only what is accepted may introduce a label: they are numbered for ever.
         let mut input = admitted.map_err(reason)?;
-        let source = self.label(engine, batch, source);
+        let source = if Defect::IdentityLost.is_on() {
+            let source = format!("{source} at {}", batch.first);
+            self.label(engine, batch, &source)
+        } else {
+            self.label(engine, batch, source)
+        };
         match &mut input {
             Input::Tick(admitted) => {
                 admitted.origin.source = source;

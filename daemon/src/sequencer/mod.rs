@@ -23,9 +23,11 @@ mod staging;
 use std::time::{Duration, Instant};
 
 use divisor_engine::{Batch, Engine, Input};
+use divisor_wire::command::DaemonStatus;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::defect::Defect;
 use crate::egress::{Announcement, Outlet};
 use crate::health::Health;
 use crate::ingress::{Question, Receipt, Sight, Submission};
@@ -104,6 +106,10 @@ pub enum SequencerError {
     /// A batch cannot be written.
     #[error("encode a batch: {0}")]
     Encode(#[from] serde_json::Error),
+    /// A stop was asked for while the journal is full. What waited for room was not acknowledged,
+    /// so its senders still have it: an orderly end.
+    #[error("wait for room in the journal: a stop was asked for")]
+    Stopped,
 }
 
 /// What the sequencer works with.
@@ -136,6 +142,8 @@ pub struct Sequencer<L, O, C> {
     settings: Settings,
     /// The batch that is being gathered.
     batch: Batch,
+    /// When its time was read, by a clock that nobody sets.
+    told: Duration,
     gathering: Gathering,
     loads: Loads,
     announcer: Announcer,
@@ -178,7 +186,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     /// for room as long as `go_on` says so.
     ///
     /// # Errors
-    /// When the log cannot be read or written.
+    /// When the log cannot be read or written; [`SequencerError::Stopped`] where it never had room.
     pub fn start(
         parts: Parts<L, O, C>,
         settings: Settings,
@@ -199,9 +207,16 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             records: log.reader_from(snapshot.next_position())?,
             bytes: 0,
         };
+        if Defect::TailSkipped.is_on() {
+            let _record = tail.next_record()?;
+        }
         let engine = record::replay(snapshot, &mut tail, None)?;
         // The journal is the better witness where the count of boots was damaged.
-        let epoch = epoch.max(engine.epoch() + 1);
+        let epoch = if Defect::EpochReused.is_on() {
+            engine.epoch()
+        } else {
+            epoch.max(engine.epoch() + 1)
+        };
         let first = log.next_position();
         let time = clock.now().max(engine.time());
         let mut sequencer = Self {
@@ -211,6 +226,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 time,
                 inputs: Vec::new(),
             },
+            told: clock.uptime(),
             gathering: Gathering::new(metrics.clone()),
             loads: Loads::new(settings.load_bytes_max),
             keeper,
@@ -236,9 +252,11 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             }
         }
         sequencer.commit(go_on)?;
-        sequencer
-            .announcer
-            .everything(&sequencer.engine, &mut sequencer.announcements);
+        if !Defect::RetainedForgotten.is_on() {
+            sequencer
+                .announcer
+                .everything(&sequencer.engine, &mut sequencer.announcements);
+        }
         sequencer.announce_status(true);
         sequencer.flush_announcements();
         Ok(sequencer)
@@ -287,7 +305,19 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 let _ = goodbye.send(());
             }
             beat();
-            self.turn(&mut submissions, &go_on)?;
+            match self.turn(&mut submissions, &go_on) {
+                Err(SequencerError::Stopped) => {
+                    tracing::warn!("stopping with a full journal: what waits is not acknowledged");
+                    // Nor is it told: some of it is not durable.
+                    self.announcements.clear();
+                    self.announce_offline();
+                    if let Some(goodbye) = goodbye.take() {
+                        let _ = goodbye.send(());
+                    }
+                    break;
+                }
+                outcome => outcome?,
+            }
         }
         self.finish();
         Ok(())
@@ -335,6 +365,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         for submission in submissions.drain(..) {
             self.take(submission, go_on)?;
         }
+        if Defect::ReceiptsEarly.is_on() {
+            self.gathering.send_receipts();
+        }
         if !self.batch.inputs.is_empty() || due {
             self.commit(go_on)?;
         }
@@ -353,7 +386,11 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         if self.since_snapshot >= enough && self.keeper.offer(self.engine.clone()) {
             self.since_snapshot = 0;
         }
-        let needed = self.health.needed_from();
+        let needed = if Defect::JournalDroppedEarly.is_on() {
+            self.health.durable()
+        } else {
+            self.health.needed_from()
+        };
         if needed > self.retired {
             self.retired = needed;
             if let Err(error) = self.log.retain_from(needed) {
@@ -418,7 +455,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         let count = u32::try_from(self.batch.inputs.len()).unwrap_or(u32::MAX);
         let begun = Instant::now();
         self.append(count, go_on)?;
-        if self.settings.publish == Publish::Immediate {
+        if self.settings.publish == Publish::Immediate || Defect::LevelsEarly.is_on() {
             self.apply();
             self.flush_announcements();
             self.log.commit()?;
@@ -457,13 +494,16 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                     }
                     return Ok(());
                 }
+                Err(AppendError::Full { .. }) if Defect::FullIgnored.is_on() => return Ok(()),
                 Err(AppendError::Full { why }) if go_on() => {
                     if !self.health.journal_is_full() {
                         tracing::error!(why, "the journal is full: acknowledgements are held back");
                         self.health.set_journal_full(true);
                         self.announce_full();
                     }
-                    // Room comes from a snapshot and from what PostgreSQL has caught up with.
+                    // Room comes from a snapshot, from what PostgreSQL has caught up with, and from
+                    // what `journal.keep` has held so far: it yields to a longer journal.
+                    self.retired = 0;
                     self.keep(1);
                     // What can be read stays readable.
                     while let Ok(question) = self.questions.try_recv() {
@@ -471,6 +511,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                     }
                     self.clock.rest(ROOM_POLL);
                 }
+                Err(AppendError::Full { .. }) => return Err(SequencerError::Stopped),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -487,9 +528,20 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     }
 
     /// Prepares an empty batch at the present time, which never falls.
+    ///
+    /// Where the wall clock was set back, time goes on at half speed from where it was until the
+    /// clock has caught up: intervals still end, and the error shrinks.
     fn begin_batch(&mut self) {
+        let uptime = self.clock.uptime();
+        let passed = uptime.saturating_sub(self.told).as_micros() / 2;
+        self.told = uptime;
+        let passed = i64::try_from(passed).unwrap_or(0).saturating_mul(1_000);
+        let slowly = self.batch.time.saturating_add(passed);
         self.batch.first = self.engine.next_position();
-        self.batch.time = self.clock.now().max(self.engine.time());
+        self.batch.time = self.clock.now().max(slowly);
+        if Defect::TimeFalls.is_on() {
+            self.batch.time = self.clock.now();
+        }
         self.batch.inputs.clear();
     }
 
@@ -498,7 +550,8 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         let Some(due) = self.engine.poll_timeout() else {
             return IDLE;
         };
-        let nanos = due.as_nanos().saturating_sub(self.clock.now().as_nanos());
+        let now = self.clock.now().max(self.batch.time);
+        let nanos = due.as_nanos().saturating_sub(now.as_nanos());
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)).min(IDLE)
     }
 
@@ -509,10 +562,17 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     }
 
     fn announce_status(&mut self, always: bool) {
-        let epoch = self.announcer.epoch();
-        let status = queries::status(&self.engine, &self.health, epoch, self.is_leaving);
+        let (status, now) = (self.status(), self.batch.time);
         self.announcer
-            .status(status, always, &mut self.announcements);
+            .status(status, now, always, &mut self.announcements);
+    }
+
+    fn status(&self) -> DaemonStatus {
+        let epoch = self.announcer.epoch();
+        DaemonStatus {
+            lost: self.outlet.lost(),
+            ..queries::status(&self.engine, &self.health, epoch, self.is_leaving)
+        }
     }
 
     /// The status alone: what else waits is not durable yet.

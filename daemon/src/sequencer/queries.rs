@@ -197,6 +197,7 @@ pub(crate) fn status(
         indexes: engine.index_count() as u64,
         pos: engine.next_position(),
         projected: health.projected(),
+        lost: 0,
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`market`]: publishers with outboxes, poison, an operator
 //! - [`database`]: transactions, outages, lost answers
 //! - [`oracle`]: what must be true, the claims C1 to C6
+//! - [`stories`]: runs that are told rather than drawn
 //!
 //! The same seed gives the same run. A failing one says how to run it again, and what is left of
 //! its schedule when everything is cut away that the failure does not need. `just simulate` goes on
@@ -15,6 +16,7 @@ mod database;
 mod market;
 mod oracle;
 mod schedule;
+mod stories;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,8 +27,13 @@ use std::time::{Duration, Instant};
 use schedule::Op;
 use world::World;
 
+use crate::defect::Defect;
+
 /// Seeds of a normal run of the tests.
 const SEEDS: u64 = 3_000;
+
+/// Seeds in which a defect must be found. Most need a handful.
+const DEFECT_SEEDS: u64 = 1_000;
 
 /// Runs a schedule; the first violation, a panic among them.
 fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
@@ -110,6 +117,41 @@ fn nothing_acknowledged_is_lost() {
     let done = seeds(first, count, time);
     let rate = done as f64 / started.elapsed().as_secs_f64();
     eprintln!("{done} seeds, {rate:.0} per second");
+}
+
+/// The oracle is worth something: each defect breaks a claim within some seeds.
+#[test]
+fn every_defect_is_found() {
+    let next = AtomicU64::new(0);
+    let found = std::sync::Mutex::new(Vec::new());
+    let search = || {
+        while let Some(defect) = Defect::ALL.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            let first = defect.during(|| {
+                (0..DEFECT_SEEDS).find_map(|seed| {
+                    let violation = run(seed, &schedule::draw(seed)).err()?;
+                    Some((seed, violation.chars().take(100).collect::<String>()))
+                })
+            });
+            found.lock().unwrap().push((*defect, first));
+        }
+    };
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..processors {
+            scope.spawn(search);
+        }
+    });
+    let found = found.into_inner().unwrap();
+    for (defect, first) in &found {
+        eprintln!("{defect:?}: {first:?}");
+    }
+    assert_eq!(found.len(), Defect::ALL.len());
+    let missed = found.iter().filter(|(_, first)| first.is_none());
+    let missed: Vec<_> = missed.map(|(defect, _)| defect).collect();
+    assert!(
+        missed.is_empty(),
+        "not found in {DEFECT_SEEDS} seeds: {missed:?}"
+    );
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub(super) struct Oracle {
     ticks: BTreeMap<u64, Sequenced>,
     by_id: HashMap<TickId, Vec<u64>>,
     levels: BTreeMap<(u32, u64), Level>,
+    revisions: BTreeSet<(u32, u32)>,
     /// Positions of definitions and boots.
     commands: BTreeSet<u64>,
     /// A model of invariant 7: identities, and the last applied origin of each security.
@@ -123,7 +124,10 @@ impl Oracle {
                 }
                 Output::Level(level) => self.level(level),
                 Output::Refused { position } => self.fail("what was planned applies", position),
-                Output::Revised(_) | Output::Action(_) | Output::Status { .. } => {}
+                Output::Revised(revised) => {
+                    self.revisions.insert((revised.index.0, revised.revision));
+                }
+                Output::Action(_) | Output::Status { .. } => {}
             }
         }
     }
@@ -168,11 +172,9 @@ impl Oracle {
     }
 
     fn level(&mut self, level: Level) {
-        let before = self
-            .levels
-            .keys()
-            .rfind(|(index, _)| *index == level.index.0);
-        let expected = before.map_or(1, |(_, seq)| seq + 1);
+        let own = (level.index.0, 0)..=(level.index.0, u64::MAX);
+        let before = self.levels.range(own).next_back();
+        let expected = before.map_or(1, |((_, seq), _)| seq + 1);
         self.check(level.seq == expected, "C2 seq is contiguous", || {
             format!("{level:?}")
         });
@@ -238,6 +240,18 @@ impl Oracle {
             },
         );
         self.retained.insert(topic.to_owned(), payload);
+    }
+
+    /// The broker's memory is lost with its process.
+    pub(super) fn forget_retained(&mut self) {
+        self.retained.clear();
+    }
+
+    /// How many levels an index has had.
+    pub(super) fn levels_of(&self, code: &str) -> u64 {
+        let id = self.engine.index_id(code);
+        let last = id.and_then(|id| self.levels.range((id.0, 0)..=(id.0, u64::MAX)).next_back());
+        last.map_or(0, |((_, seq), _)| *seq)
     }
 
     /// A publisher was told that this tick is durable (C1).
@@ -344,6 +358,17 @@ impl Oracle {
             "C1 commands are stored",
             || format!("{:?}, not {commands:?}", tables.commands),
         );
+        let revisions = self.revisions.clone();
+        self.check(
+            tables.revisions == revisions,
+            "C1 revisions are stored",
+            || format!("{:?}, not {revisions:?}", tables.revisions),
+        );
+        let labels: Vec<u32> = tables.labels.keys().copied().collect();
+        let known = (0..self.engine.label_count() as u32).collect::<Vec<_>>();
+        self.check(labels == known, "C1 labels are stored", || {
+            format!("{labels:?}, not {known:?}")
+        });
         let is_known = self.engine.label_id("stranger").is_some();
         self.check(!is_known, "C6 refused changes nothing", || {
             "it left a label".to_owned()

@@ -38,44 +38,69 @@ pub(super) struct World {
     power: Power,
     journal_disk: SimDisk,
     snapshot_disk: SimDisk,
-    now: Arc<AtomicI64>,
-    database: SimDatabase,
+    pub(super) time: Times,
+    pub(super) database: SimDatabase,
     oracle: Arc<Mutex<Oracle>>,
-    settings: Settings,
-    publishers: Vec<Publisher>,
+    pub(super) settings: Settings,
+    pub(super) publishers: Vec<Publisher>,
     operator: Publisher,
     /// What the network has brought and the sequencer has not taken.
     ingress: VecDeque<Submission>,
-    node: Option<Node>,
+    pub(super) node: Option<Node>,
     unique: u64,
     loads: u64,
 }
 
 /// How this seed's daemon is set up.
 #[derive(Debug, Clone)]
-struct Settings {
-    journal: journal::Settings,
-    sequencer: sequencer::Settings,
+pub(super) struct Settings {
+    pub(super) journal: journal::Settings,
+    pub(super) sequencer: sequencer::Settings,
     store: store::Settings,
 }
 
+/// The wall clock, which somebody sets, and time itself, in nanoseconds.
+#[derive(Debug, Clone)]
+pub(super) struct Times {
+    wall: Arc<AtomicI64>,
+    uptime: Arc<AtomicI64>,
+}
+
+impl Times {
+    /// Time goes by.
+    pub(super) fn pass(&self, nanos: i64) {
+        self.wall.fetch_add(nanos, Ordering::Relaxed);
+        self.uptime.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Somebody sets the clock.
+    pub(super) fn jump(&self, nanos: i64) {
+        self.wall.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    pub(super) fn wall(&self) -> i64 {
+        self.wall.load(Ordering::Relaxed)
+    }
+}
+
 /// The daemon's process.
-struct Node {
-    sequencer: Sequencer<Journal, SimOutlet, SimClock>,
-    threads: Arc<Mutex<Threads>>,
+pub(super) struct Node {
+    pub(super) sequencer: Sequencer<Journal, SimOutlet, SimClock>,
+    pub(super) threads: Arc<Mutex<Threads>>,
+    pub(super) health: Health,
     source: Source,
 }
 
 /// The daemon's other threads, step by step.
-struct Threads {
+pub(super) struct Threads {
     follower: Follower<SimDatabase>,
     desk: Desk,
-    rests: u32,
+    pub(super) rests: u32,
 }
 
 /// The clock, and what goes on while the sequencer waits for room.
-struct SimClock {
-    now: Arc<AtomicI64>,
+pub(super) struct SimClock {
+    time: Times,
     threads: Arc<Mutex<Threads>>,
     oracle: Arc<Mutex<Oracle>>,
     source: Source,
@@ -83,7 +108,7 @@ struct SimClock {
     database: SimDatabase,
 }
 
-struct SimOutlet {
+pub(super) struct SimOutlet {
     oracle: Arc<Mutex<Oracle>>,
     source: Source,
     publish: Publish,
@@ -91,12 +116,15 @@ struct SimOutlet {
 
 impl Clock for SimClock {
     fn now(&self) -> Time {
-        Time::from_nanos(self.now.load(Ordering::Relaxed))
+        Time::from_nanos(self.time.wall())
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_nanos(self.time.uptime.load(Ordering::Relaxed) as u64)
     }
 
     fn rest(&self, duration: Duration) {
-        self.now
-            .fetch_add(duration.as_nanos() as i64, Ordering::Relaxed);
+        self.time.pass(duration.as_nanos() as i64);
         self.oracle.lock().unwrap().witness(&self.source);
         let mut threads = self.threads.lock().unwrap();
         threads.rests += 1;
@@ -118,6 +146,10 @@ impl Outlet for SimOutlet {
         true
     }
 
+    fn lost(&self) -> u64 {
+        0
+    }
+
     fn publish(&self, announcements: Vec<Announcement>) {
         let mut oracle = self.oracle.lock().unwrap();
         oracle.witness(&self.source);
@@ -129,7 +161,7 @@ impl Outlet for SimOutlet {
 
 fn is_faulty(disk: &SimDisk) -> bool {
     let state = disk.state();
-    state.space.is_some() || state.refusals > 0 || state.sync_fails
+    state.space.is_some() || state.refusals > 0 || state.sync_fails || state.sync_failed
 }
 
 fn heal(disk: &SimDisk) {
@@ -184,7 +216,10 @@ impl World {
             journal_disk: SimDisk::on(power.clone()),
             snapshot_disk: SimDisk::on(power.clone()),
             power,
-            now: Arc::new(AtomicI64::new(START)),
+            time: Times {
+                wall: Arc::new(AtomicI64::new(START)),
+                uptime: Arc::default(),
+            },
             database: SimDatabase::default(),
             oracle: Arc::default(),
             settings: Settings::draw(&mut random),
@@ -197,7 +232,7 @@ impl World {
         }
     }
 
-    fn oracle(&self) -> MutexGuard<'_, Oracle> {
+    pub(super) fn oracle(&self) -> MutexGuard<'_, Oracle> {
         self.oracle.lock().unwrap()
     }
 
@@ -217,7 +252,7 @@ impl World {
             What::Deliver => self.deliver(&mut random),
             What::Turn => self.turn(1 + random.below(6) as usize),
             What::Follow => self.follow(1 + random.below(4)),
-            What::Snapshot => self.with_threads(|threads| threads.desk.step()),
+            What::Snapshot => self.snapshot(),
             What::Disconnect => self.disconnect(&mut random),
             What::Operator => self.operate(&mut random),
             What::Clock => self.jump(&mut random),
@@ -227,13 +262,12 @@ impl World {
             What::Kill => self.crash(&mut random, false),
             What::Stop => self.stop(),
         }
-        self.now
-            .fetch_add(random.below(200_000_000) as i64, Ordering::Relaxed);
+        self.time.pass(random.below(200_000_000) as i64);
         self.look(&mut random);
     }
 
     /// What must be true at any time; and the end of a process without power.
-    fn look(&mut self, random: &mut Random) {
+    pub(super) fn look(&mut self, random: &mut Random) {
         if let Some(node) = &self.node {
             self.oracle().witness(&node.source);
             // C5: nothing but segments, the count of boots and what is prepared.
@@ -267,7 +301,7 @@ impl World {
     }
 
     /// Ends the process: killed, or with the power of the whole machine.
-    fn crash(&mut self, random: &mut Random, cut: bool) {
+    pub(super) fn crash(&mut self, random: &mut Random, cut: bool) {
         // What had left the process by then has left.
         self.hear();
         self.node = None;
@@ -279,9 +313,7 @@ impl World {
             self.journal_disk = self.journal_disk.crash(random.below(u64::MAX));
             self.snapshot_disk = self.snapshot_disk.crash(random.below(u64::MAX));
         }
-        for disk in [&self.journal_disk, &self.snapshot_disk] {
-            disk.state().sync_fails = false;
-        }
+        self.syncs_again();
         self.power.restore();
         if random.below(4) == 0 {
             self.power.cut_after(random.below(20));
@@ -306,7 +338,7 @@ impl World {
     }
 
     /// Starts the process, again where the power goes off meanwhile.
-    fn start(&mut self, random: &mut Random) {
+    pub(super) fn start(&mut self, random: &mut Random) {
         for _ in 0..4 {
             let faulty = is_faulty(&self.journal_disk) || is_faulty(&self.snapshot_disk);
             match self.try_start() {
@@ -334,7 +366,14 @@ impl World {
     fn heal_disks(&self) {
         for disk in [&self.journal_disk, &self.snapshot_disk] {
             heal(disk);
-            disk.state().sync_fails = false;
+        }
+        self.syncs_again();
+    }
+
+    fn syncs_again(&self) {
+        for disk in [&self.journal_disk, &self.snapshot_disk] {
+            let mut state = disk.state();
+            (state.sync_fails, state.sync_failed) = (false, false);
         }
     }
 
@@ -365,7 +404,7 @@ impl World {
             rests: 0,
         }));
         let clock = SimClock {
-            now: Arc::clone(&self.now),
+            time: self.time.clone(),
             threads: Arc::clone(&threads),
             oracle: Arc::clone(&self.oracle),
             source: source.clone(),
@@ -377,11 +416,13 @@ impl World {
             source: source.clone(),
             publish: self.settings.sequencer.publish,
         };
+        // What the broker retained is gone with its memory.
+        self.oracle().forget_retained();
         let parts = Parts {
             log,
             outlet,
             clock,
-            health,
+            health: health.clone(),
             keeper,
             metrics: crate::metrics::Metrics::default(),
             questions: tokio::sync::mpsc::channel(1).1,
@@ -399,6 +440,7 @@ impl World {
         self.node = Some(Node {
             sequencer,
             threads,
+            health,
             source,
         });
         Ok(())
@@ -414,15 +456,15 @@ impl World {
             let mut oracle = self.oracle();
             let next = oracle.next();
             oracle.fail("a full journal ends by itself", format!(
-                "it stays full: {} bytes up to {next}, stored up to {projected} ({trouble:?}), snapshots at {snapshots:?}",
-                self.journal_disk.bytes(),
+                "it stays full: {:?} of {} up to {next}, stored up to {projected} ({trouble:?}), snapshots at {snapshots:?}",
+                self.journal_disk.sizes(), self.settings.journal.bytes_max,
             ));
         }
         threads.rests = 0;
     }
 
     /// The operator loads the market until it is there: a crash forgets what is half loaded.
-    fn has_market(&mut self) -> bool {
+    pub(super) fn has_market(&mut self) -> bool {
         let is_there = self.oracle().engine.security_count() > 0;
         if !is_there && self.operator.is_done() {
             self.operator.load("first", DEFINITIONS, None, false);
@@ -435,14 +477,26 @@ impl World {
             return self.send(self.publishers.len(), 3);
         }
         let at = random.below(self.publishers.len() as u64) as usize;
-        let now = self
-            .now
-            .load(Ordering::Relaxed)
-            .min(START + (START / 1_000_000));
+        let now = self.time.wall().min(START + (START / 1_000_000));
         for _ in 0..=random.below(8) {
             self.publishers[at].publish(random, now, &mut self.unique);
         }
         self.deliver(random);
+    }
+
+    /// Each publisher makes a message, and the network brings all there are.
+    pub(super) fn publish_all(&mut self, random: &mut Random) {
+        let now = self.time.wall();
+        for publisher in &mut self.publishers {
+            publisher.publish(random, now, &mut self.unique);
+        }
+        self.send_all();
+    }
+
+    pub(super) fn send_all(&mut self) {
+        for at in 0..=self.publishers.len() {
+            self.send(at, 20);
+        }
     }
 
     fn deliver(&mut self, random: &mut Random) {
@@ -461,7 +515,7 @@ impl World {
         }
     }
 
-    fn turn(&mut self, most: usize) {
+    pub(super) fn turn(&mut self, most: usize) {
         let most = most.min(self.ingress.len());
         let mut submissions: Vec<Submission> = self.ingress.drain(..most).collect();
         let Some(node) = &mut self.node else { return };
@@ -477,7 +531,7 @@ impl World {
         }
         self.hear();
         if let Err(error) = outcome {
-            let is_expected = self.power.is_off() || self.journal_disk.state().sync_fails;
+            let is_expected = self.power.is_off() || self.journal_disk.state().sync_failed;
             if !is_expected {
                 self.oracle().fail("the sequencer goes on", &error);
             }
@@ -498,13 +552,17 @@ impl World {
         }
     }
 
-    fn with_threads(&mut self, act: impl FnOnce(&mut Threads)) {
+    pub(super) fn with_threads(&mut self, act: impl FnOnce(&mut Threads)) {
         if let Some(node) = &self.node {
             act(&mut node.threads.lock().unwrap());
         }
     }
 
-    fn follow(&mut self, steps: u64) {
+    pub(super) fn snapshot(&mut self) {
+        self.with_threads(|threads| threads.desk.step());
+    }
+
+    pub(super) fn follow(&mut self, steps: u64) {
         self.with_threads(|threads| {
             for _ in 0..steps {
                 let _trouble = threads.follower.step();
@@ -529,7 +587,7 @@ impl World {
         self.loads += 1;
         let id = format!("load-{}", self.loads);
         let symbol = format!("N{}", self.loads);
-        let now = self.now.load(Ordering::Relaxed);
+        let now = self.time.wall();
         let later = Time::from_nanos(now + random.below(5_000_000_000) as i64);
         let day = later.to_string()[..10].to_owned();
         let change = match random.below(6) {
@@ -573,7 +631,7 @@ impl World {
             2 => random.below(3) as i64 * 8 * hour,
             _ => random.below(2_000_000_000) as i64 - 1_000_000_000,
         };
-        self.now.fetch_add(by, Ordering::Relaxed);
+        self.time.jump(by);
     }
 
     fn disk_fault(&mut self, random: &mut Random) {
@@ -617,7 +675,8 @@ impl World {
     pub(super) fn end(&mut self, seed: u64) {
         let mut random = Random(seed ^ 0xe4d);
         self.power.restore();
-        if self.power.is_off() || self.journal_disk.state().sync_fails {
+        let sync_failed = self.journal_disk.state().sync_failed;
+        if self.power.is_off() || sync_failed {
             self.crash(&mut random, true);
         }
         self.power.restore();
@@ -634,13 +693,11 @@ impl World {
             if self.node.is_none() {
                 self.start(&mut random);
             }
-            self.now.fetch_add(1_000_000_000, Ordering::Relaxed);
-            for at in 0..=self.publishers.len() {
-                self.send(at, 20);
-            }
+            self.time.pass(1_000_000_000);
+            self.send_all();
             self.turn(usize::MAX);
             self.follow(3);
-            self.with_threads(|threads| threads.desk.step());
+            self.snapshot();
             self.look(&mut random);
             let publishers = self.publishers.iter().chain([&self.operator]);
             let sent = publishers.clone().all(Publisher::is_done) && self.ingress.is_empty();

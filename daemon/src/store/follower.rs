@@ -14,6 +14,7 @@ use super::cluster::ClusterError;
 use super::error::StoreError;
 use super::project::Projection;
 use super::rows::RowBatch;
+use crate::defect::Defect;
 use crate::health::Health;
 use crate::journal::{JournalReader, ReadError, Records, Source};
 use crate::record::{self, RecordError, ReplayError};
@@ -269,7 +270,9 @@ impl<D: Database> Follower<D> {
     /// # Errors
     /// What ended the connection; the next step makes another.
     pub(crate) fn step(&mut self) -> Result<Step, FollowError> {
+        self.health.set_store_waits(true);
         let outcome = self.try_step();
+        self.health.set_store_waits(false);
         if let Err(error) = &outcome {
             self.rows = None;
             self.report(error);
@@ -312,6 +315,12 @@ impl<D: Database> Follower<D> {
             self.written.get_or_insert_with(Instant::now);
             return Ok(Step::Pause(rest));
         }
+        if Defect::TickLost.is_on() {
+            progress.rows.ticks.pop();
+        }
+        if Defect::LevelLost.is_on() {
+            progress.rows.levels.pop();
+        }
         rows.write(&progress.rows, position)?;
         self.written = Some(Instant::now());
         progress.rows.clear();
@@ -324,9 +333,14 @@ impl<D: Database> Follower<D> {
     /// Brings the rows at hand in line with where the database is. A transaction whose answer was
     /// lost may be there or not; its position tells.
     fn align(&mut self, database: u64) -> Result<(), FollowError> {
+        let journal = self.source.watermark().position();
+        if database > journal {
+            return Err(FollowError::Ahead { database, journal });
+        }
+        // Only a position of this journal lets go of what comes before it.
         self.health.set_projected(database, Time::MIN);
         if let Some(progress) = &mut self.progress {
-            if database == progress.from {
+            if database == progress.from || Defect::AnswerIgnored.is_on() {
                 return Ok(());
             }
             if database == progress.projection.next_position() {
@@ -334,10 +348,6 @@ impl<D: Database> Follower<D> {
                 progress.from = database;
                 return Ok(());
             }
-        }
-        let journal = self.source.watermark().position();
-        if database > journal {
-            return Err(FollowError::Ahead { database, journal });
         }
         let engine = self.snapshots.newest(database).unwrap_or_default();
         let records = self.source.reader_from(engine.next_position());

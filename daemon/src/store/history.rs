@@ -15,8 +15,8 @@ use postgres::{Client, IsolationLevel, Portal, Row, Transaction};
 use super::encode::{Numeric, Stamp};
 use super::error::StoreError;
 use super::rows::{
-    self, ActionRow, BatchRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch,
-    TickRow,
+    self, ActionRow, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, RateRow,
+    RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
 /// Rows fetched at once: some megabytes.
@@ -65,6 +65,15 @@ pub struct History<'a> {
     levels: Cursor<LevelRow>,
     revisions: Cursor<RevisionRow>,
     actions: Cursor<ActionRow>,
+    members: Cursor<PlacedMember>,
+}
+
+/// A member and the revision that it is in.
+struct PlacedMember {
+    position: u64,
+    index: u32,
+    revision: u32,
+    member: MemberRow,
 }
 
 /// What PostgreSQL holds of one batch.
@@ -113,6 +122,16 @@ const REVISIONS: &str = "select index_id, revision, position, effective, effecti
      divisor, cash, body::text from basket where position >= $1 \
      order by position, index_id, revision";
 
+const MEMBERS: &str = "select b.position, m.index_id, m.revision, m.security_id, m.coefficient, \
+     m.price, m.weight from basket_member m join basket b using (index_id, revision) \
+     where b.position >= $1 order by b.position, m.index_id, m.revision, m.security_id";
+
+const SECURITIES: &str = "select id, symbol, name, currency, price_places, position, body::text \
+     from security order by id";
+
+const INDEXES: &str = "select id, code, name, currency, position, body::text \
+     from index_definition order by id";
+
 const ACTIONS: &str = "select position, place, index_id, security_id, kind, ex_date::text, \
      body::text from corporate_action where position >= $1 order by position, place";
 
@@ -155,6 +174,7 @@ impl<'a> History<'a> {
             rates: Cursor::open(&mut tx, RATES, from, rate_row, |row| row.origin.position)?,
             levels: Cursor::open(&mut tx, LEVELS, from, level_row, |row| row.position)?,
             revisions: Cursor::open(&mut tx, REVISIONS, from, revision_row, |row| row.position)?,
+            members: Cursor::open(&mut tx, MEMBERS, from, member_row, |row| row.position)?,
             actions: Cursor::open(&mut tx, ACTIONS, from, action_row, |row| row.position)?,
             tx,
         })
@@ -198,7 +218,7 @@ impl<'a> History<'a> {
                 why,
             });
         }
-        let rows = RowBatch {
+        let mut rows = RowBatch {
             batches: vec![batch],
             labels: self.labels.below(tx, next)?,
             commands: self.commands.below(tx, next)?,
@@ -209,6 +229,15 @@ impl<'a> History<'a> {
             actions: self.actions.below(tx, next)?,
             ..RowBatch::default()
         };
+        for placed in self.members.below(tx, next)? {
+            let of = |row: &&mut RevisionRow| {
+                (row.index, row.revision) == (placed.index, placed.revision)
+            };
+            // A reference of the schema: a member without its revision cannot be there.
+            if let Some(revision) = rows.revisions.iter_mut().find(of) {
+                revision.members.push(placed.member);
+            }
+        }
         for label in &rows.labels {
             self.label_ids.insert(label.text.clone(), LabelId(label.id));
         }
@@ -218,6 +247,26 @@ impl<'a> History<'a> {
             time: batch.time,
             rows,
         }))
+    }
+
+    /// All securities as last defined, by id.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn securities(&mut self) -> Result<Vec<SecurityRow>, HistoryError> {
+        let rows = self.tx.query(SECURITIES, &[]);
+        let rows = rows.map_err(StoreError::during("read the securities"))?;
+        Ok(rows.iter().map(security_row).collect())
+    }
+
+    /// All indexes as last defined, by id.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn indexes(&mut self) -> Result<Vec<IndexRow>, HistoryError> {
+        let rows = self.tx.query(INDEXES, &[]);
+        let rows = rows.map_err(StoreError::during("read the indexes"))?;
+        Ok(rows.iter().map(index_row).collect())
     }
 
     /// What is left behind the last batch, which ought to be nothing.
@@ -541,7 +590,6 @@ fn action_row(row: &Row) -> Result<ActionRow, postgres::Error> {
     })
 }
 
-/// Without the members.
 fn revision_row(row: &Row) -> Result<RevisionRow, postgres::Error> {
     Ok(RevisionRow {
         index: unsigned(row, 0),
@@ -553,4 +601,41 @@ fn revision_row(row: &Row) -> Result<RevisionRow, postgres::Error> {
         body: row.get(7),
         members: Vec::new(),
     })
+}
+
+fn member_row(row: &Row) -> Result<PlacedMember, postgres::Error> {
+    Ok(PlacedMember {
+        position: position(row, 0),
+        index: unsigned(row, 1),
+        revision: unsigned(row, 2),
+        member: MemberRow {
+            security: unsigned(row, 3),
+            coefficient: decimal(row, 4)?,
+            price: optional(row, 5)?,
+            weight: optional(row, 6)?,
+        },
+    })
+}
+
+fn security_row(row: &Row) -> SecurityRow {
+    SecurityRow {
+        id: unsigned(row, 0),
+        symbol: row.get(1),
+        name: row.get(2),
+        currency: row.get(3),
+        price_places: u8::try_from(row.get::<_, i16>(4)).unwrap_or(u8::MAX),
+        position: position(row, 5),
+        body: row.get(6),
+    }
+}
+
+fn index_row(row: &Row) -> IndexRow {
+    IndexRow {
+        id: unsigned(row, 0),
+        code: row.get(1),
+        name: row.get(2),
+        currency: row.get(3),
+        position: position(row, 4),
+        body: row.get(5),
+    }
 }

@@ -10,6 +10,8 @@ use divisor_engine::{
     Level, Output, Revised, SecurityId, Tick,
 };
 
+use crate::defect::Defect;
+
 use super::rows::{
     self, ActionRow, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, Origin,
     RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
@@ -154,6 +156,7 @@ impl Projection {
         let effect = match effect {
             Effect::Applied => rows::Effect::Applied,
             Effect::Late => rows::Effect::Late,
+            Effect::Duplicate if Defect::DuplicateStored.is_on() => rows::Effect::Late,
             Effect::Held => rows::Effect::Held,
             Effect::Duplicate => return,
         };

@@ -160,6 +160,97 @@ async fn a_slow_subscriber_loses_the_oldest_and_blocks_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_slow_subscriber_loses_is_counted() {
+    let settings = Settings {
+        queue_messages_max: 100,
+        write_timeout: Duration::from_secs(60),
+        segment_bytes: 64 * 1024,
+        segments: 2,
+        ..settings()
+    };
+    let rig = Rig::start(settings).await;
+    let mut slow = rig.v4("slow").await;
+    for filter in ["t", "u/+", "divisor/reply/slow/+"] {
+        slow.subscribe(filter, 0).await;
+    }
+    let mut sent = 0u64;
+    for topic in ["t", "u/1"] {
+        rig.publish(topic, "first", false).await;
+        assert_eq!(slow.message().await.1, topic);
+    }
+    for number in 0..4_000 {
+        let topic = if number % 50 == 0 { "u/1" } else { "t" };
+        rig.publish(topic, &"x".repeat(4_000), false).await;
+        sent += 1;
+    }
+    for topic in ["t", "u/1"] {
+        rig.publish(topic, "last", false).await;
+        sent += 1;
+    }
+    let (mut received, mut last) = (0, 0);
+    while last < 2 {
+        last += u64::from(slow.message().await.3 == "last");
+        received += 1;
+    }
+    let counters = &rig.door.counters;
+    let queue = counters.dropped_out.load(Ordering::Relaxed);
+    let router = counters.dropped_router.load(Ordering::Relaxed);
+    println!("{sent} sent, {received} received; lost: queue {queue}, router {router}");
+    assert!(received < sent, "nothing was lost");
+    assert_eq!(counters.lost(), sent - received);
+}
+
+/// Replies and rejections have topics without end, of which the router sees one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replies_reach_those_who_asked() {
+    let rig = Rig::start(Settings {
+        filters_max: 4,
+        ..settings()
+    })
+    .await;
+    let mut readers = Vec::new();
+    for (number, filter) in [
+        "divisor/reply/0/+",
+        "divisor/reply/1/#",
+        "divisor/+/2/x",
+        "+/+/3/#",
+        "divisor/rejected/+",
+        "#",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut raw = rig.v4(&format!("reader-{number}")).await;
+        raw.subscribe(filter, 0).await;
+        readers.push(raw);
+    }
+    let topics = [
+        "divisor/reply/0/x",
+        "divisor/reply/1/x/y",
+        "divisor/reply/2/x",
+        "divisor/reply/3/x",
+        "divisor/rejected/4",
+    ];
+    for topic in topics {
+        rig.publish(topic, topic, false).await;
+    }
+    rig.publish("end", "end", false).await;
+    for (raw, topic) in readers.iter_mut().zip(topics) {
+        assert_eq!(raw.message().await.1, topic);
+        raw.expect_nothing().await;
+    }
+    let all = &mut readers[5];
+    let mut seen = Vec::new();
+    for _ in 0..=topics.len() {
+        seen.push(all.message().await.1);
+    }
+    seen.sort_unstable();
+    let mut expected = [&topics[..], &["end"]].concat();
+    expected.sort_unstable();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_never_reads_is_dropped() {
     let settings = Settings {
         write_timeout: Duration::from_millis(300),

@@ -23,12 +23,13 @@ use super::{Mqtt, column, daemon, sum_of};
 const ROUNDS: u64 = 6;
 
 /// Ticks of each publisher per second: what a debug build and a database beside it can follow.
-const RATE: u64 = 1_500;
+pub(super) const RATE: u64 = 1_500;
 
-const FEEDS: [(&str, &str); 4] = [("S1", "f1"), ("S2", "f2"), ("S3", "f3"), ("S4", "f4")];
+pub(super) const FEEDS: [(&str, &str); 4] =
+    [("S1", "f1"), ("S2", "f2"), ("S3", "f3"), ("S4", "f4")];
 
 /// Four securities, and an index of each way to disseminate.
-fn market() -> Value {
+pub(super) fn market() -> Value {
     let symbols = FEEDS.map(|(symbol, _)| symbol);
     let securities = symbols.map(|symbol| json!({ "symbol": symbol, "currency": "USD" }));
     let prices = symbols.map(|symbol| json!({ "symbol": symbol, "price": "1" }));
@@ -44,10 +45,10 @@ fn market() -> Value {
 }
 
 /// A small generator: the point is that a seed gives the same faults again.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -55,12 +56,12 @@ impl Dice {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
 /// A server of its own, since it dies; its watchdog ends it with this process.
-fn server() -> &'static Postgres {
+pub(super) fn server() -> &'static Postgres {
     Box::leak(Box::new(Postgres::start().unwrap()))
 }
 
@@ -174,7 +175,7 @@ fn signal(which: &str, pids: &[String]) {
 }
 
 /// Every acknowledged tick is stored once, stored = received = recomputed, retained = last stored.
-fn all_is_well(daemon: &Daemon, database: &TestDatabase, sent: [u64; 4], seen: &Seen) {
+pub(super) fn all_is_well(daemon: &Daemon, database: &TestDatabase, sent: [u64; 4], seen: &Seen) {
     assert_eq!(seen.contradiction, None);
     for ((_, feed), sent) in FEEDS.iter().zip(sent) {
         let sql = format!(
@@ -225,7 +226,7 @@ fn all_is_well(daemon: &Daemon, database: &TestDatabase, sent: [u64; 4], seen: &
     clippy::print_stdout,
     reason = "the figures of a run are worth reading"
 )]
-fn verified(daemon: &Daemon, database: &TestDatabase) {
+pub(super) fn verified(daemon: &Daemon, database: &TestDatabase) {
     let options = super::daemon().database(&database.url());
     let mut command = options.verb(daemon.state(), &["verify"]);
     let output = command.stdin(Stdio::null()).output().unwrap();
@@ -264,8 +265,9 @@ fn postgresql_in_every_mood() {
     let pids = backends(&mut admin(server));
     signal("-STOP", &pids);
     goes_on("PostgreSQL hangs");
-    thread::sleep(Duration::from_secs(2));
+    store_is("degraded");
     signal("-CONT", &pids);
+    store_is("ok");
 
     for _ in 0..5 {
         terminate(&mut admin(server), &database);

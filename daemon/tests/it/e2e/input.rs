@@ -29,6 +29,37 @@ const REFUSALS: &[(&str, &str, &str, &str)] = &[
         "bad_price",
         INVALID,
     ),
+    ("securities/AAA/price", "null", "malformed", INVALID),
+    ("securities/AAA/price", "inf", "malformed", INVALID),
+    ("securities/AAA/price", "-Infinity", "malformed", INVALID),
+    ("securities/AAA/price", "\u{feff}20", "malformed", INVALID),
+    ("securities/AAA/price", "20\0", "malformed", INVALID),
+    ("securities/AAA/price", "1e400", "bad_price", INVALID),
+    ("securities/AAA/price", "1e-400", "bad_price", INVALID),
+    (
+        "securities/AAA/price",
+        "1234567890123456789012345678901234567890",
+        "bad_price",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        "170141183460469231731687303715884105727",
+        "price_too_large",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":"inf"}"#,
+        "bad_price",
+        INVALID,
+    ),
+    (
+        "securities/AAA/price",
+        r#"{"price":true}"#,
+        "bad_price",
+        INVALID,
+    ),
     ("securities/AAA/price", "0", "price_not_positive", INVALID),
     (
         "securities/AAA/price",
@@ -132,6 +163,52 @@ fn what_is_refused_is_named_and_changes_nothing() {
     operator.wait_projected();
     let sql = "select symbol || ' ' || price || ' ' || src from tick where src not like 'load-%'";
     assert_eq!(column(&database, sql), ["AAA 21 a/four", "BBB 51 five"]);
+}
+
+/// What is too long or too deep for a table: refused by name, and nothing else changes.
+#[test]
+fn poison_of_any_size_changes_nothing() {
+    let daemon = daemon().start();
+    let operator = Mqtt::v4(&daemon, "operator");
+    operator.load(&pair());
+    let before = operator.done("index.show", json!({ "code": "PAIR" }));
+    let client = Mqtt::v5(&daemon, "feed");
+    let deep =
+        |open: &str, close: &str| format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+    let fields = format!(r#"{{"price":1{}}}"#, r#","x":1"#.repeat(20_000));
+    let cases: [(Vec<u8>, &str); 8] = [
+        (deep("[", "]").into(), "malformed"),
+        (deep(r#"{"a":"#, "}").into(), "bad_price"),
+        (
+            format!(r#"{{"price":{}}}"#, deep("[", "]")).into(),
+            "bad_price",
+        ),
+        ("9".repeat(200_000).into(), "bad_price"),
+        (format!("\"{}\"", "9".repeat(200_000)).into(), "bad_price"),
+        (b"20\xff".to_vec(), "malformed"),
+        (b"{\"price\":1,\"src\":\"\xc3\x28\"}".to_vec(), "malformed"),
+        (vec![0; 200_000], "malformed"),
+    ];
+    let mut wrong = Vec::new();
+    for (payload, reason) in cases {
+        client.forget();
+        let told = String::from_utf8_lossy(&payload[..payload.len().min(40)]).into_owned();
+        let got = client.send("securities/AAA/price", payload);
+        assert_eq!(got, INVALID, "{told}");
+        let report = client.wait(&format!("{told} is reported"), |m| {
+            m.topic.starts_with("divisor/rejected/").then(|| m.json())
+        });
+        wrong.extend((report["reason"] != reason).then_some((told, report)));
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+    // Fields that nobody knows are no poison, however many.
+    assert_eq!(client.send("securities/BBB/price", fields), "Success");
+    let after = operator.done("index.show", json!({ "code": "PAIR" }));
+    assert_eq!(
+        after["row"]["seq"],
+        before["row"]["seq"].as_u64().unwrap() + 1
+    );
+    assert_eq!(client.ended(), None);
 }
 
 #[test]

@@ -283,6 +283,8 @@ pub(super) struct Seen {
     pub(super) contradiction: Option<String>,
     /// The words of `divisor/status` for journal and store.
     pub(super) status: Option<(String, String)>,
+    /// Its word for the daemon.
+    pub(super) state: Option<String>,
 }
 
 impl Recorder {
@@ -341,6 +343,7 @@ impl Seen {
             let status: serde_json::Value = serde_json::from_slice(payload).unwrap();
             let word = |key: &str| status[key].as_str().unwrap().to_owned();
             self.status = Some((word("journal"), word("store")));
+            self.state = Some(word("state"));
             return;
         }
         let message: LevelMessage = serde_json::from_slice(payload).unwrap();

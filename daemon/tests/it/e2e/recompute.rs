@@ -190,10 +190,48 @@ fn differences_are_named(
         &["position "],
     );
     check(
-        "update basket set divisor = 2 where index_id = 2",
-        "update basket set divisor = 1 where index_id = 2",
+        "update basket set divisor = 2 where index_id = 2 and revision = 1",
+        "update basket set divisor = 1 where index_id = 2 and revision = 1",
         &["revision 1 of CLOCK"],
     );
+    check(
+        "update basket_member set coefficient = 3 where index_id = 0 and security_id = 1",
+        "update basket_member set coefficient = 1 where index_id = 0 and security_id = 1",
+        &["of PAIR", "basket 1 AAA, 3 BBB", "basket 1 AAA, 1 BBB"],
+    );
+    check(
+        "create table gone as select * from basket_member where index_id = 1 and security_id = 0;
+         delete from basket_member where index_id = 1 and security_id = 0",
+        "insert into basket_member select * from gone; drop table gone",
+        &["of CALM", "basket 1 BBB"],
+    );
+    check(
+        "update security set name = 'Other' where symbol = 'BBB'",
+        "update security set name = null where symbol = 'BBB'",
+        &["security `BBB` (Other", "security `BBB` (without a name"],
+    );
+    check(
+        "create table gone as select * from index_definition where code = 'CALM';
+         update index_definition set body = '{}' where code = 'CALM'",
+        "update index_definition d set body = g.body from gone g where d.id = g.id;
+         drop table gone",
+        &["index `CALM` (without a name, USD) as {}"],
+    );
+    check(
+        "insert into security (id, symbol, currency, price_places, position)
+         values (9, 'ZZZ', 'USD', 2, 5)",
+        "delete from security where id = 9",
+        &["security `ZZZ`", "the replay gives nothing"],
+    );
+    replay_compares_what_is_asked_for(&mut client, options, state);
+}
+
+/// A replay looks at the levels of the indexes that are named, and at no others.
+fn replay_compares_what_is_asked_for(
+    client: &mut postgres::Client,
+    options: &Options,
+    state: &Path,
+) {
     let arguments = ["replay", "--compare", "--index", "PAIR"];
     let change = "update index_level set level = level + 0.01 where seq = 9 and index_id = 0";
     client.batch_execute(change).unwrap();

@@ -72,6 +72,62 @@ fn the_status_is_retained_and_says_goodbye() {
     assert_eq!(epoch, 2);
 }
 
+/// An empty retained message is how MQTT deletes one, and some brokers delete at an empty message
+/// that is not retained. Only the daemon writes here, so neither does anything.
+#[test]
+fn nobody_clears_a_retained_level() {
+    let daemon = daemon().start();
+    let operator = Mqtt::v4(&daemon, "operator");
+    operator.load(&many());
+    let before = last_levels(&daemon);
+    for level in [4, 5] {
+        for retain in [0, 1] {
+            let mut socket = TcpStream::connect(daemon.address()).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut bytes = connect(level, "vandal");
+            for topic in ["indexes/I000/level", "indexes/I001/level", "divisor/status"] {
+                bytes.extend(empty(level, topic, retain));
+            }
+            // The answer to a ping comes behind what was done with them.
+            bytes.extend([0xc0, 0]);
+            socket.write_all(&bytes).unwrap();
+            let mut seen = Vec::new();
+            let mut byte = [0];
+            while !seen.ends_with(&[0xd0, 0]) {
+                socket.read_exact(&mut byte).unwrap();
+                seen.push(byte[0]);
+            }
+        }
+    }
+    same_but_epoch(&before, &last_levels(&daemon), 1);
+    let desk = Mqtt::v5(&daemon, "desk");
+    desk.subscribe("divisor/status");
+    desk.wait("the status", |m| {
+        (m.json()["state"] == "online").then_some(())
+    });
+}
+
+/// CONNECT with a clean session.
+fn connect(level: u8, client: &str) -> Vec<u8> {
+    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', level, 2, 0, 0];
+    if level == 5 {
+        body.push(0);
+    }
+    body.extend([0, client.len() as u8]);
+    body.extend(client.as_bytes());
+    [&[0x10, body.len() as u8], &body[..]].concat()
+}
+
+/// A PUBLISH at QoS 0 without payload.
+fn empty(level: u8, topic: &str, retain: u8) -> Vec<u8> {
+    let mut body = vec![0, topic.len() as u8];
+    body.extend(topic.as_bytes());
+    if level == 5 {
+        body.push(0);
+    }
+    [&[0x30 | retain, body.len() as u8], &body[..]].concat()
+}
+
 fn many() -> Value {
     let indexes =
         (0..INDEXES).map(|i| sum_of(&format!("I{i:03}"), &["AAA"], json!({ "mode": "conflate" })));
