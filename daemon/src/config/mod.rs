@@ -140,6 +140,7 @@ impl Config {
         self.mqtt.check(&mut problems);
         let has_users = self.access.has_users();
         check_listen("mqtt.listen", &self.mqtt.listen, has_users, &mut problems);
+        check_listen("http.listen", &self.http.listen, has_users, &mut problems);
         self.access.check(&mut problems);
         self.http.check(&mut problems);
         self.ticks.check(&mut problems);

@@ -79,6 +79,7 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         config,
         &health,
         Arc::clone(&counters),
+        Arc::clone(&access),
         store::reading(config)?,
         addresses.clone(),
     );
