@@ -90,6 +90,8 @@ enum Command {
     Security(commands::security::Opts),
     Rate(commands::rate::Opts),
     Status(commands::status::Opts),
+    History(commands::history::Opts),
+    Open(commands::open::Opts),
 }
 
 /// Reads the command line; usage errors end the process with code 2.
@@ -129,6 +131,8 @@ pub(crate) fn run(mut cli: Cli) -> anyhow::Result<Exit> {
             Command::Security(opts) => commands::security::run(opts, globals).await,
             Command::Rate(opts) => commands::rate::run(opts, globals).await,
             Command::Status(opts) => commands::status::run(opts, globals).await,
+            Command::History(opts) => commands::history::run(opts, globals).await,
+            Command::Open(opts) => commands::open::run(opts, globals).await,
         }
     });
     runtime.shutdown_background();
@@ -200,6 +204,13 @@ mod tests {
         check("divisor rebalance plan X --effective soon", false);
         check("divisor index explain X", true);
         check("divisor status --url ftp://h", false);
+        check(
+            "divisor history DJIA --from 2021-11-03 --candles 1m -o csv",
+            true,
+        );
+        check("divisor history DJIA --candles 7m", false);
+        check("divisor history", false);
+        check("divisor open --http https://h", false);
         check("divisor demo --days 3 --seconds 1", true);
     }
 }

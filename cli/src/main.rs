@@ -18,6 +18,7 @@ mod fixtures;
 mod interrupt;
 mod levels;
 mod output;
+mod web;
 
 use std::process::ExitCode;
 

@@ -2,8 +2,10 @@
 
 pub(crate) mod action;
 pub(crate) mod demo;
+pub(crate) mod history;
 pub(crate) mod index;
 pub(crate) mod load;
+pub(crate) mod open;
 pub(crate) mod publish;
 pub(crate) mod rate;
 pub(crate) mod rebalance;

@@ -53,6 +53,17 @@ pub(crate) struct ConnectError {
     advice: &'static str,
 }
 
+impl ConnectError {
+    /// Nobody answers at the address of the page.
+    pub(crate) fn unreachable(address: &str, error: &std::io::Error) -> Self {
+        Self {
+            address: address.to_owned(),
+            reason: error.to_string(),
+            advice: "is divisord running, and is --http right?",
+        }
+    }
+}
+
 /// The connection broke and did not come back.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the connection to the broker is lost: {0}")]

@@ -6,6 +6,7 @@ mod actions;
 mod demo;
 mod django;
 mod feed;
+mod history;
 mod load;
 mod login;
 mod queries;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_listen, check_positive};
+use super::check_positive;
 
 /// Longer than a page should wait for what moves.
 const STREAM_INTERVAL_MOST: Duration = Duration::from_secs(10);
@@ -55,7 +55,6 @@ impl Http {
     /// Adds what is wrong to `problems`.
     pub(super) fn check(&self, problems: &mut Vec<String>) {
         // Nobody is asked who he is over HTTP yet, so users change nothing here.
-        check_listen("http.listen", &self.listen, false, problems);
         for (key, value) in [
             ("http.connections_max", self.connections_max),
             ("http.streams_max", self.streams_max),

@@ -149,6 +149,7 @@ impl Config {
         if !tls_listen.is_empty() && !self.tls.is_configured() {
             problems.push("mqtt.tls_listen needs tls.certificate and tls.key".to_owned());
         }
+        check_listen("http.listen", &self.http.listen, has_users, &mut problems);
         self.access.check(&mut problems);
         self.tls.check(&mut problems);
         self.http.check(&mut problems);

@@ -292,6 +292,12 @@ impl Board {
         found.map(|(id, row)| (IndexId(id), Arc::clone(&row.line)))
     }
 
+    /// The code of an index.
+    pub(super) fn code(&self, index: IndexId) -> Option<String> {
+        let wall = lock(&self.wall);
+        wall.rows.get(index.at()).map(|row| row.line.code.clone())
+    }
+
     /// The last notices, the oldest first.
     pub(super) fn notices(&self) -> Vec<Arc<Notice>> {
         let wall = lock(&self.wall);

@@ -14,6 +14,7 @@ use tower_service::Service;
 
 use super::answer::strip_suffix;
 use super::patient::Patient;
+use super::session::Remote;
 use super::settings::Settings;
 
 /// What the head of a request may take. Browsers stay below 4 KiB.
@@ -66,8 +67,8 @@ async fn accept(
             accepted = listener.accept() => accepted,
             _ = closing.wait_for(|closed| *closed) => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -79,7 +80,13 @@ async fn accept(
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let connection = serve_one(stream, router.clone(), settings.clone(), closing.clone());
+        let connection = serve_one(
+            stream,
+            Remote(peer.ip()),
+            router.clone(),
+            settings.clone(),
+            closing.clone(),
+        );
         tokio::spawn(hold(permit, connection));
     }
 }
@@ -91,6 +98,7 @@ async fn hold(permit: OwnedSemaphorePermit, connection: impl Future<Output = ()>
 
 async fn serve_one(
     stream: TcpStream,
+    remote: Remote,
     router: Router,
     settings: Settings,
     mut closing: watch::Receiver<bool>,
@@ -98,6 +106,7 @@ async fn serve_one(
     let stream = TokioIo::new(Patient::new(stream, settings.write_timeout));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         strip_suffix(&mut request);
+        request.extensions_mut().insert(remote);
         router.clone().call(request)
     });
     let connection = http1::Builder::new()

@@ -17,6 +17,7 @@ use super::board::Line;
 use super::history::{self, Closes};
 use super::problem::Problem;
 use super::query::{Query, limit};
+use super::session::{Caller, allow};
 use super::status::StatusDocument;
 use crate::sequencer::queries;
 
@@ -39,6 +40,7 @@ pub(super) struct Page {
 /// `GET api/v1/indexes`
 pub(super) async fn indexes(
     State(http): State<Arc<Http>>,
+    caller: Caller,
     form: Form,
     uri: Uri,
     Query(page): Query<Page>,
@@ -46,7 +48,8 @@ pub(super) async fn indexes(
     let limit = limit(page.limit, INDEXES.0, INDEXES.1)?;
     // Without an answer of the sequencer what is known is shown.
     let _ = http.board.refresh(&http.sequence, false).await;
-    let lines = http.board.lines();
+    let mut lines = http.board.lines();
+    lines.retain(|line| caller.may_see_index(&line.code));
     let start = match page.after.as_deref() {
         None => 0,
         Some(after) => {
@@ -105,9 +108,11 @@ pub(super) struct Member {
 /// `GET api/v1/indexes/{code}`
 pub(super) async fn index(
     State(http): State<Arc<Http>>,
+    caller: Caller,
     form: Form,
     Path(code): Path<String>,
 ) -> Result<Response, Problem> {
+    allow(caller.may_see_index(&code))?;
     http.board.refresh(&http.sequence, false).await?;
     let asked = code.clone();
     let (detail, members) = http
@@ -200,6 +205,7 @@ impl Member {
 /// `GET api/v1/securities`
 pub(super) async fn securities(
     State(http): State<Arc<Http>>,
+    caller: Caller,
     form: Form,
     uri: Uri,
     Query(page): Query<Page>,
@@ -219,8 +225,10 @@ pub(super) async fn securities(
         .await?;
     let page =
         found.map_err(|after| Problem::not_found(format!("there is no security {after}")))?;
+    let mut rows = page.rows;
+    rows.retain(|row| caller.may_see_security(&row.symbol));
     let page = Rows {
-        rows: page.rows,
+        rows,
         next: page.next,
     };
     answer::rows(form, &page, "after", &uri)
@@ -242,9 +250,11 @@ struct Security {
 /// `GET api/v1/securities/{symbol}`
 pub(super) async fn security(
     State(http): State<Arc<Http>>,
+    caller: Caller,
     form: Form,
     Path(symbol): Path<String>,
 ) -> Result<Response, Problem> {
+    allow(caller.may_see_security(&symbol))?;
     let detail = http
         .sequence
         .ask(move |sight| queries::security_show(sight.engine, Some(&symbol)))
@@ -260,7 +270,12 @@ pub(super) async fn security(
 }
 
 /// `GET api/v1/status`
-pub(super) async fn status(State(http): State<Arc<Http>>, form: Form) -> Result<Response, Problem> {
+pub(super) async fn status(
+    State(http): State<Arc<Http>>,
+    caller: Caller,
+    form: Form,
+) -> Result<Response, Problem> {
+    allow(caller.may_see_status())?;
     answer::object(form, &StatusDocument::make(&http).await?)
 }
 

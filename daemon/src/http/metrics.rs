@@ -9,6 +9,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::answer::typed;
+use super::problem::Problem;
+use super::session::{Caller, allow};
 use super::{Http, status};
 use crate::clock::{Clock, WallClock};
 use crate::metrics::{BOUNDS_MICROS, Counts, Reading};
@@ -75,15 +77,21 @@ impl Text {
 }
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(http): State<Arc<Http>>) -> Response {
+pub(super) async fn metrics(
+    State(http): State<Arc<Http>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    allow(caller.may_see_status())?;
     let _ = http.board.refresh(&http.sequence, false).await;
     let reading = http.metrics.reading();
     let mut text = Text::default();
     ticks(&mut text, &http, &reading);
     parts(&mut text, &http, &reading);
     door(&mut text, &http);
-    levels(&mut text, &http);
-    typed("text/plain; version=0.0.4; charset=utf-8", text.0)
+    logins(&mut text, &http);
+    levels(&mut text, &http, &caller);
+    let version = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(typed(version, text.0))
 }
 
 fn ticks(text: &mut Text, http: &Http, reading: &Reading) {
@@ -264,8 +272,29 @@ fn door(text: &mut Text, http: &Http) {
     }
 }
 
-fn levels(text: &mut Text, http: &Http) {
-    let lines = http.board.lines();
+fn logins(text: &mut Text, http: &Http) {
+    let counters = http.access.counters();
+    let name = "divisor_logins_total";
+    text.family(
+        name,
+        "counter",
+        "Logins over MQTT and HTTP by their outcome.",
+    );
+    for (result, count) in [
+        ("user", &counters.users),
+        ("anonymous", &counters.anonymous),
+        ("bad_credentials", &counters.bad_credentials),
+        ("not_authorized", &counters.not_authorized),
+        ("locked_out", &counters.locked_out),
+    ] {
+        let labels = format!("result=\"{result}\"");
+        text.line(name, &labels, count.load(Ordering::Relaxed));
+    }
+}
+
+fn levels(text: &mut Text, http: &Http, caller: &Caller) {
+    let mut lines = http.board.lines();
+    lines.retain(|line| caller.may_see_index(&line.code));
     let name = "divisor_indexes";
     text.family(name, "gauge", "Indexes by what their level is worth.");
     let mut by_status = std::collections::BTreeMap::from([("live", 0), ("pending", 0)]);

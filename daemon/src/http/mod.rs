@@ -9,6 +9,7 @@
 //! - [`crate::health`] and [`crate::metrics`]: what the parts say of themselves
 //!
 //! The way of a request: `listener` (limits, timeouts), `answer` (a suffix of the path), `routes`,
+//! `session` (who asks),
 //! a handler in `live`, `stream`, `history`, `page` or `probe`, and `finish` (headers, entity tag,
 //! compression).
 //!
@@ -30,6 +31,7 @@ mod problem;
 mod query;
 mod routes;
 pub mod sequence;
+mod session;
 mod settings;
 mod status;
 mod stream;
@@ -40,6 +42,7 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::access::Access;
 use crate::door::Counters;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -62,6 +65,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What the door counts.
     pub door: Arc<Counters>,
+    /// Who may see what.
+    pub access: Arc<Access>,
     /// How to connect to PostgreSQL, where there is one.
     pub database: Option<tokio_postgres::Config>,
     /// Where MQTT clients connect.
@@ -77,6 +82,8 @@ struct Http {
     health: Health,
     metrics: Metrics,
     door: Arc<Counters>,
+    access: Arc<Access>,
+    sessions: session::Sessions,
     history: Option<history::History>,
     closes: history::Remembered,
     mqtt: Vec<String>,
@@ -105,6 +112,8 @@ pub async fn serve(listeners: Vec<TcpListener>, parts: Parts, closing: watch::Re
         health: parts.health,
         metrics: parts.metrics,
         door: parts.door,
+        access: parts.access,
+        sessions: session::Sessions::default(),
         history,
         closes: history::Remembered::default(),
         mqtt: parts.mqtt.iter().map(ToString::to_string).collect(),

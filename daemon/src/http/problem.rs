@@ -43,6 +43,19 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
+    /// Nobody knows who asks.
+    pub(super) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "a user and the right password are needed",
+        )
+    }
+
+    /// It is known who asks, and he may not.
+    pub(super) fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "this user has no right to see that")
+    }
+
     /// HTTP reads.
     pub(super) fn method() -> Self {
         Self::new(

@@ -6,10 +6,10 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::problem::Problem;
-use super::{Http, answer, finish, history, live, metrics, page, probe, stream};
+use super::{Http, answer, finish, history, live, metrics, page, probe, session, stream};
 
 /// Nothing that is sent here is long.
 const BODY_BYTES_MAX: usize = 4 << 10;
@@ -19,6 +19,7 @@ pub(super) const OPENAPI: &str = include_str!("../../../docs/openapi.json");
 
 /// All routes, wrapped in what each answer gets.
 pub(super) fn router(http: Arc<Http>) -> Router {
+    let known = from_fn_with_state(Arc::clone(&http), session::guard);
     let api = Router::new()
         .route("/indexes", get(live::indexes))
         .route("/indexes/{code}", get(live::index))
@@ -27,12 +28,19 @@ pub(super) fn router(http: Arc<Http>) -> Router {
         .route("/status", get(live::status))
         .route("/stream", get(stream::stream))
         .merge(history::routes())
+        .route("/session", get(session::show))
+        .route_layer(known.clone())
+        // Who is not known yet may say who he is, and read how.
+        .route("/session", post(session::sign_in).delete(session::sign_out))
         .route("/openapi.json", get(openapi));
+    let metrics = Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .route_layer(known);
     Router::new()
         .nest("/api/v1", api)
+        .merge(metrics)
         .route("/healthz", get(probe::live))
         .route("/readyz", get(probe::ready))
-        .route("/metrics", get(metrics::metrics))
         .route("/", get(page::index))
         .route("/{*path}", get(page::asset))
         .method_not_allowed_fallback(|| async { Problem::method() })

@@ -4,7 +4,7 @@
 //! client that takes its time misses frames, not values: what it gets next is made for it from the
 //! table's versions. At most two pieces wait for it, whatever it does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::fmt::Write;
 use std::pin::Pin;
@@ -24,9 +24,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::Http;
 use super::answer;
-use super::board::Changes;
+use super::board::{Board, Changes};
 use super::problem::Problem;
+use super::session::{Caller, allow};
 use super::status::StatusDocument;
+use crate::access::Principal;
 
 /// Pieces that wait for a client.
 const QUEUE_MAX: usize = 2;
@@ -79,7 +81,7 @@ pub(super) async fn conduct(http: Arc<Http>) {
         let _ = http.board.refresh(&http.sequence, is_due).await;
         let changes = http.board.frame();
         if changes.to > changes.from {
-            let bytes = text(&changes, None).into();
+            let bytes = text(&changes, |_| true).into();
             http.streams
                 .frames
                 .send_replace(Arc::new(Piece { changes, bytes }));
@@ -93,12 +95,47 @@ pub(super) async fn conduct(http: Arc<Http>) {
     }
 }
 
-/// The stream's events for these changes; `only` narrows them.
-fn text(changes: &Changes, only: Option<&BTreeSet<IndexId>>) -> String {
-    let wanted = |id: &IndexId| only.is_none_or(|only| only.contains(id));
+/// What a client wants and may see.
+struct Lens {
+    /// The indexes it asks for; all without any.
+    only: Option<BTreeSet<IndexId>>,
+    caller: Caller,
+    /// What its rights say of an index, once that was asked.
+    allowed: HashMap<IndexId, bool>,
+    /// Everything: it gets the bytes that all get.
+    is_clear: bool,
+}
+
+impl Lens {
+    fn new(only: Option<BTreeSet<IndexId>>, caller: Caller) -> Self {
+        Self {
+            is_clear: only.is_none() && caller.may_see_all_indexes(),
+            only,
+            caller,
+            allowed: HashMap::new(),
+        }
+    }
+
+    fn shows(&mut self, board: &Board, index: IndexId) -> bool {
+        if self.is_clear {
+            return true;
+        }
+        let is_wanted = (self.only.as_ref()).is_none_or(|only| only.contains(&index));
+        let caller = &self.caller;
+        let may_see = || {
+            board
+                .code(index)
+                .is_some_and(|code| caller.may_see_index(&code))
+        };
+        is_wanted && *self.allowed.entry(index).or_insert_with(may_see)
+    }
+}
+
+/// The stream's events for these changes, as far as they are wanted.
+fn text(changes: &Changes, mut wanted: impl FnMut(IndexId) -> bool) -> String {
     let mut text = String::new();
     let rows: Vec<&str> = (changes.rows.iter())
-        .filter(|(id, _)| wanted(id))
+        .filter(|(id, _)| wanted(*id))
         .map(|(_, row)| row.as_ref())
         .collect();
     if !rows.is_empty() {
@@ -110,7 +147,7 @@ fn text(changes: &Changes, only: Option<&BTreeSet<IndexId>>) -> String {
             rows.join(",")
         );
     }
-    for (_, notice) in changes.notices.iter().filter(|(id, _)| wanted(id)) {
+    for (_, notice) in changes.notices.iter().filter(|(id, _)| wanted(*id)) {
         let _ = write!(text, "event: notice\ndata: {notice}\n\n");
     }
     text
@@ -124,14 +161,16 @@ fn event(name: &str, value: &impl serde::Serialize) -> Bytes {
 /// `GET api/v1/stream?index=CODE`
 pub(super) async fn stream(
     State(http): State<Arc<Http>>,
+    caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let permit = Arc::clone(&http.stream_permits).try_acquire_owned();
     let permit = permit.map_err(|_| Problem::unavailable("there are too many streams"))?;
     let _ = http.board.refresh(&http.sequence, false).await;
-    let only = narrowed(&http, query.as_deref().unwrap_or_default())?;
+    let only = narrowed(&http, &caller, query.as_deref().unwrap_or_default())?;
+    let lens = Lens::new(only, caller);
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-    tokio::spawn(follow(Arc::clone(&http), only, sender, permit));
+    tokio::spawn(follow(Arc::clone(&http), lens, sender, permit));
     let body = axum::body::Body::new(Pieces(receiver));
     let mut response = answer::typed("text/event-stream", body);
     let headers = response.headers_mut();
@@ -143,7 +182,11 @@ pub(super) async fn stream(
 }
 
 /// The indexes of the parameters `index`; all without one.
-fn narrowed(http: &Http, query: &str) -> Result<Option<BTreeSet<IndexId>>, Problem> {
+fn narrowed(
+    http: &Http,
+    caller: &Caller,
+    query: &str,
+) -> Result<Option<BTreeSet<IndexId>>, Problem> {
     let mut only = None;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -151,6 +194,7 @@ fn narrowed(http: &Http, query: &str) -> Result<Option<BTreeSet<IndexId>>, Probl
             return Err(Problem::bad_request("the only parameter is `index`"));
         }
         let code = super::query::unescape(value);
+        allow(caller.may_see_index(&code))?;
         let (id, _) = (http.board.line(&code))
             .ok_or_else(|| Problem::not_found(format!("there is no index {code}")))?;
         only.get_or_insert_with(BTreeSet::new).insert(id);
@@ -161,25 +205,40 @@ fn narrowed(http: &Http, query: &str) -> Result<Option<BTreeSet<IndexId>>, Probl
 /// Feeds one client until it goes or the daemon stops.
 async fn follow(
     http: Arc<Http>,
-    only: Option<BTreeSet<IndexId>>,
+    mut lens: Lens,
     sender: mpsc::Sender<Bytes>,
     permit: OwnedSemaphorePermit,
 ) {
     http.streams.open.fetch_add(1, Ordering::Relaxed);
     let mut closing = http.closing.clone();
+    let principal = lens.caller.0.clone();
     tokio::select! {
-        () = feed(&http, only.as_ref(), &sender) => {}
+        () = feed(&http, &mut lens, &sender) => {}
         () = sender.closed() => {}
+        () = other_rights(&http, &principal) => {}
         _ = closing.wait_for(|closed| *closed) => {}
     }
     http.streams.open.fetch_sub(1, Ordering::Relaxed);
     drop(permit);
 }
 
-async fn feed(http: &Http, only: Option<&BTreeSet<IndexId>>, sender: &mpsc::Sender<Bytes>) {
+/// Returns when somebody's rights are no longer those that his stream began with.
+async fn other_rights(http: &Http, principal: &Principal) {
+    let mut changes = http.access.changes();
+    while changes.changed().await.is_ok() {
+        let renewed = http.access.renew(principal);
+        if renewed.is_none_or(|renewed| !renewed.has_rights_of(principal)) {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+async fn feed(http: &Http, lens: &mut Lens, sender: &mpsc::Sender<Bytes>) {
+    let sees_status = lens.caller.may_see_status();
     let mut frames = http.streams.frames.subscribe();
     let mut statuses = http.streams.status.subscribe();
-    let (first, mut seen) = snapshot(http, only).await;
+    let (first, mut seen) = snapshot(http, lens).await;
     if sender.send(first).await.is_err() {
         return;
     }
@@ -191,9 +250,9 @@ async fn feed(http: &Http, only: Option<&BTreeSet<IndexId>>, sender: &mpsc::Send
                     return;
                 }
                 let piece = Arc::clone(&frames.borrow_and_update());
-                next(http, only, &piece, &mut seen)
+                next(http, lens, &piece, &mut seen)
             }
-            changed = statuses.changed() => {
+            changed = statuses.changed(), if sees_status => {
                 if changed.is_err() {
                     return;
                 }
@@ -213,16 +272,18 @@ async fn feed(http: &Http, only: Option<&BTreeSet<IndexId>>, sender: &mpsc::Send
 }
 
 /// The first event: everything, and the version that it shows.
-async fn snapshot(http: &Http, only: Option<&BTreeSet<IndexId>>) -> (Bytes, u64) {
+async fn snapshot(http: &Http, lens: &mut Lens) -> (Bytes, u64) {
     let all = http.board.since(0);
     let rows: Vec<&str> = (all.rows.iter())
-        .filter(|(id, _)| only.is_none_or(|only| only.contains(id)))
+        .filter(|(id, _)| lens.shows(&http.board, *id))
         .map(|(_, row)| row.as_ref())
         .collect();
-    let status = match StatusDocument::make(http).await {
-        Ok(status) => serde_json::to_string(&status).unwrap_or_default(),
-        Err(_) => "null".to_owned(),
+    let status = if lens.caller.may_see_status() {
+        StatusDocument::make(http).await.ok()
+    } else {
+        None
     };
+    let status = serde_json::to_string(&status).unwrap_or_default();
     let bytes = format!(
         "id: {}\nevent: snapshot\ndata: {{\"levels\":[{}],\"status\":{status}}}\n\n",
         all.to,
@@ -232,21 +293,21 @@ async fn snapshot(http: &Http, only: Option<&BTreeSet<IndexId>>) -> (Bytes, u64)
 }
 
 /// What a client gets for a frame: the common bytes where it is in step, else what it lacks.
-fn next(http: &Http, only: Option<&BTreeSet<IndexId>>, piece: &Piece, seen: &mut u64) -> Bytes {
+fn next(http: &Http, lens: &mut Lens, piece: &Piece, seen: &mut u64) -> Bytes {
     let changes = &piece.changes;
     if changes.to <= *seen {
         return Bytes::new();
     }
     if changes.from == *seen {
         *seen = changes.to;
-        return match only {
-            None => piece.bytes.clone(),
-            Some(_) => text(changes, only).into(),
-        };
+        if lens.is_clear {
+            return piece.bytes.clone();
+        }
+        return text(changes, |id| lens.shows(&http.board, id)).into();
     }
     let lacking = http.board.since(*seen);
     *seen = lacking.to;
-    text(&lacking, only).into()
+    text(&lacking, |id| lens.shows(&http.board, id)).into()
 }
 
 /// A body that is made piece by piece.

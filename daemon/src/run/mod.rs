@@ -80,6 +80,7 @@ pub fn run(start: Start, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Fa
         config,
         &health,
         Arc::clone(&counters),
+        Arc::clone(&access),
         store::reading(config)?,
         addresses(&listeners).map_err(internal)?,
     );

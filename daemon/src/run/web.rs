@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::settings;
+use crate::access::Access;
 use crate::config::Config;
 use crate::door::{self, Counters};
 use crate::exit::Failure;
@@ -72,6 +73,7 @@ impl Bound {
         config: &Config,
         health: &Health,
         door: Arc<Counters>,
+        access: Arc<Access>,
         database: Option<tokio_postgres::Config>,
         mqtt: Vec<SocketAddr>,
     ) -> (Web, Shown) {
@@ -91,6 +93,7 @@ impl Bound {
             health: health.clone(),
             metrics: shown.metrics.clone(),
             door,
+            access,
             database,
             mqtt,
         };

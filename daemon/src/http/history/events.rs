@@ -15,6 +15,7 @@ use crate::http::answer::{self, Form, Rows};
 use crate::http::notice::{Notice, revision_text};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
+use crate::http::session::Caller;
 use crate::store::Stamp;
 
 /// Rows of a page where the request does not say, and at the most.
@@ -51,28 +52,42 @@ pub(in crate::http) async fn of_index(
     uri: Uri,
     Query(parameters): Query<SpanParameters>,
 ) -> Result<Response, Problem> {
-    answer(&http, Some(named), form, &uri, &parameters).await
+    answer(&http, Scope::Index(&named), form, &uri, &parameters).await
 }
 
 /// `GET api/v1/events`
 pub(in crate::http) async fn of_all(
     State(http): State<Arc<Http>>,
+    caller: Caller,
     form: Form,
     uri: Uri,
     Query(parameters): Query<SpanParameters>,
 ) -> Result<Response, Problem> {
-    answer(&http, None, form, &uri, &parameters).await
+    answer(&http, Scope::All(&caller), form, &uri, &parameters).await
+}
+
+/// Whose events.
+#[derive(Clone, Copy)]
+enum Scope<'a> {
+    /// Of one index, which was allowed already.
+    Index(&'a Named),
+    /// Of all that somebody may see.
+    All(&'a Caller),
 }
 
 async fn answer(
     http: &Http,
-    named: Option<Named>,
+    scope: Scope<'_>,
     form: Form,
     uri: &Uri,
     parameters: &SpanParameters,
 ) -> Result<Response, Problem> {
     let span = parameters.read(LIMIT.0, LIMIT.1)?;
-    let mut found = stored(History::of(http)?, named.as_ref(), &span).await?;
+    let (named, caller) = match scope {
+        Scope::Index(named) => (Some(named), None),
+        Scope::All(caller) => (None, Some(caller)),
+    };
+    let mut found = stored(History::of(http)?, named, &span).await?;
     let is_more = found.len() > span.limit;
     let last = span.is_from_the_end();
     found.truncate(span.limit);
@@ -84,9 +99,10 @@ async fn answer(
     let mut rows: Vec<Notice> = found.into_iter().map(|(_, notice)| notice).collect();
     if next.is_none() {
         // What has no table is known since the start, and belongs to the end.
-        rows.extend(remembered(http, named.as_ref(), &span));
+        rows.extend(remembered(http, named, &span));
         rows.sort_by(|a, b| (&a.ts, a.pos).cmp(&(&b.ts, b.pos)));
     }
+    rows.retain(|row| caller.is_none_or(|caller| caller.may_see_index(&row.index)));
     answer::rows(form, &Rows { rows, next }, "cursor", uri)
 }
 

@@ -16,6 +16,7 @@ use crate::http::Http;
 use crate::http::answer::{self, Form, Record, Rows};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
+use crate::http::session::{Caller, allow};
 use crate::store::{Numeric, Stamp};
 
 /// Rows of a page where the request does not say, and at the most.
@@ -48,11 +49,13 @@ impl Record for Price {
 /// `GET api/v1/securities/{symbol}/prices`
 pub(in crate::http) async fn prices(
     State(http): State<Arc<Http>>,
+    caller: Caller,
     Path(symbol): Path<String>,
     form: Form,
     uri: Uri,
     Query(parameters): Query<SpanParameters>,
 ) -> Result<Response, Problem> {
+    allow(caller.may_see_security(&symbol))?;
     let span = parameters.read(LIMIT.0, LIMIT.1)?;
     let asked = symbol.clone();
     let id = http

@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use crate::http::Http;
 use crate::http::problem::Problem;
 use crate::http::query;
+use crate::http::session::{Caller, allow};
 use crate::store::{Numeric, Stamp};
 
 /// The parameters of a time series.
@@ -119,8 +120,10 @@ impl FromRequestParts<std::sync::Arc<Http>> for Named {
         parts: &mut axum::http::request::Parts,
         http: &std::sync::Arc<Http>,
     ) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, http).await?;
         let path = Path::<String>::from_request_parts(parts, http).await;
         let Path(code) = path.map_err(|error| Problem::bad_request(error.to_string()))?;
+        allow(caller.may_see_index(&code))?;
         let found = match http.board.line(&code) {
             Some(found) => Some(found),
             None => {

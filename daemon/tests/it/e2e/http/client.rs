@@ -133,8 +133,16 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn open(daemon: &Daemon, query: &str) -> Self {
+        Self::open_with(daemon, query, &[])
+    }
+
+    pub(super) fn open_with(daemon: &Daemon, query: &str, headers: &[(&str, &str)]) -> Self {
         let mut stream = connect(daemon);
-        let request = format!("GET /api/v1/stream{query} HTTP/1.1\r\nhost: test\r\n\r\n");
+        let mut request = format!("GET /api/v1/stream{query} HTTP/1.1\r\nhost: test\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut reader = BufReader::new(stream);
         let (status, headers) = read_head(&mut reader);

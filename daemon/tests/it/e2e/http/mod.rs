@@ -1,5 +1,6 @@
 //! The HTTP side from outside: requests on real sockets, a real divisord behind them.
 
+mod access;
 mod client;
 mod history;
 mod limits;

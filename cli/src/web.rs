@@ -1,0 +1,201 @@
+//! The daemon's HTTP side, for what MQTT does not have: history.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+
+use crate::cli::Globals;
+use crate::connection::ConnectError;
+use crate::exit::WrongInput;
+
+/// The port of divisord's HTTP side.
+const PORT: u16 = 8383;
+
+/// How long an answer may take; the daemon gives up before.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the HTTP side is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HttpArgs {
+    /// The page's address, such as `http://127.0.0.1:8383/`
+    ///
+    /// By default it is looked for on the broker's host, at port 8383. A user and a password in it, or
+    /// those of `--url`, are sent along.
+    #[arg(long, value_name = "URL", env = "DIVISOR_HTTP", hide_env_values = true)]
+    http: Option<Place>,
+}
+
+/// An address of the page: a host, a port, and whatever prefix a proxy has put before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    host: String,
+    port: u16,
+    /// Begins and ends with a slash.
+    prefix: String,
+    login: Option<(String, String)>,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rest = match text.split_once("://") {
+            None => text,
+            Some(("http", rest)) => rest,
+            Some(("https", _)) => {
+                return Err("https is not built into this client; use http://HOST:PORT/".to_owned());
+            }
+            Some((scheme, _)) => {
+                return Err(format!("`{scheme}` is unknown; use http://HOST:PORT/"));
+            }
+        };
+        let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if path.contains(['?', '#']) {
+            return Err("the page's address has neither ? nor #".to_owned());
+        }
+        // Host, port and login are written as in the address of a broker.
+        let address: crate::connection::Address = place.parse()?;
+        let has_port = place.rsplit_once('@').map_or(place, |(_, at)| at);
+        let has_port = has_port
+            .rsplit(']')
+            .next()
+            .is_some_and(|end| end.contains(':'));
+        let path = path.trim_matches('/');
+        Ok(Self {
+            host: address.host,
+            port: if has_port { address.port } else { 80 },
+            prefix: if path.is_empty() {
+                "/".to_owned()
+            } else {
+                format!("/{path}/")
+            },
+            login: address.login,
+        })
+    }
+}
+
+/// Without the password.
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}:{}{}", self.host, self.port, self.prefix)
+    }
+}
+
+impl HttpArgs {
+    /// The place that is meant.
+    pub(crate) fn place(&self, globals: &Globals) -> Place {
+        let broker = &globals.url;
+        let mut place = self.http.clone().unwrap_or_else(|| Place {
+            host: broker.host.clone(),
+            port: PORT,
+            prefix: "/".to_owned(),
+            login: None,
+        });
+        place.login = place.login.or_else(|| broker.login.clone());
+        place
+    }
+}
+
+/// What the daemon says when it refuses.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+/// Asks for something below the page's address.
+pub(crate) async fn get(place: &Place, path: &str) -> anyhow::Result<Bytes> {
+    let asking = tokio::time::timeout(TIMEOUT, ask(place, path));
+    let (status, body) = asking
+        .await
+        .with_context(|| format!("{place} did not answer in time"))??;
+    if status.is_success() {
+        return Ok(body);
+    }
+    let problem = serde_json::from_slice::<Problem>(&body);
+    let detail = problem.map_or_else(|_| status.to_string(), |problem| problem.detail);
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Err(WrongInput::one(detail).into()),
+        StatusCode::UNAUTHORIZED => {
+            bail!("{place} wants a user: http://USER:PASSWORD@HOST:PORT/ in --http ({detail})")
+        }
+        _ => bail!("{place}: {detail}"),
+    }
+}
+
+/// The same as JSON.
+pub(crate) async fn json<T: DeserializeOwned>(place: &Place, path: &str) -> anyhow::Result<T> {
+    let body = get(place, path).await?;
+    serde_json::from_slice(&body).with_context(|| format!("{place} answers something else"))
+}
+
+async fn ask(place: &Place, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+    let host = place.host.trim_matches(['[', ']']);
+    let connecting = TcpStream::connect((host, place.port)).await;
+    let stream =
+        connecting.map_err(|error| ConnectError::unreachable(&place.to_string(), &error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let mut request = Request::get(format!("{}{path}", place.prefix))
+        .header(header::HOST, format!("{}:{}", place.host, place.port))
+        .header(header::ACCEPT, "application/json");
+    if let Some((user, password)) = &place.login {
+        use base64::Engine;
+        let pair = base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}"));
+        request = request.header(header::AUTHORIZATION, format!("Basic {pair}"));
+    }
+    let answer = sender
+        .send_request(request.body(Empty::<Bytes>::new())?)
+        .await?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    connection.abort();
+    Ok((status, body))
+}
+
+/// A text as a part of a path or a query.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_addresses() {
+        let check = |text: &str, expected: Result<&str, &str>| {
+            let got = text.parse::<Place>().map(|place| place.to_string());
+            match expected {
+                Ok(shown) => assert_eq!(got.as_deref(), Ok(shown), "{text}"),
+                Err(part) => assert!(got.as_ref().is_err_and(|e| e.contains(part)), "{got:?}"),
+            }
+        };
+        check("http://127.0.0.1:8383", Ok("http://127.0.0.1:8383/"));
+        check("127.0.0.1:8383/", Ok("http://127.0.0.1:8383/"));
+        check("http://host/indexes/", Ok("http://host:80/indexes/"));
+        check("http://[::1]:1/a/b", Ok("http://[::1]:1/a/b/"));
+        check("http://ann:pw@h:1", Ok("http://h:1/"));
+        check("https://h", Err("https"));
+        check("mqtt://h", Err("`mqtt` is unknown"));
+        check("http://h/?x", Err("neither"));
+        check("http://h:x", Err("not a port"));
+    }
+}

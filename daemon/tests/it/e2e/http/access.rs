@@ -1,0 +1,185 @@
+//! Who sees what: the users of MQTT, by Basic or by a session's cookie.
+
+use std::path::Path;
+
+use divisor_testkit::{Daemon, Options};
+use divisord::access::{Change, change};
+use serde_json::json;
+
+use super::client::{Answer, get, get_with, send};
+use super::{daemon, pair};
+use crate::e2e::Mqtt;
+
+/// `ann:ann-pw`, who may see all; `one:one-pw`, who may see PAIR alone; and a wrong password.
+const ANN: (&str, &str) = ("authorization", "Basic YW5uOmFubi1wdw==");
+const ONE: (&str, &str) = ("authorization", "Basic b25lOm9uZS1wdw==");
+const WRONG: (&str, &str) = ("authorization", "Basic YW5uOndyb25n");
+
+fn users(path: &Path) {
+    for (name, roles) in [("ann", &["admin".to_owned()][..]), ("one", &[])] {
+        let new = Change {
+            password: Some(&format!("{name}-pw")),
+            roles,
+            ..Change::default()
+        };
+        change(path, name, &new).unwrap();
+    }
+    let mut text = std::fs::read_to_string(path).unwrap();
+    text.push_str("subscribe = [\"indexes/PAIR/#\"]\n");
+    std::fs::write(path, text).unwrap();
+}
+
+/// A daemon that has users, and knows `PAIR` and `OTHER`.
+fn with_users() -> (Daemon, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let start = |options: Options| options.http().state(&state).start();
+    // Loaded while everybody on this machine may.
+    let mut open = start(daemon());
+    let desk = Mqtt::v5(&open, "desk");
+    desk.load(&pair());
+    let other = super::sum_of("OTHER", &["AAA"], json!({ "mode": "tick" }));
+    desk.load(&json!({ "indexes": [other] }));
+    assert!(open.stop().success());
+    let path = dir.path().join("users.toml");
+    users(&path);
+    let file = format!("access.users_file={}", path.display());
+    (start(daemon().set(&file)), dir)
+}
+
+fn post(daemon: &Daemon, headers: &[(&str, &str)], body: &str) -> Answer {
+    let json = [("content-type", "application/json")];
+    send(
+        daemon,
+        "POST",
+        "/api/v1/session",
+        &[&json, headers].concat(),
+        body,
+    )
+}
+
+#[test]
+fn a_user_and_a_password_are_asked_for() {
+    let (daemon, _dir) = with_users();
+    let check = |path: &str, headers: &[(&str, &str)], status: u16| {
+        let answer = get_with(&daemon, path, headers);
+        assert_eq!(
+            answer.status,
+            status,
+            "{path} {headers:?}: {}",
+            answer.text()
+        );
+        answer
+    };
+    // What says nothing of Divisor's data is for everybody.
+    for path in ["/", "/healthz", "/readyz", "/api/v1/openapi.json"] {
+        check(path, &[], 200);
+    }
+    for path in [
+        "/api/v1/indexes",
+        "/api/v1/indexes/PAIR",
+        "/api/v1/indexes/PAIR/levels",
+        "/api/v1/events",
+        "/api/v1/securities/AAA/prices",
+        "/api/v1/status",
+        "/api/v1/stream",
+        "/api/v1/session",
+        "/metrics",
+    ] {
+        let answer = check(path, &[], 401);
+        assert!(answer.header("www-authenticate").starts_with("Basic"));
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+    let asked = check("/api/v1/indexes", &[("sec-fetch-mode", "cors")], 401);
+    assert_eq!(
+        asked.header("www-authenticate"),
+        "",
+        "the page has a form of its own"
+    );
+    check("/api/v1/indexes", &[WRONG], 401);
+    check("/api/v1/indexes", &[("authorization", "Bearer x")], 400);
+    let seen = check("/api/v1/indexes", &[ANN], 200).json();
+    assert_eq!(seen["rows"].as_array().unwrap().len(), 2);
+    check("/metrics", &[ANN], 200);
+    let who = check("/api/v1/session", &[ANN], 200).json();
+    assert_eq!(who, json!({ "user": "ann" }));
+}
+
+#[test]
+fn rights_are_those_of_mqtt() {
+    let (daemon, _dir) = with_users();
+    let status = |path: &str| get_with(&daemon, path, &[ONE]).status;
+    let list = get_with(&daemon, "/api/v1/indexes", &[ONE]).json();
+    assert_eq!(list["rows"].as_array().unwrap().len(), 1);
+    assert_eq!(list["rows"][0]["code"], "PAIR");
+    assert_eq!(status("/api/v1/indexes/PAIR"), 200);
+    assert_eq!(status("/api/v1/indexes/OTHER"), 403);
+    assert_eq!(status("/api/v1/indexes/OTHER/levels"), 403);
+    assert_eq!(
+        status("/api/v1/indexes/PAIR/levels"),
+        503,
+        "there is no database"
+    );
+    assert_eq!(status("/api/v1/securities/AAA"), 403);
+    assert_eq!(status("/api/v1/status"), 403);
+    assert_eq!(status("/metrics"), 403);
+    assert_eq!(status("/api/v1/stream?index=OTHER"), 403);
+    let securities = get_with(&daemon, "/api/v1/securities", &[ONE]).json();
+    assert_eq!(securities["rows"], json!([]));
+    let mut stream = super::client::Stream::open_with(&daemon, "", &[ONE]);
+    let first = stream.wait("snapshot").data;
+    assert_eq!(first["levels"].as_array().unwrap().len(), 1);
+    assert_eq!(first["status"], json!(null));
+}
+
+#[test]
+fn a_session_lasts_until_it_is_ended() {
+    let (daemon, _dir) = with_users();
+    assert_eq!(
+        post(&daemon, &[], r#"{"user":"ann","password":"no"}"#).status,
+        401
+    );
+    assert_eq!(post(&daemon, &[], r#"{"user":"ann"}"#).status, 400);
+    let form = [("content-type", "text/plain")];
+    let body = r#"{"user":"ann","password":"ann-pw"}"#;
+    let foreign = send(&daemon, "POST", "/api/v1/session", &form, body);
+    assert_eq!(foreign.status, 400, "what a foreign page's form could send");
+    let answer = post(&daemon, &[("x-forwarded-proto", "https")], body);
+    assert_eq!(
+        (answer.status, answer.json()),
+        (200, json!({ "user": "ann" }))
+    );
+    let cookie = answer.header("set-cookie").to_owned();
+    for word in ["HttpOnly", "SameSite=Strict", "Secure"] {
+        assert!(cookie.contains(word), "{cookie}");
+    }
+    let pair = cookie.split(';').next().unwrap().to_owned();
+    let with = |cookie: &str| get_with(&daemon, "/api/v1/indexes", &[("cookie", cookie)]).status;
+    assert_eq!(with(&pair), 200);
+    assert_eq!(with("divisor_session=0"), 401);
+    let mut stream = super::client::Stream::open_with(&daemon, "", &[("cookie", &pair)]);
+    stream.wait("snapshot");
+    let out = send(
+        &daemon,
+        "DELETE",
+        "/api/v1/session",
+        &[("cookie", &pair)],
+        "",
+    );
+    assert_eq!(out.status, 204);
+    assert_eq!(with(&pair), 401);
+}
+
+#[test]
+fn without_users_only_this_machine_is_let_in() {
+    let daemon = daemon().http().start();
+    assert_eq!(get(&daemon, "/api/v1/indexes").status, 200);
+    let told = [("x-forwarded-for", "192.0.2.7")];
+    assert_eq!(get_with(&daemon, "/api/v1/indexes", &told).status, 401);
+    let state = tempfile::tempdir().unwrap();
+    let options = super::daemon().set("http.listen=0.0.0.0:0");
+    let output = options.command(state.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("http.listen"), "{said}");
+}
