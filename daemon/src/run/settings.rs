@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Partition, Publish};
 use crate::door::rights::Access;
-use crate::{door, sequencer, store};
+use crate::{door, http, sequencer, store};
 
 /// What the door takes. Bounds that no key sets keep the door's own defaults.
 pub(super) fn door(config: &Config) -> door::Settings {
@@ -27,6 +27,20 @@ pub(super) fn door(config: &Config) -> door::Settings {
             allow_other_topics: mqtt.allow_other_topics,
         },
         ..door::Settings::default()
+    }
+}
+
+/// What the HTTP side takes.
+pub(super) const fn http(config: &Config) -> http::Settings {
+    let http = &config.http;
+    http::Settings {
+        connections_max: http.connections_max as usize,
+        streams_max: http.streams_max as usize,
+        request_timeout: http.request_timeout,
+        write_timeout: http.write_timeout,
+        stream_interval: http.stream_interval,
+        history_connections: http.history_connections as usize,
+        history_timeout: http.history_timeout,
     }
 }
 

@@ -8,7 +8,8 @@ use divisor_wire::event::EventMessage;
 use divisor_wire::level;
 use divisor_wire::topic::{STATUS_TOPIC, event_topic, level_topic};
 
-use crate::egress::Announcement;
+use crate::egress::{Announcement, Subject};
+use crate::metrics::Tally;
 
 /// Makes messages of effects.
 #[derive(Debug)]
@@ -34,11 +35,15 @@ impl Announcer {
     }
 
     /// The effects of a batch.
-    pub(super) fn outputs(&mut self, engine: &mut Engine, into: &mut Vec<Announcement>) {
+    pub(super) fn outputs(&mut self, engine: &mut Engine, into: &mut Vec<Announcement>) -> Tally {
+        let mut tally = Tally::default();
         while let Some(output) = engine.poll_output() {
             match output {
-                Output::Tick { .. } => {}
-                Output::Level(level) => self.level(engine, &level, into),
+                Output::Tick { effect, .. } => tally.add(effect),
+                Output::Level(level) => {
+                    tally.levels += 1;
+                    self.level(engine, &level, into);
+                }
                 Output::Revised(revised) => revision(engine, &revised, into),
                 Output::Status {
                     index,
@@ -54,7 +59,7 @@ impl Announcer {
                         status: status.as_str().to_owned(),
                         pos: position,
                     };
-                    push_event(code, &event, into);
+                    push_event(index, code, &event, into);
                 }
                 Output::Refused { position } => {
                     tracing::error!(
@@ -64,6 +69,7 @@ impl Announcer {
                 }
             }
         }
+        tally
     }
 
     /// The last level of every index: what a restart retains again before the first new tick.
@@ -81,7 +87,8 @@ impl Announcer {
         let topic = self.topic(engine, level.index);
         let mut payload = Vec::with_capacity(256);
         level::encode(&mut payload, code, level, self.epoch);
-        into.push(Announcement::retained(topic, payload));
+        let subject = Subject::Level(level.index);
+        into.push(Announcement::retained(topic, payload).about(subject));
     }
 
     fn topic(&mut self, engine: &Engine, index: IndexId) -> Arc<str> {
@@ -135,11 +142,12 @@ fn revision(engine: &Engine, revised: &Revised, into: &mut Vec<Announcement>) {
         constituents: u32::try_from(revised.members.len()).unwrap_or(u32::MAX),
         pos: revised.position,
     };
-    push_event(code, &event, into);
+    push_event(revised.index, code, &event, into);
 }
 
-fn push_event(code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {
+fn push_event(index: IndexId, code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {
     if let Ok(payload) = serde_json::to_vec(event) {
-        into.push(Announcement::passing(event_topic(code).into(), payload));
+        let event = Announcement::passing(event_topic(code).into(), payload);
+        into.push(event.about(Subject::Event(index)));
     }
 }

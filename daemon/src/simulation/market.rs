@@ -346,6 +346,7 @@ impl Publisher {
             client: Arc::clone(&self.client),
             messages,
             receipts: connection.sender.clone(),
+            read: std::time::Instant::now(),
         })
     }
 
