@@ -1,6 +1,6 @@
 /** A real divisord on free ports with a state directory of its own, and what feeds it. */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -51,6 +51,8 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 export class Daemon {
   constructor() {
     this.state = mkdtempSync(join(tmpdir(), "divisor-browser-"));
+    // PostgreSQL refuses to be root, and its other user must pass through.
+    chmodSync(this.state, 0o711);
     this.words = "";
     this.mqtt = "127.0.0.1:0";
     this.http = "127.0.0.1:0";

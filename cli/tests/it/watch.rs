@@ -15,7 +15,14 @@ fn in_terminal(url: &str, arguments: &str) -> Option<Child> {
     let line = format!("stty rows 30 cols 120; exec {program} watch {arguments}");
     let mut command = Command::new("script");
     command
-        .args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"])
+        .args([
+            "--quiet",
+            "--return",
+            "--flush",
+            "--command",
+            &line,
+            "/dev/null",
+        ])
         .env("DIVISOR_URL", url)
         .env("TERM", "xterm-256color")
         .env_remove("NO_COLOR")
@@ -69,5 +76,7 @@ fn ends_by_itself_after_a_time() {
 #[test]
 fn refuses_what_is_no_terminal() {
     let daemon = small();
-    Run::of(&daemon, &["watch"]).code(2).says("divisor tail prints lines");
+    Run::of(&daemon, &["watch"])
+        .code(2)
+        .says("divisor tail prints lines");
 }
