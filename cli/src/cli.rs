@@ -80,6 +80,7 @@ enum Command {
     Watch(commands::watch::Opts),
     Publish(commands::publish::Opts),
     Index(commands::index::Opts),
+    Action(commands::action::Opts),
     Security(commands::security::Opts),
     Rate(commands::rate::Opts),
     Status(commands::status::Opts),
@@ -114,6 +115,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Watch(opts) => commands::watch::run(opts, globals, &interrupt).await,
             Command::Publish(opts) => commands::publish::run(opts, globals, &interrupt).await,
             Command::Index(opts) => commands::index::run(opts, globals).await,
+            Command::Action(opts) => commands::action::run(opts, globals).await,
             Command::Security(opts) => commands::security::run(opts, globals).await,
             Command::Rate(opts) => commands::rate::run(opts, globals).await,
             Command::Status(opts) => commands::status::run(opts, globals).await,
@@ -179,6 +181,8 @@ mod tests {
         check("divisor publish AAPL one", false);
         check("divisor publish -", true);
         check("divisor index show DJIA --url mqtt://h", true);
+        check("divisor action preview X --url mqtt://h", true);
+        check("divisor action add", false);
         check("divisor status --url ftp://h", false);
         check("divisor demo --days 3 --seconds 1", true);
     }

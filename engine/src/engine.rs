@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::Actions;
 use crate::definition::{Dissemination, RevisionDefinition};
 use crate::fx::Rates;
 use crate::index::Index;
@@ -37,6 +38,9 @@ pub struct Engine {
     /// Ids of revisions whose time has not come, by that time.
     #[serde(with = "crate::snapshot::pairs")]
     pub(crate) scheduled: BTreeMap<(Time, String), Position>,
+    /// Corporate actions and reviews.
+    #[serde(default)]
+    pub(crate) actions: Actions,
     #[serde(skip)]
     pub(crate) kernel: Kernel,
     /// The memberships changed since the kernel was built.
@@ -199,15 +203,29 @@ impl Engine {
             });
             return;
         }
+        if tick.origin.ts >= self.securities[tick.security.at()].roll_at {
+            if self.kernel_is_stale {
+                self.rebuild_kernel();
+            }
+            self.begin_day_of_security(tick.security, tick.origin.ts, position);
+        }
+        let suspended = self.securities[tick.security.at()].suspended;
         self.outputs.push_back(Output::Tick {
             position,
-            effect: Effect::Applied,
+            effect: if suspended {
+                Effect::Held
+            } else {
+                Effect::Applied
+            },
         });
+        if suspended {
+            return;
+        }
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
-        if tick.origin.ts >= self.securities[tick.security.at()].roll_at {
-            self.begin_day_of_security(tick.security, tick.origin.ts, position);
+        if self.securities[tick.security.at()].is_seen_apart {
+            self.see_together(tick.security);
         }
         let security = &mut self.securities[tick.security.at()];
         let before = security.price;
@@ -278,13 +296,11 @@ impl Engine {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
-        let affected: Vec<IndexId> = (0u32..)
-            .zip(&self.indexes)
-            .filter(|(_, index)| index.depends_on(rate.base, rate.quote))
-            .map(|(at, _)| IndexId(at))
-            .collect();
-        for index in &affected {
-            self.begin_day(*index, rate.origin.ts, position);
+        let mut affected = self.dependent(rate);
+        self.begin_days(None, &affected, rate.origin.ts, position);
+        // An action may have changed the currencies of an index.
+        if self.kernel_is_stale {
+            affected = self.dependent(rate);
         }
         self.rates.set(rate);
         for index in affected {
@@ -295,6 +311,14 @@ impl Engine {
                 self.publish(index, position);
             }
         }
+    }
+
+    /// The indexes that a rate of this pair can move.
+    fn dependent(&self, rate: &Rate) -> Vec<IndexId> {
+        let all = (0u32..).map(IndexId).zip(&self.indexes);
+        all.filter(|(_, index)| index.depends_on(rate.base, rate.quote))
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// Notes that the level of an index has changed.

@@ -12,12 +12,14 @@
 //! - `admit`: the gate before the sequence
 //! - `engine`: the state machine
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
+//! - `action`: corporate actions and reviews, and the opening of a day that has some
 //! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
 //! - `output`, `view`: what the engine says, and what may be looked at
 //! - `snapshot`: the whole state as data, to start from
 //! - `decimal`, `exact`, `time`, `period`, `fx`, `source`: numbers, days, rates, identities
 #![deny(clippy::float_arithmetic)]
 
+mod action;
 mod admit;
 mod basket;
 mod combine;
@@ -41,13 +43,14 @@ mod source;
 mod time;
 mod view;
 
+pub use action::{ActionView, ExDividend, IndexPreview, MemberPreview, Preview};
 pub use admit::Refused;
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
 pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Origin, Rate, Tick};
-pub use output::{Cause, Effect, Level, Member, Output, Revised, Status};
+pub use output::{ActionNews, ActionState, Cause, Effect, Level, Member, Output, Revised, Status};
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;

@@ -24,6 +24,12 @@ pub(crate) struct Security {
     pub(crate) earliest: Time,
     /// A tick at or after this time may begin a new day of an index that holds the security.
     pub(crate) roll_at: Time,
+    /// An index sees another price than [`Self::price`] until the next trade.
+    #[serde(default)]
+    pub(crate) is_seen_apart: bool,
+    /// Trading has stopped: prices are stored and do not count.
+    #[serde(default)]
+    pub(crate) suspended: bool,
     pub(crate) definition: SecurityDefinition,
 }
 
@@ -51,6 +57,8 @@ impl Security {
             origin: None,
             earliest: Time::MIN,
             roll_at: Time::MIN,
+            is_seen_apart: false,
+            suspended: false,
             definition,
         })
     }

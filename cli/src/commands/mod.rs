@@ -1,5 +1,6 @@
 //! One file per verb: its flags, its help and what it does.
 
+pub(crate) mod action;
 pub(crate) mod demo;
 pub(crate) mod index;
 pub(crate) mod load;

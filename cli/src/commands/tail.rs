@@ -224,6 +224,20 @@ impl Printer {
                     "{effective}  {index}  revision {rev} ({cause}): divisor {divisor}, {constituents} constituents"
                 ));
             }
+            EventMessage::Action {
+                index,
+                action,
+                kind,
+                state,
+                why,
+                ex_date,
+                ..
+            } => {
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                output::say(format_args!(
+                    "{ex_date}  {index}  {kind} {action} is {state}{why}"
+                ));
+            }
             EventMessage::Status { index, status, .. } => {
                 output::say(format_args!("{index}  is {status} now"));
             }

@@ -101,7 +101,7 @@ impl StatusDocument {
                 accepted: reading.tally.applied,
                 late: reading.tally.late,
                 duplicate: reading.tally.duplicate,
-                held: 0,
+                held: reading.tally.held,
                 rejected,
                 gaps: reading.gaps,
                 lag_rows: status.pos.saturating_sub(status.projected),
@@ -144,7 +144,10 @@ impl Samples {
             samples.pop_front();
         }
         let recent = samples.front().map(|(at, earlier)| {
-            let ticks = |r: &Reading| r.tally.applied + r.tally.late + r.tally.duplicate;
+            let ticks = |r: &Reading| {
+                let tally = r.tally;
+                tally.applied + tally.late + tally.duplicate + tally.held
+            };
             let more = ticks(&reading).saturating_sub(ticks(earlier));
             let seconds = age(at).as_secs_f64().max(SAMPLE_INTERVAL.as_secs_f64());
             Recent {

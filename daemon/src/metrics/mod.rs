@@ -43,6 +43,7 @@ struct Shared {
     applied: AtomicU64,
     late: AtomicU64,
     duplicate: AtomicU64,
+    held: AtomicU64,
     refused: [AtomicU64; REASONS.len()],
     levels: AtomicU64,
     /// When the last tick was received, in nanoseconds since 1970; 0 before the first.
@@ -65,6 +66,8 @@ pub struct Tally {
     pub late: u64,
     /// Were there before.
     pub duplicate: u64,
+    /// Did not count: their security is suspended.
+    pub held: u64,
     /// Levels that followed.
     pub levels: u64,
 }
@@ -76,6 +79,7 @@ impl Tally {
             Effect::Applied => self.applied += 1,
             Effect::Late => self.late += 1,
             Effect::Duplicate => self.duplicate += 1,
+            Effect::Held => self.held += 1,
         }
     }
 }
@@ -88,11 +92,12 @@ impl Metrics {
     /// Counts a batch that was applied.
     pub fn applied(&self, tally: Tally, inputs: u64, time: Time) {
         let shared = &self.0;
-        let ticks = tally.applied + tally.late + tally.duplicate;
+        let ticks = tally.applied + tally.late + tally.duplicate + tally.held;
         for (counter, by) in [
             (&shared.applied, tally.applied),
             (&shared.late, tally.late),
             (&shared.duplicate, tally.duplicate),
+            (&shared.held, tally.held),
             (&shared.levels, tally.levels),
             (&shared.inputs, inputs),
         ] {
@@ -141,6 +146,7 @@ impl Metrics {
                 applied: get(&shared.applied),
                 late: get(&shared.late),
                 duplicate: get(&shared.duplicate),
+                held: get(&shared.held),
                 levels: get(&shared.levels),
             },
             refused: refused

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use divisor_engine::{Engine, IndexId, Level, Output, Revised};
+use divisor_engine::{ActionNews, ActionState, Engine, IndexId, Level, Output, Revised};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
-use divisor_wire::level;
-use divisor_wire::topic::{STATUS_TOPIC, event_topic, level_topic};
+use divisor_wire::level::{self, compact};
+use divisor_wire::topic::{STATUS_TOPIC, compact_level_topic, event_topic, level_topic};
 
 use crate::egress::{Announcement, Subject};
 use crate::metrics::Tally;
@@ -15,16 +15,26 @@ use crate::metrics::Tally;
 #[derive(Debug)]
 pub(super) struct Announcer {
     epoch: u64,
+    /// Levels leave in CBOR as well.
+    compact: bool,
     /// Topics by index id, made once.
-    level_topics: Vec<Arc<str>>,
+    level_topics: Vec<LevelTopics>,
     /// What `divisor/status` said last, positions aside.
     status: Option<DaemonStatus>,
 }
 
+/// Where the levels of one index go.
+#[derive(Debug, Clone)]
+struct LevelTopics {
+    json: Arc<str>,
+    compact: Arc<str>,
+}
+
 impl Announcer {
-    pub(super) const fn new(epoch: u64) -> Self {
+    pub(super) const fn new(epoch: u64, compact: bool) -> Self {
         Self {
             epoch,
+            compact,
             level_topics: Vec::new(),
             status: None,
         }
@@ -45,6 +55,7 @@ impl Announcer {
                     self.level(engine, &level, into);
                 }
                 Output::Revised(revised) => revision(engine, &revised, into),
+                Output::Action(news) => action(engine, &news, into),
                 Output::Status {
                     index,
                     status,
@@ -84,26 +95,33 @@ impl Announcer {
         let Some(code) = engine.index_code(level.index) else {
             return;
         };
-        let topic = self.topic(engine, level.index);
+        let Some(topics) = self.topics(engine, level.index) else {
+            return;
+        };
         let mut payload = Vec::with_capacity(256);
         level::encode(&mut payload, code, level, self.epoch);
         let subject = Subject::Level(level.index);
-        into.push(Announcement::retained(topic, payload).about(subject));
+        into.push(Announcement::retained(topics.json, payload).about(subject));
+        if self.compact {
+            let mut payload = Vec::with_capacity(128);
+            compact::encode(&mut payload, code, level, self.epoch);
+            into.push(Announcement::retained(topics.compact, payload));
+        }
     }
 
-    fn topic(&mut self, engine: &Engine, index: IndexId) -> Arc<str> {
+    fn topics(&mut self, engine: &Engine, index: IndexId) -> Option<LevelTopics> {
         while let next = self.level_topics.len()
             && next <= index.at()
             && let Some(code) = u32::try_from(next)
                 .ok()
                 .and_then(|id| engine.index_code(IndexId(id)))
         {
-            self.level_topics.push(level_topic(code).into());
+            self.level_topics.push(LevelTopics {
+                json: level_topic(code).into(),
+                compact: compact_level_topic(code).into(),
+            });
         }
-        self.level_topics
-            .get(index.at())
-            .cloned()
-            .unwrap_or_else(|| "".into())
+        self.level_topics.get(index.at()).cloned()
     }
 
     /// The daemon's status, when it differs in more than positions or is wanted in any case.
@@ -143,6 +161,35 @@ fn revision(engine: &Engine, revised: &Revised, into: &mut Vec<Announcement>) {
         pos: revised.position,
     };
     push_event(revised.index, code, &event, into);
+}
+
+fn action(engine: &Engine, news: &ActionNews, into: &mut Vec<Announcement>) {
+    let Some(view) = engine.action(&news.id) else {
+        return;
+    };
+    let why = match &news.state {
+        ActionState::Refused(why) => {
+            tracing::warn!(action = %news.id, why, "an action could not be applied");
+            Some(why.clone())
+        }
+        ActionState::Announced | ActionState::Applied | ActionState::Cancelled => None,
+    };
+    for index in &news.indexes {
+        let Some(code) = engine.index_code(*index) else {
+            continue;
+        };
+        let event = EventMessage::Action {
+            v: 1,
+            index: code.to_owned(),
+            action: news.id.clone(),
+            kind: view.definition.event.kind().to_owned(),
+            state: news.state.as_str().to_owned(),
+            why: why.clone(),
+            ex_date: view.definition.ex_date.to_string(),
+            pos: news.position,
+        };
+        push_event(*index, code, &event, into);
+    }
 }
 
 fn push_event(index: IndexId, code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {

@@ -12,6 +12,7 @@
 //! Acknowledged means durable (invariant 2), and a level leaves after the commit of what caused it
 //! (invariant 3) unless [`Publish::Immediate`] says otherwise.
 
+mod actions;
 mod announce;
 mod control;
 mod gather;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub future_max: Duration,
     /// When levels leave.
     pub publish: Publish,
+    /// Whether levels leave in CBOR as well, on a topic of their own.
+    pub compact_levels: bool,
     /// Bytes of records between two snapshots.
     pub snapshot_bytes: u64,
     /// Bytes of all staged loads together.
@@ -79,6 +82,7 @@ impl Default for Settings {
             submissions_max: 1_024,
             future_max: Duration::from_secs(60),
             publish: Publish::Durable,
+            compact_levels: false,
             snapshot_bytes: 64 << 20,
             load_bytes_max: 64 << 20,
         }
@@ -201,7 +205,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         let first = log.next_position();
         let time = clock.now().max(engine.time());
         let mut sequencer = Self {
-            announcer: Announcer::new(epoch),
+            announcer: Announcer::new(epoch, settings.compact_levels),
             batch: Batch {
                 first,
                 time,

@@ -123,7 +123,7 @@ impl Oracle {
                 }
                 Output::Level(level) => self.level(level),
                 Output::Refused { position } => self.fail("what was planned applies", position),
-                Output::Revised(_) | Output::Status { .. } => {}
+                Output::Revised(_) | Output::Action(_) | Output::Status { .. } => {}
             }
         }
     }
@@ -412,6 +412,7 @@ impl Oracle {
             };
             let effect = match tick.effect {
                 Effect::Applied => rows::Effect::Applied,
+                Effect::Held => rows::Effect::Held,
                 Effect::Late | Effect::Duplicate => rows::Effect::Late,
             };
             let origin = tick.origin;

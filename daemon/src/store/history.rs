@@ -15,7 +15,8 @@ use postgres::{Client, IsolationLevel, Portal, Row, Transaction};
 use super::encode::{Numeric, Stamp};
 use super::error::StoreError;
 use super::rows::{
-    self, BatchRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch, TickRow,
+    self, ActionRow, BatchRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch,
+    TickRow,
 };
 
 /// Rows fetched at once: some megabytes.
@@ -63,6 +64,7 @@ pub struct History<'a> {
     rates: Cursor<RateRow>,
     levels: Cursor<LevelRow>,
     revisions: Cursor<RevisionRow>,
+    actions: Cursor<ActionRow>,
 }
 
 /// What PostgreSQL holds of one batch.
@@ -111,6 +113,9 @@ const REVISIONS: &str = "select index_id, revision, position, effective, effecti
      divisor, cash, body::text from basket where position >= $1 \
      order by position, index_id, revision";
 
+const ACTIONS: &str = "select position, place, index_id, security_id, kind, ex_date::text, \
+     body::text from corporate_action where position >= $1 order by position, place";
+
 impl<'a> History<'a> {
     /// Reads from `from` on, which must be the beginning of a batch.
     ///
@@ -150,6 +155,7 @@ impl<'a> History<'a> {
             rates: Cursor::open(&mut tx, RATES, from, rate_row, |row| row.origin.position)?,
             levels: Cursor::open(&mut tx, LEVELS, from, level_row, |row| row.position)?,
             revisions: Cursor::open(&mut tx, REVISIONS, from, revision_row, |row| row.position)?,
+            actions: Cursor::open(&mut tx, ACTIONS, from, action_row, |row| row.position)?,
             tx,
         })
     }
@@ -200,6 +206,7 @@ impl<'a> History<'a> {
             rates: self.rates.below(tx, next)?,
             levels: self.levels.below(tx, next)?,
             revisions: self.revisions.below(tx, next)?,
+            actions: self.actions.below(tx, next)?,
             ..RowBatch::default()
         };
         for label in &rows.labels {
@@ -226,6 +233,7 @@ impl<'a> History<'a> {
             rates: self.rates.below(tx, u64::MAX)?,
             levels: self.levels.below(tx, u64::MAX)?,
             revisions: self.revisions.below(tx, u64::MAX)?,
+            actions: self.actions.below(tx, u64::MAX)?,
             ..RowBatch::default()
         })
     }
@@ -515,6 +523,21 @@ fn level_row(row: &Row) -> Result<LevelRow, postgres::Error> {
         run: unsigned(row, 10),
         stale: unsigned(row, 11),
         status: row.get::<_, String>(12).into(),
+    })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one of several readers of rows")]
+fn action_row(row: &Row) -> Result<ActionRow, postgres::Error> {
+    let id = |column| row.get::<_, Option<i32>>(column).map(i32::cast_unsigned);
+    let date: Option<&str> = row.get(5);
+    Ok(ActionRow {
+        position: position(row, 0),
+        place: row.get::<_, i16>(1).cast_unsigned(),
+        index: id(2),
+        security: id(3),
+        kind: row.get(4),
+        ex_date: date.and_then(|date| date.parse().ok()),
+        body: row.get(6),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Constituent, Dissemination, FxRule, Rounding, Weighting};
+use super::{ActionRules, Constituent, Dissemination, FxRule, Rounding, Weighting};
 use crate::{Currency, Decimal};
 
 /// What is calculated: members, weighting, base and the conventions of its publisher.
@@ -32,6 +32,9 @@ pub struct IndexDefinition {
     /// When a day of this index begins: resets and the previous close hang on it.
     #[serde(default)]
     pub day: Day,
+    /// What it makes of corporate actions.
+    #[serde(default, skip_serializing_if = "ActionRules::is_default")]
+    pub actions: ActionRules,
     /// The constituents.
     pub basket: Vec<Constituent>,
 }
@@ -56,6 +59,7 @@ impl IndexDefinition {
             fx: FxRule::default(),
             dissemination: Dissemination::default(),
             day: Day::default(),
+            actions: ActionRules::default(),
             basket,
         }
     }

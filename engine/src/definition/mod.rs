@@ -3,21 +3,28 @@
 //! These types are the public fixture format; `serde` reads them strictly (unknown fields are
 //! errors). [`crate::Engine::plan`] checks them against each other and against what is there.
 
+pub mod action;
 mod basket;
 mod dissemination;
 mod index;
 mod revision;
 mod rounding;
+mod rules;
 mod security;
 mod weighting;
 
 use serde::{Deserialize, Serialize};
 
+pub use action::{ActionDefinition, Event};
 pub use basket::Constituent;
 pub use dissemination::Dissemination;
 pub use index::{Base, Day, IndexDefinition};
 pub use revision::{Adjustment, IndexRevision, RevisionDefinition, Split};
 pub use rounding::{Cut, FxRule, Rounding};
+pub use rules::{
+    ActionRules, Adjust, Child, ChildPrice, MergerPrice, MergerRule, Reinvest, RemovalRule,
+    RightsRule, ShareRule, SpecialDividends, SpinOffRule, Take,
+};
 pub use security::SecurityDefinition;
 pub use weighting::{Reset, Weighting};
 
@@ -34,4 +41,10 @@ pub struct Definitions {
     /// Changes of baskets and reference prices, applied in their order after the above.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revisions: Vec<RevisionDefinition>,
+    /// Corporate actions and reviews that are announced, or announced anew.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<ActionDefinition>,
+    /// Ids of announced actions that will not happen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cancelled: Vec<String>,
 }
