@@ -54,4 +54,4 @@ pub use output::{ActionNews, ActionState, Cause, Effect, Level, Member, Output, 
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;
-pub use view::{IndexView, RateView, SecurityView};
+pub use view::{IndexView, RateView, SecurityView, contribution};

@@ -84,7 +84,13 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let counters = Arc::default();
     let door_settings = settings::door(config);
     let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;
-    let (web, shown) = web.start(config, &health, Arc::clone(&counters));
+    let (web, shown) = web.start(
+        config,
+        &health,
+        Arc::clone(&counters),
+        store::reading(config)?,
+        addresses.clone(),
+    );
     let parts = Parts {
         log: journal,
         outlet: Tee(Arc::clone(&exchange), shown.board),
