@@ -14,6 +14,9 @@
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
 //! - `action`: corporate actions and reviews, and the opening of a day that has some
 //! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
+//! - `weights`: what the schemes want a member to weigh
+//! - `follow`: levels that follow another index
+//! - `float`: where roots and powers are needed
 //! - `output`, `view`: what the engine says, and what may be looked at
 //! - `snapshot`: the whole state as data, to start from
 //! - `decimal`, `exact`, `time`, `period`, `fx`, `source`: numbers, days, rates, identities
@@ -28,6 +31,8 @@ mod define;
 pub mod definition;
 mod engine;
 mod exact;
+mod float;
+mod follow;
 mod fx;
 mod ids;
 mod index;
@@ -42,6 +47,7 @@ mod snapshot;
 mod source;
 mod time;
 mod view;
+mod weights;
 
 pub use action::{ActionView, ExDividend, IndexPreview, MemberPreview, Preview};
 pub use admit::Refused;
@@ -50,7 +56,9 @@ pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Origin, Rate, Tick};
-pub use output::{ActionNews, ActionState, Cause, Effect, Level, Member, Output, Revised, Status};
+pub use output::{
+    ActionNews, ActionState, Cause, Effect, Followed, Level, Member, Output, Revised, Status,
+};
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;

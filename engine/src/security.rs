@@ -24,6 +24,9 @@ pub(crate) struct Security {
     pub(crate) earliest: Time,
     /// A tick at or after this time may begin a new day of an index that holds the security.
     pub(crate) roll_at: Time,
+    /// Its price moves variants although it is no member: a forward.
+    #[serde(skip)]
+    pub(crate) is_watched: bool,
     /// An index sees another price than [`Self::price`] until the next trade.
     #[serde(default)]
     pub(crate) is_seen_apart: bool,
@@ -57,6 +60,7 @@ impl Security {
             origin: None,
             earliest: Time::MIN,
             roll_at: Time::MIN,
+            is_watched: false,
             is_seen_apart: false,
             suspended: false,
             definition,

@@ -5,18 +5,21 @@
 
 pub mod action;
 mod basket;
+mod caps;
 mod dissemination;
 mod index;
 mod revision;
 mod rounding;
 mod rules;
 mod security;
+mod variant;
 mod weighting;
 
 use serde::{Deserialize, Serialize};
 
 pub use action::{ActionDefinition, Event};
 pub use basket::Constituent;
+pub use caps::{Caps, Concentration, FloatRule, ScoreRule, Trigger};
 pub use dissemination::Dissemination;
 pub use index::{Base, Day, IndexDefinition};
 pub use revision::{Adjustment, IndexRevision, RevisionDefinition, Split};
@@ -26,6 +29,11 @@ pub use rules::{
     RightsRule, ShareRule, SpecialDividends, SpinOffRule, Take,
 };
 pub use security::SecurityDefinition;
+pub use variant::{
+    Converted, DayCount, Decrement, DividendPoints, ExcessMethod, ExcessReturn, Forward, Hedged,
+    Interest, Leveraged, RateQuote, Reinvestment, TotalReturn, Valuation, Variant, Volatility,
+    VolatilityControl, Withholding, WithholdingRule,
+};
 pub use weighting::{Reset, Weighting};
 
 /// A set of definitions that is applied whole or not at all.

@@ -12,4 +12,5 @@ mod model;
 mod properties;
 mod revisions;
 mod support;
+mod variants;
 mod vectors;
