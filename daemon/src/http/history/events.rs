@@ -31,13 +31,14 @@ from (
     from basket b
     where ($1::int4 is null or b.index_id = $1)
     union all
-    select d.id, coalesce(a.ex_date::timestamptz, c.received), 0::int2, 'action', null,
-           concat_ws(' ', a.kind, s.symbol, a.body ->> 'note'), null, null, a.position
+    select d.id, case when a.body ->> 'state' = 'applied' then a.ex_date::timestamptz
+           else coalesce(c.received, a.ex_date::timestamptz) end, 0::int2, 'action', null,
+           concat_ws(' ', a.kind, a.body -> 'terms' ->> 'id', a.body ->> 'state',
+               'ex-date ' || a.ex_date, a.body ->> 'why'), null, null, a.position
     from corporate_action a
     left join command c on c.position = a.position
-    left join security s on s.id = a.security_id
-    join index_definition d on a.index_id = d.id or (a.index_id is null and exists (
-        select from basket_member m where m.index_id = d.id and m.security_id = a.security_id))
+    join index_definition d on a.index_id = d.id or exists (
+        select from json_array_elements_text(a.body -> 'indexes') i(id) where i.id::int4 = d.id)
     where ($1::int4 is null or d.id = $1)
 ) e join index_definition i on i.id = e.index_id
 where e.ts >= $2 and e.ts < $3 and (e.ts, e.position) > ($2, $4)";
