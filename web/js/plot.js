@@ -238,11 +238,13 @@ export class Plot {
     const bar = t === null ? bars.at(-1) : bars.find((known) => known.t === t);
     if (!bar) return this.view.words.replaceChildren();
     const shown = (/** @type {number} */ value) => number(value.toFixed(places(rows.get(this.code))));
-    const pairs = route.value.compare.length
-      ? [["", stamp(bar.t)]]
-      : [["O", shown(bar.open)], ["H", shown(bar.high)], ["L", shown(bar.low)], ["C", shown(bar.close)], ["", stamp(bar.t)]];
-    const step = this.history ? [["", this.history.isLiveOnly ? "since the page was opened" : this.history.step]] : [];
-    this.view.words.replaceChildren(...[...pairs, ...step].map(([name, value]) => h("span", null, name ? `${name} ` : "", name ? h("b", null, value) : value)));
+    const { compare, kind } = route.value;
+    /** @type {[string, string][]} */
+    const prices = compare.length ? [] : kind === "line" ? [["", shown(bar.close)]]
+      : [["O", shown(bar.open)], ["H", shown(bar.high)], ["L", shown(bar.low)], ["C", shown(bar.close)]];
+    const pairs = prices.map(([name, value]) => h("span", null, name ? `${name} ` : "", h("b", null, value)));
+    const step = this.history?.isLiveOnly ? "since the page was opened" : this.history?.step ?? "";
+    this.view.words.replaceChildren(...pairs, h("span", null, stamp(bar.t)), h("span", null, step));
   }
 
   /** What the chart shows, in words. */
