@@ -42,13 +42,6 @@ impl Notice {
                 event["constituents"].as_u64(),
             ),
             "status" => format!("status {}", text("status").unwrap_or_default()),
-            "action" => action_text(
-                text("kind").unwrap_or_default(),
-                text("action").unwrap_or_default(),
-                text("state").unwrap_or_default(),
-                text("ex_date"),
-                text("why"),
-            ),
             "action" => {
                 let part = |key| text(key).unwrap_or_default();
                 let why = text("why").map_or_else(String::new, |why| format!(": {why}"));
@@ -74,23 +67,6 @@ impl Notice {
             pos: event["pos"].as_u64()?,
         })
     }
-}
-
-/// A corporate action in one line.
-fn action_text(
-    kind: &str,
-    id: &str,
-    state: &str,
-    ex_date: Option<&str>,
-    why: Option<&str>,
-) -> String {
-    let ex_date = ex_date.map(|date| format!(", ex-date {date}"));
-    let why = why.map(|why| format!(": {why}"));
-    format!(
-        "{kind} {id} {state}{}{}",
-        ex_date.unwrap_or_default(),
-        why.unwrap_or_default()
-    )
 }
 
 /// A revision in one line.
@@ -143,7 +119,7 @@ mod tests {
             r#"{"event":"action","v":1,"index":"X","action":"a1","kind":"split","state":"applied",
                "ex_date":"2026-01-06","pos":9}"#,
             "action",
-            "split a1 applied, ex-date 2026-01-06",
+            "split a1 is applied, ex-date 2026-01-06",
             "1970-01-01T00:00:00.000000Z",
         );
         check(

@@ -33,8 +33,8 @@ from (
     union all
     select d.id, case when a.body ->> 'state' = 'applied' then a.ex_date::timestamptz
            else coalesce(c.received, a.ex_date::timestamptz) end, 0::int2, 'action', null,
-           concat_ws(' ', a.kind, a.body -> 'terms' ->> 'id', a.body ->> 'state',
-               'ex-date ' || a.ex_date, a.body ->> 'why'), null, null, a.position
+           concat(a.kind, ' ', a.body -> 'terms' ->> 'id', ' is ', a.body ->> 'state',
+               ', ex-date ' || a.ex_date, ': ' || (a.body ->> 'why')), null, null, a.position
     from corporate_action a
     left join command c on c.position = a.position
     join index_definition d on a.index_id = d.id or exists (
