@@ -25,6 +25,8 @@ const STATE_WIDTH: u16 = 11;
 /// Below this the line of the last minute says nothing.
 const TREND_WIDTH: u16 = 8;
 const CODE_WIDTH: u16 = 12;
+/// Stands before the row that is selected.
+const MARK: &str = "▸ ";
 
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame<'_>, board: &mut Board, now: Duration, is_coloured: bool) {
@@ -84,7 +86,7 @@ fn foot_line(board: &Board) -> Text<'static> {
 
 fn table(frame: &mut Frame<'_>, area: Rect, board: &mut Board, now: Duration, is_coloured: bool) {
     let others = LEVEL_WIDTH + CHANGE_WIDTH + PERCENT_WIDTH + RATE_WIDTH + AGE_WIDTH + STATE_WIDTH;
-    let spare = area.width.saturating_sub(others + 8);
+    let spare = area.width.saturating_sub(others + 10);
     let trend = spare.saturating_sub(CODE_WIDTH).min(TREND_MAX as u16);
     let trend = if trend < TREND_WIDTH { 0 } else { trend };
     let selected = board.selected;
@@ -123,7 +125,8 @@ fn table(frame: &mut Frame<'_>, area: Rect, board: &mut Board, now: Duration, is
     });
     let table = Table::new(rows, widths)
         .header(Row::new(header).style(faint()))
-        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
+        .row_highlight_style(Style::new().add_modifier(Modifier::BOLD))
+        .highlight_symbol(MARK)
         .column_spacing(1);
     let mut state = TableState::new().with_selected((!shown.is_empty()).then(|| selected - first));
     frame.render_stateful_widget(table, area, &mut state);
@@ -272,7 +275,7 @@ mod tests {
             "{lines:#?}"
         );
         assert!(lines[0].contains("2 indexes  1 levels/s"), "{lines:#?}");
-        assert!(lines[1].starts_with("index"), "{lines:#?}");
+        assert!(lines[1].trim_start().starts_with("index"), "{lines:#?}");
         let parts = |line: &str| {
             line.split_whitespace()
                 .map(str::to_owned)
@@ -281,7 +284,7 @@ mod tests {
         assert_eq!(
             parts(&lines[2]),
             [
-                "DOWN", "36124.23", "▼", "-33.35", "-0.09%", "▅", "0.2", "2", "s", "live"
+                "▸", "DOWN", "36124.23", "▼", "-33.35", "-0.09%", "▅", "0.2", "2", "s", "live"
             ],
             "{lines:#?}"
         );
@@ -319,7 +322,13 @@ mod tests {
         let mut board = filled();
         let codes = |board: &mut Board| {
             let lines = text(board, 100, 4, seconds(5));
-            let first = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+            let first = |line: &String| {
+                line.trim_start_matches(MARK)
+                    .split(' ')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             lines[2..3].iter().map(first).collect::<Vec<_>>()
         };
         // One row fits beside head, titles and foot: it is the marked one.
