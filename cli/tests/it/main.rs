@@ -11,6 +11,7 @@ mod load;
 mod login;
 mod queries;
 mod tail;
+mod watch;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -35,6 +35,7 @@ mod session;
 mod settings;
 mod status;
 mod stream;
+mod topics;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -167,6 +167,12 @@ fn answers_are_as_described() {
         ("/api/v1/securities/{symbol}", "/api/v1/securities/AAA"),
         ("/api/v1/securities/{symbol}", "/api/v1/securities/NONE"),
         ("/api/v1/status", "/api/v1/status"),
+        (
+            "/api/v1/topics/{topic}",
+            "/api/v1/topics/indexes/PAIR/level",
+        ),
+        ("/api/v1/topics/{topic}", "/api/v1/topics/divisor/status"),
+        ("/api/v1/topics/{topic}", "/api/v1/topics/no/such"),
         ("/healthz", "/healthz"),
         ("/readyz", "/readyz"),
         ("/metrics", "/metrics"),
