@@ -50,8 +50,6 @@ pub(super) const DEFINITIONS: &str = r#"{
                 {"symbol": "NESN", "shares": "20", "strategic": "5"}]},
     {"code": "GEO", "currency": "USD", "weighting": {"scheme": "geometric", "reset": "daily"},
      "base": {"value": "100"}, "basket": [{"symbol": "KO"}, {"symbol": "SIE"}]},
-    {"code": "IOI", "currency": "USD", "weighting": {"scheme": "equal", "reset": "daily"},
-     "base": {"value": "100"}, "basket": [{"symbol": "indexes/PW"}, {"symbol": "indexes/IV"}]},
     {"code": "PW2", "currency": "USD", "of": "PW", "dissemination": {"mode": "tick"},
      "variant": {"kind": "leveraged", "factor": "2", "cost": "0.0001", "trigger": "0.1"}},
     {"code": "EQD", "currency": "USD", "of": "EQ",
