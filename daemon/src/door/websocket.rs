@@ -61,7 +61,6 @@ pub(super) async fn upgrade(
 struct Check<'a>(&'a [String]);
 
 impl Callback for Check<'_> {
-    #[expect(clippy::result_large_err, reason = "the library's type of a refusal")]
     fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
         answer(request, response, self.0)
     }

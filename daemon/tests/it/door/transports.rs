@@ -205,7 +205,12 @@ async fn text_ends_a_websocket_and_pings_are_answered() {
         {
             Message::Binary(part) => bytes.extend(part),
             Message::Pong(echo) => ponged = echo == b"hello"[..],
-            other => panic!("{other:?}"),
+            other @ (Message::Text(_)
+            | Message::Ping(_)
+            | Message::Close(_)
+            | Message::Frame(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
     assert_eq!(bytes, b"\x20\x02\0\0\xd0\0");

@@ -75,7 +75,6 @@ impl Secured {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test says what it leaves out")]
 fn mosquitto_comes_in_over_tls_with_its_password() {
     let secured = Secured::start();
     if secured.lets_in("feed", "feed-pw").is_none() {
