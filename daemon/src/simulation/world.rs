@@ -140,7 +140,7 @@ fn heal(disk: &SimDisk) {
 
 impl Settings {
     fn draw(random: &mut Random) -> Self {
-        let segments = 3 + random.below(4);
+        let segments = 5 + random.below(4);
         Self {
             journal: journal::Settings {
                 segment_bytes: journal::SEGMENT_BYTES_MIN,
