@@ -245,6 +245,7 @@ fn every_path_is_served() {
             continue;
         }
         let target = path.replace("{code}", "PAIR").replace("{symbol}", "AAA");
+        let target = target.replace("{topic}", "divisor/status");
         let answer = get(&daemon, &target);
         assert_ne!(answer.status, 404, "{path}");
         assert!(
