@@ -7,7 +7,8 @@ use crate::output::{Cause, Output, Status};
 use crate::problem::{DefinitionError, Problem};
 use crate::revise::Turn;
 use crate::security::{Security, check_name};
-use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, period};
+use crate::session::Clock;
+use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, period, rules};
 
 /// Most places of a level, a divisor or a coefficient: two of them must fit one product.
 const CUT_PLACES_MAX: u8 = 18;
@@ -22,7 +23,7 @@ pub struct Plan {
 /// What becomes of one definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanItem {
-    /// `security`, `index` or `revision`.
+    /// `calendar`, `pair`, `security`, `index` or `revision`.
     pub kind: &'static str,
     /// Symbol, code or id.
     pub name: String,
@@ -87,6 +88,20 @@ impl Engine {
             definitions.indexes.iter().map(|x| x.code.as_str()),
             &mut note,
         );
+        twice(
+            "calendar",
+            definitions.calendars.iter().map(|c| c.name.as_str()),
+            &mut note,
+        );
+        for calendar in &definitions.calendars {
+            let result = self.load_calendar(calendar);
+            let result = result.map_err(|p| p.of("calendar", &calendar.name));
+            note("calendar", &calendar.name, result);
+        }
+        for pair in &definitions.pairs {
+            let (name, result) = (pair.name(), self.load_pair(pair));
+            note("pair", &name, result.map_err(|p| p.of("pair", &name)));
+        }
         for security in &definitions.securities {
             let result = self.load_security(security);
             note(
@@ -134,6 +149,8 @@ impl Engine {
     }
 
     fn load_security(&mut self, definition: &SecurityDefinition) -> Result<Change, Problem> {
+        rules::check_security(definition)?;
+        self.check_calendar(definition.calendar.as_ref())?;
         let fresh = Security::new(definition.clone())?;
         let Some(id) = self.security_id(&definition.symbol) else {
             let id =
@@ -156,6 +173,12 @@ impl Engine {
         if known.price_max != definition.price_max {
             changed.push("price_max");
         }
+        let rules = [
+            ("calendar", known.calendar != definition.calendar),
+            ("sources", known.sources != definition.sources),
+            ("gate", known.gate != definition.gate),
+        ];
+        changed.extend(rules.iter().filter(|(_, c)| *c).map(|(field, _)| *field));
         if changed.is_empty() {
             return Ok(Change::Unchanged);
         }
@@ -164,6 +187,7 @@ impl Engine {
             return Err(Problem::PriceMaxPassed(definition.price_max.to_string()));
         }
         security.price_max = fresh.price_max;
+        security.is_guarded = fresh.is_guarded;
         security.definition = definition.clone();
         // A higher bound must still fit every sum that holds the security.
         for index in &self.indexes {
@@ -180,6 +204,8 @@ impl Engine {
         position: Position,
     ) -> Result<Change, Problem> {
         check(definition)?;
+        rules::check_index(definition)?;
+        self.check_calendar(definition.calendar.as_ref())?;
         match self.codes.get(&definition.code).copied() {
             None => self.new_index(definition, position).map(|()| Change::New),
             Some(id) => self.change_index(id, definition, position),
@@ -209,6 +235,7 @@ impl Engine {
             prev_close: None,
             due: Time::MIN,
             waiting: false,
+            clock: Clock::new(),
         };
         let holdings = self.holdings(&index)?;
         index.basket = Basket::waiting(holdings, definition.currency, &self.securities);
@@ -224,9 +251,14 @@ impl Engine {
         self.marks.push(Mark {
             ts: Time::MIN,
             touched: false,
+            behind: newest.map_or(0, |ts| self.time.as_nanos().saturating_sub(ts.as_nanos())),
+            is_quiet: false,
             each_tick,
         });
         self.kernel_is_stale = true;
+        if let Some(newest) = newest {
+            self.seat(id, newest);
+        }
         self.watch_days();
         self.start(id)?;
         self.try_base(id, position);
@@ -257,6 +289,10 @@ impl Engine {
                 known.dissemination != definition.dissemination,
             ),
             ("day", known.day != definition.day),
+            ("calendar", known.calendar != definition.calendar),
+            ("session", known.session != definition.session),
+            ("stale", known.stale != definition.stale),
+            ("jump_max", known.jump_max != definition.jump_max),
             ("weighting", known.weighting != definition.weighting),
             ("rounding", known.rounding != definition.rounding),
             ("fx", known.fx != definition.fx),
@@ -291,6 +327,11 @@ impl Engine {
         let span = || period::span(ts, &state.zone, state.reset());
         state.span = (ts != Time::MIN).then(span);
         self.marks[id.at()].each_tick = definition.dissemination == Dissemination::Tick;
+        let is_of_time = |field: &&str| ["calendar", "session", "stale"].contains(field);
+        if ts != Time::MIN && changed.iter().any(is_of_time) {
+            self.seat(id, ts);
+            self.touch(id, Time::MIN);
+        }
         self.watch_days();
         let arithmetic = changed
             .iter()
@@ -309,10 +350,14 @@ impl Engine {
         Ok(Change::Changed(changed))
     }
 
-    /// Makes every security look at its indexes' days again at its next tick.
+    /// Makes every security look at its indexes' days again at its next tick, and every index at
+    /// its stale constituents.
     pub(crate) fn watch_days(&mut self) {
         for security in &mut self.securities {
             security.roll_at = Time::MIN;
+        }
+        for index in &mut self.indexes {
+            index.look_for_stale();
         }
     }
 }

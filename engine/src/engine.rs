@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Dissemination, RevisionDefinition};
+use crate::calendar::Calendar;
+use crate::definition::{Dissemination, PairDefinition, RevisionDefinition};
 use crate::fx::Rates;
+use crate::gate::Held;
 use crate::index::Index;
-use crate::input::{Batch, Input, Origin, Rate, Tick};
+use crate::input::{Batch, Input, Kind, Origin, Rate, Tick};
 use crate::kernel::{Entry, Kernel};
 use crate::output::{Effect, Level, Output, Status};
 use crate::security::{Security, is_older};
@@ -32,6 +34,12 @@ pub struct Engine {
     pub(crate) indexes: Vec<Index>,
     pub(crate) codes: BTreeMap<String, IndexId>,
     pub(crate) rates: Rates,
+    pub(crate) calendars: BTreeMap<String, Calendar>,
+    /// Rules of currency pairs.
+    #[serde(with = "crate::snapshot::pairs")]
+    pub(crate) pairs: BTreeMap<(Currency, Currency), PairDefinition>,
+    /// Prices and rates that wait for an operator, by the position that brought them.
+    pub(crate) held: BTreeMap<Position, Held>,
     /// Revisions that were loaded, by id: what makes loading one again harmless.
     pub(crate) revisions: BTreeMap<String, RevisionDefinition>,
     /// Ids of revisions whose time has not come, by that time.
@@ -65,6 +73,10 @@ pub(crate) struct Mark {
     /// The time of the newest input.
     pub(crate) ts: Time,
     pub(crate) touched: bool,
+    /// How far behind its time the newest input was received, in nanoseconds.
+    pub(crate) behind: i64,
+    /// Prices cause no levels: the index is closed or halted.
+    pub(crate) is_quiet: bool,
     /// A level leaves at each tick.
     pub(crate) each_tick: bool,
 }
@@ -84,6 +96,7 @@ impl Engine {
         debug_assert!(batch.first == self.next && batch.time >= self.time);
         self.time = self.time.max(batch.time);
         self.apply_due_revisions(batch.first);
+        self.pass_time(batch.first);
         self.publish_each_tick(batch.first);
         for (position, input) in (batch.first..).zip(&batch.inputs) {
             match input {
@@ -93,6 +106,7 @@ impl Engine {
                     self.define(position, definitions);
                     self.publish_each_tick(position);
                 }
+                Input::Operate { order, .. } => self.carry_out(position, order),
                 Input::Label(text) => self.label(text),
                 Input::Boot { epoch } => self.epoch = *epoch,
             }
@@ -106,8 +120,8 @@ impl Engine {
         self.outputs.pop_front()
     }
 
-    /// When a batch is wanted at the latest, even without inputs: a revision takes effect or an
-    /// interval ends.
+    /// When a batch is wanted at the latest, even without inputs: a revision takes effect, an
+    /// interval ends, a session opens or closes, a constituent becomes stale.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let revision = self.scheduled.first_key_value().map(|((time, _), _)| *time);
@@ -117,7 +131,8 @@ impl Engine {
             .filter(|x| x.waiting)
             .map(|x| x.due)
             .min();
-        revision.into_iter().chain(interval).min()
+        let session = self.next_moment_by_clock();
+        revision.into_iter().chain(interval).chain(session).min()
     }
 
     /// The position behind the last batch, which is the first of the next one.
@@ -191,41 +206,76 @@ impl Engine {
         // The bound is looked at again: it may have been lowered since the tick was admitted, and
         // the sums rely on it.
         let comes_late =
-            |known: &Security| known.is_late(&tick.origin) || tick.price > known.price_max;
-        if known.is_none_or(comes_late) {
-            self.outputs.push_back(Output::Tick {
-                position,
-                effect: Effect::Late,
-            });
-            return;
+            |known: &Security| self.is_late(known, tick) || tick.price > known.price_max;
+        let effect = match known {
+            Some(known) if !comes_late(known) => {
+                // Nearly every tick is a trade of a security without further rules.
+                let is_plain = tick.kind == Kind::Trade
+                    && !known.is_guarded
+                    && !known.prints.has_closed(tick.origin.ts);
+                let held = if is_plain {
+                    None
+                } else {
+                    self.screen(position, tick)
+                };
+                held.unwrap_or(Effect::Applied)
+            }
+            _ => Effect::Late,
+        };
+        self.outputs.push_back(Output::Tick { position, effect });
+        if effect == Effect::Applied {
+            self.put_price(position, tick);
         }
-        self.outputs.push_back(Output::Tick {
-            position,
-            effect: Effect::Applied,
-        });
+    }
+
+    /// Puts a price into force that is in time and admitted.
+    pub(crate) fn put_price(&mut self, position: Position, tick: &Tick) {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
-        if tick.origin.ts >= self.securities[tick.security.at()].roll_at {
-            self.begin_day_of_security(tick.security, tick.origin.ts, position);
+        let ts = tick.origin.ts;
+        let looks = ts >= self.securities[tick.security.at()].roll_at;
+        if looks {
+            self.begin_day_of_security(tick.security, ts, position);
         }
         let security = &mut self.securities[tick.security.at()];
         let before = security.price;
-        security.price = tick.price;
-        security.origin = Some(tick.origin);
+        // An opening price that comes behind the first trades is a print alone.
+        let is_price = tick.kind != Kind::Open || !security.is_late(&tick.origin);
+        if is_price {
+            security.price = tick.price;
+            // A close may come behind trades that are younger and do not count.
+            let newest = security.origin.filter(|last| last.ts > ts);
+            security.origin = newest.or(Some(tick.origin));
+        }
+        let after = security.price;
+        let behind = tick
+            .origin
+            .received
+            .as_nanos()
+            .saturating_sub(ts.as_nanos());
         let (marks, touched) = (&mut self.marks, &mut self.touched);
-        self.kernel
-            .apply(tick.security, tick.price - before, |index| {
-                let mark = &mut marks[index.at()];
-                mark.ts = mark.ts.max(tick.origin.ts);
-                // Those of each tick are published below.
-                if !(mark.touched | mark.each_tick) {
-                    mark.touched = true;
-                    touched.push(index);
-                }
-            });
+        self.kernel.apply(tick.security, after - before, |index| {
+            let mark = &mut marks[index.at()];
+            if ts >= mark.ts {
+                mark.ts = ts;
+                mark.behind = behind;
+            }
+            // Those of each tick are published below, those that are quiet not at all.
+            if !(mark.touched | mark.each_tick | mark.is_quiet) {
+                mark.touched = true;
+                touched.push(index);
+            }
+        });
+        if tick.kind != Kind::Trade || self.securities[tick.security.at()].is_guarded {
+            self.note_price(tick);
+        }
         if before == 0 {
             self.first_price(tick.security, position);
+        }
+        if looks || tick.kind != Kind::Trade {
+            self.follow_price(tick.security, tick.kind, ts, position);
+            self.securities[tick.security.at()].roll_at = self.next_look(tick.security);
         }
         self.disseminate_tick(tick.security, position);
     }
@@ -234,7 +284,8 @@ impl Engine {
     fn disseminate_tick(&mut self, security: SecurityId, position: Position) {
         for at in 0..self.kernel.entries(security).len() {
             let index = self.kernel.entries(security)[at].index;
-            if self.marks[index.at()].each_tick {
+            let mark = self.marks[index.at()];
+            if mark.each_tick && !mark.is_quiet {
                 self.publish(index, position);
             }
         }
@@ -260,21 +311,20 @@ impl Engine {
             });
             return;
         }
-        if self
-            .rates
-            .last_origin(rate)
-            .is_some_and(|last| is_older(&rate.origin, last))
-        {
-            self.outputs.push_back(Output::Tick {
-                position,
-                effect: Effect::Late,
-            });
-            return;
+        let last = self.rates.last_origin(rate);
+        let effect = if last.is_some_and(|last| is_older(&rate.origin, last)) {
+            Effect::Late
+        } else {
+            self.screen_rate(position, rate).unwrap_or(Effect::Applied)
+        };
+        self.outputs.push_back(Output::Tick { position, effect });
+        if effect == Effect::Applied {
+            self.put_rate(position, rate);
         }
-        self.outputs.push_back(Output::Tick {
-            position,
-            effect: Effect::Applied,
-        });
+    }
+
+    /// Puts a rate into force that is in time.
+    pub(crate) fn put_rate(&mut self, position: Position, rate: &Rate) {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
@@ -283,16 +333,29 @@ impl Engine {
             .filter(|(_, index)| index.depends_on(rate.base, rate.quote))
             .map(|(at, _)| IndexId(at))
             .collect();
+        let ts = rate.origin.ts;
         for index in &affected {
-            self.begin_day(*index, rate.origin.ts, position);
+            self.pass_moments(*index, ts, position, true);
         }
         self.rates.set(rate);
         for index in affected {
             self.indexes[index.at()].refresh_rates(&self.rates);
-            self.touch(index, rate.origin.ts);
+            let mark = &mut self.marks[index.at()];
+            if ts >= mark.ts {
+                mark.behind = rate
+                    .origin
+                    .received
+                    .as_nanos()
+                    .saturating_sub(ts.as_nanos());
+            }
+            let is_quiet = mark.is_quiet;
+            mark.ts = mark.ts.max(ts);
             self.try_base(index, position);
-            if self.marks[index.at()].each_tick {
-                self.publish(index, position);
+            if !is_quiet {
+                self.touch(index, ts);
+                if self.marks[index.at()].each_tick {
+                    self.publish(index, position);
+                }
             }
         }
     }
@@ -351,37 +414,48 @@ impl Engine {
         let sums = self
             .kernel
             .sums(state.basket.first_slot, state.basket.currencies.len());
-        let level = if state.missing == 0 {
+        let mut level = if state.missing == 0 {
             state.level(sums)
         } else {
             None
         };
-        let status = if level.is_some() {
-            Status::Live
-        } else {
-            Status::Pending
-        };
+        if level.is_some_and(|level| state.jumps(level)) {
+            state.clock.is_halted = true;
+            self.marks[index.at()].is_quiet = true;
+        }
+        let ts = self.marks[index.at()].ts;
+        let ts = if ts == Time::MIN { self.time } else { ts };
+        let state = &mut self.indexes[index.at()];
+        let status = state.clock.worth(level.is_some());
         if status != state.status {
             state.status = status;
             self.outputs.push_back(Output::Status {
                 index,
                 status,
+                ts,
                 position,
             });
+        } else if status == Status::Halted {
+            return;
+        }
+        if status == Status::Halted {
+            // The last level, so that those who read it see what it is worth now.
+            level = state.last.map(|last| last.level);
         }
         let Some(level) = level else { return };
-        let ts = self.marks[index.at()].ts;
+        state.clock.is_trusted = false;
         state.seq += 1;
         let level = Level {
             index,
             seq: state.seq,
             level,
             prev_close: state.prev_close,
-            ts: if ts == Time::MIN { self.time } else { ts },
+            ts,
             ts_calc: self.time,
             position,
             revision: state.revision,
             status,
+            stale: state.clock.stale,
         };
         state.last = Some(level);
         self.outputs.push_back(Output::Level(level));

@@ -11,6 +11,9 @@
 //! - [`mod@input`]: what changes the state; the journal holds exactly these
 //! - `admit`: the gate before the sequence
 //! - `engine`: the state machine
+//! - `calendar`, `session`: when an index opens and closes, and what is stale
+//! - `rules`: calendars and rules of pairs, and the check of rules
+//! - `gate`, `order`: which prices count, and what operators order
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
 //! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
 //! - `output`, `view`: what the engine says, and what may be looked at
@@ -20,6 +23,7 @@
 
 mod admit;
 mod basket;
+mod calendar;
 mod combine;
 mod decimal;
 mod define;
@@ -27,27 +31,34 @@ pub mod definition;
 mod engine;
 mod exact;
 mod fx;
+mod gate;
 mod ids;
 mod index;
 pub mod input;
 mod kernel;
+mod order;
 mod output;
 mod period;
 mod problem;
 mod revise;
+mod rules;
 mod security;
+mod session;
 mod snapshot;
 mod source;
 mod time;
 mod view;
 
 pub use admit::Refused;
+pub use calendar::Session;
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
 pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};
+pub use gate::{Doubt, Held, HeldInput};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
-pub use input::{Batch, Input, Origin, Rate, Tick};
-pub use output::{Cause, Effect, Level, Member, Output, Revised, Status};
+pub use input::{Batch, Input, Kind, Origin, Rate, Tick};
+pub use order::{Order, OrderError};
+pub use output::{Cause, Closed, Effect, Level, Member, Output, Quotation, Revised, Status};
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;

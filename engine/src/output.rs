@@ -24,9 +24,15 @@ pub enum Output {
         index: IndexId,
         /// What it is now.
         status: Status,
+        /// When it became that.
+        ts: Time,
         /// Caused by the input at this position.
         position: Position,
     },
+    /// The official close of a session.
+    Closed(Closed),
+    /// The special opening quotation of a session.
+    Quotation(Quotation),
     /// Definitions that did not fit the state any more. Cannot happen after a plan; kept so that
     /// a replay of damaged data has an answer.
     Refused {
@@ -45,6 +51,12 @@ pub enum Effect {
     Late,
     /// Its identity (`src`, `inc`, `seq`) was there before: no effect at all.
     Duplicate,
+    /// Held back by the security's gate until an operator looks: see [`crate::Engine::held`].
+    Held,
+    /// A better source has spoken lately.
+    Outranked,
+    /// A trade behind the official close of its session.
+    AfterClose,
 }
 
 /// A level of one index.
@@ -68,6 +80,42 @@ pub struct Level {
     pub revision: u32,
     /// What the level is worth.
     pub status: Status,
+    /// Constituents whose price is stale by the index's rule.
+    pub stale: u32,
+}
+
+/// The official close of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The session's day in the index's calendar; the day in its zone where it has none.
+    pub day: jiff::civil::Date,
+    /// The level that was published as the close.
+    pub level: Level,
+    /// The divisor in force.
+    pub divisor: Option<Decimal>,
+    /// The special opening quotation of the session.
+    pub soq: Option<Decimal>,
+    /// It was confirmed, or its time to be corrected has passed.
+    pub is_final: bool,
+    /// The composition with the prices of the close.
+    pub members: Vec<Member>,
+}
+
+/// The special opening quotation: the level of every constituent's official opening price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotation {
+    /// Which index.
+    pub index: IndexId,
+    /// The session's day.
+    pub day: jiff::civil::Date,
+    /// The level.
+    pub level: Decimal,
+    /// Constituents that had no opening price: their prior close stands in.
+    pub missing: u32,
+    /// When it was there.
+    pub ts: Time,
+    /// Caused by the input at this position.
+    pub position: Position,
 }
 
 /// What a level is worth.
@@ -76,8 +124,24 @@ pub enum Status {
     /// A price, a rate or the divisor is missing: there is no level.
     #[default]
     Pending,
-    /// Every constituent has a price and every currency a rate.
+    /// Before the open of the session.
+    PreOpen,
+    /// The session is open, and less weight has traded than the opening rule asks for.
+    Indicative,
+    /// Every constituent has a price and every currency a rate, and the session is open.
     Live,
+    /// Halted by an operator, or by a jump of the level.
+    Halted,
+    /// As `Live`, with more stale weight than the rule admits.
+    Stale,
+    /// The session is over and its close not calculated yet.
+    Closing,
+    /// The official close.
+    Closed,
+    /// The official close, confirmed.
+    Final,
+    /// A level of the past that was corrected.
+    Restated,
 }
 
 impl Status {
@@ -86,7 +150,15 @@ impl Status {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::PreOpen => "pre_open",
+            Self::Indicative => "indicative",
             Self::Live => "live",
+            Self::Halted => "halted",
+            Self::Stale => "stale",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+            Self::Final => "final",
+            Self::Restated => "restated",
         }
     }
 }

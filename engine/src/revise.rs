@@ -7,6 +7,7 @@ use crate::exact::Ratio;
 use crate::index::{Basket, Index, Kept, Overrides};
 use crate::output::{Cause, Output, Revised};
 use crate::problem::{DefinitionError, Problem};
+use crate::session::Phase;
 use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time, period};
 
 /// A reference price that changes without a trade, resolved and computed exactly.
@@ -67,23 +68,19 @@ impl Engine {
         }
     }
 
-    /// A tick at or after the end of a day begins the next one in every index that holds the
-    /// security, before its price counts.
+    /// A tick at or after the end of a day, or another moment, lets it pass in every index that holds
+    /// the security, before its price counts.
     pub(crate) fn begin_day_of_security(
         &mut self,
         security: SecurityId,
         ts: Time,
         position: Position,
     ) {
-        let mut roll_at = Time::MAX;
         for at in 0..self.kernel.entries(security).len() {
             let index = self.kernel.entries(security)[at].index;
-            self.begin_day(index, ts, position);
-            if let Some(span) = self.indexes[index.at()].span {
-                roll_at = roll_at.min(span.day_end);
-            }
+            self.pass_moments(index, ts, position, true);
         }
-        self.securities[security.at()].roll_at = roll_at;
+        self.securities[security.at()].roll_at = self.next_look(security);
     }
 
     /// Begins the day of `ts` in one index: the last level becomes the previous close, and a
@@ -106,8 +103,11 @@ impl Engine {
             self.publish(index, position - 1);
         }
         let state = &mut self.indexes[index.at()];
-        if let Some(last) = state.last {
-            state.prev_close = Some(last.level);
+        // By a calendar the sessions say what the previous close is.
+        if state.clock.phase == Phase::Always {
+            let official = state.clock.official.take().map(|(_, level)| level);
+            let last = state.last.map(|last| last.level);
+            state.prev_close = official.or(last).or(state.prev_close);
         }
         if ts >= span.period_end && state.is_complete() {
             self.restore_weights(index, span.period_end, position);

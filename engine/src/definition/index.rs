@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Constituent, Dissemination, FxRule, Rounding, Weighting};
+use super::{Constituent, Dissemination, FxRule, Rounding, SessionRules, StaleRule, Weighting};
 use crate::{Currency, Decimal};
 
 /// What is calculated: members, weighting, base and the conventions of its publisher.
@@ -32,6 +32,20 @@ pub struct IndexDefinition {
     /// When a day of this index begins: resets and the previous close hang on it.
     #[serde(default)]
     pub day: Day,
+    /// The calendar by which the index opens and closes; without one it is always open. It need not
+    /// be that of its constituents' exchanges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<String>,
+    /// How a session of that calendar begins and ends.
+    #[serde(default, skip_serializing_if = "SessionRules::is_default")]
+    pub session: SessionRules,
+    /// From when on a constituent without new prices counts as stale; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<StaleRule>,
+    /// A level that moves by more than so many percent against the one before is held back, and the
+    /// index is halted until an operator resumes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jump_max: Option<Decimal>,
     /// The constituents.
     pub basket: Vec<Constituent>,
 }
@@ -56,6 +70,10 @@ impl IndexDefinition {
             fx: FxRule::default(),
             dissemination: Dissemination::default(),
             day: Day::default(),
+            calendar: None,
+            session: SessionRules::default(),
+            stale: None,
+            jump_max: None,
             basket,
         }
     }

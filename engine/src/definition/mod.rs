@@ -4,27 +4,39 @@
 //! errors). [`crate::Engine::plan`] checks them against each other and against what is there.
 
 mod basket;
+mod calendar;
 mod dissemination;
+mod gate;
 mod index;
 mod revision;
 mod rounding;
 mod security;
+mod session;
 mod weighting;
 
 use serde::{Deserialize, Serialize};
 
 pub use basket::Constituent;
+pub use calendar::{Break, CalendarDefinition, SpecialDay, TimeOfDay, Week, Weekday};
 pub use dissemination::Dissemination;
+pub use gate::{CrossCheck, Gate, PairDefinition, SourceRule};
 pub use index::{Base, Day, IndexDefinition};
 pub use revision::{Adjustment, IndexRevision, RevisionDefinition, Split};
 pub use rounding::{Cut, FxRule, Rounding};
 pub use security::SecurityDefinition;
+pub use session::{CloseAt, CloseRule, SessionRules, StaleRule};
 pub use weighting::{Reset, Weighting};
 
 /// A set of definitions that is applied whole or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Definitions {
+    /// New or changed calendars; applied first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calendars: Vec<CalendarDefinition>,
+    /// New or changed rules for currency pairs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairDefinition>,
     /// New or changed securities.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub securities: Vec<SecurityDefinition>,
