@@ -251,6 +251,7 @@ impl Engine {
         self.marks.push(Mark {
             ts: Time::MIN,
             touched: false,
+            newest: newest.unwrap_or(Time::MIN),
             behind: newest.map_or(0, |ts| self.time.as_nanos().saturating_sub(ts.as_nanos())),
             is_quiet: false,
             each_tick,

@@ -70,10 +70,12 @@ pub struct Engine {
 /// What the tick path keeps per index.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Mark {
-    /// The time of the newest input.
+    /// The time of the next level: of the newest input, or of a moment of the session.
     pub(crate) ts: Time,
     pub(crate) touched: bool,
-    /// How far behind its time the newest input was received, in nanoseconds.
+    /// The time of the newest input; `ts` may be a moment of the session since.
+    pub(crate) newest: Time,
+    /// How far behind its time that input was received, in nanoseconds.
     pub(crate) behind: i64,
     /// Prices cause no levels: the index is closed or halted.
     pub(crate) is_quiet: bool,
@@ -257,9 +259,9 @@ impl Engine {
         let (marks, touched) = (&mut self.marks, &mut self.touched);
         self.kernel.apply(tick.security, after - before, |index| {
             let mark = &mut marks[index.at()];
-            if ts >= mark.ts {
-                mark.ts = ts;
-                mark.behind = behind;
+            mark.ts = mark.ts.max(ts);
+            if ts >= mark.newest {
+                (mark.newest, mark.behind) = (ts, behind);
             }
             // Those of each tick are published below, those that are quiet not at all.
             if !(mark.touched | mark.each_tick | mark.is_quiet) {
@@ -341,7 +343,8 @@ impl Engine {
         for index in affected {
             self.indexes[index.at()].refresh_rates(&self.rates);
             let mark = &mut self.marks[index.at()];
-            if ts >= mark.ts {
+            if ts >= mark.newest {
+                mark.newest = ts;
                 mark.behind = rate
                     .origin
                     .received

@@ -266,7 +266,7 @@ mod tests {
         check("\"slots\":[0,1]", "\"slots\":[0,9]");
         check(
             "\"marks\":[",
-            "\"marks\":[{\"ts\":0,\"touched\":false,\"behind\":0,\"is_quiet\":false,\"each_tick\":false},",
+            "\"marks\":[{\"ts\":0,\"touched\":false,\"newest\":0,\"behind\":0,\"is_quiet\":false,\"each_tick\":false},",
         );
         check("\"epoch\"", "\"epoche\"");
     }

@@ -10,5 +10,6 @@ mod exact;
 mod model;
 mod properties;
 mod revisions;
+mod sessions;
 mod support;
 mod vectors;
