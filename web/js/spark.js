@@ -1,0 +1,151 @@
+/** The small line of each row: today so far, against the previous close. */
+import { get, path } from "./api.js";
+import { colour } from "./dom.js";
+import { sign } from "./format.js";
+import { rows } from "./market.js";
+
+const POINTS_MAX = 90;
+const READERS_MAX = 2;
+// Two windows: the last hours; for an index that has just begun, the last minutes.
+const WINDOWS = [
+  { span_s: 8 * 3600, step: "5m", step_s: 300 },
+  { span_s: 420, step: "5s", step_s: 5 },
+];
+const ENOUGH = 8;
+
+/** @typedef {{step_s: number, points: {t: number, v: number}[]}} Spark */
+
+/** @type {Map<string, Spark | null>} null while it is read */
+const sparks = new Map();
+/** @type {string[]} */
+const waiting = [];
+let readers = 0;
+
+/** Called when a line has arrived. */
+export let arrived = (/** @type {string} */ _code) => {};
+/** @param {(code: string) => void} call */
+export function onArrival(call) {
+  arrived = call;
+}
+
+/**
+ * The line of an index; asked for when it is not there yet.
+ * @param {string} code
+ */
+export function sparkOf(code) {
+  const known = sparks.get(code);
+  if (known !== undefined) return known;
+  if (!rows.get(code)?.ts) return null;
+  sparks.set(code, null);
+  waiting.push(code);
+  if (readers < READERS_MAX) read();
+  return null;
+}
+
+async function read() {
+  readers += 1;
+  // The newest wish first: what was scrolled past can wait.
+  for (let code = waiting.pop(); code !== undefined; code = waiting.pop()) {
+    sparks.set(code, await load(code));
+    arrived(code);
+  }
+  readers -= 1;
+}
+
+/** @param {string} code @returns {Promise<Spark>} */
+async function load(code) {
+  const last = Date.parse(rows.get(code)?.ts ?? "");
+  /** @type {Spark} */
+  let best = { step_s: 5, points: [] };
+  if (Number.isNaN(last)) return best;
+  for (const window of WINDOWS) {
+    const from = new Date(last - window.span_s * 1000).toISOString();
+    try {
+      const answer = await get(path("indexes", code, "candles"), { from, step: window.step });
+      const candles = /** @type {import("./types.js").Candle[]} */ (answer.rows);
+      const points = candles.map((candle) => ({ t: Date.parse(candle.ts) / 1000, v: Number(candle.close) }));
+      best = { step_s: window.step_s, points: points.slice(-POINTS_MAX) };
+    } catch {
+      // No history to be had: the line begins with the next level.
+    }
+    if (best.points.length >= ENOUGH) break;
+  }
+  return best;
+}
+
+/**
+ * Takes a live level in.
+ * @param {import("./types.js").Row} row
+ */
+export function extend(row) {
+  const spark = sparks.get(row.code);
+  if (!spark || !row.level || !row.ts) return;
+  const t = Math.floor(Date.parse(row.ts) / 1000 / spark.step_s) * spark.step_s;
+  const last = spark.points.at(-1);
+  if (last && t < last.t) return;
+  if (last && t === last.t) last.v = Number(row.level);
+  else spark.points.push({ t, v: Number(row.level) });
+  if (spark.points.length > POINTS_MAX) spark.points.shift();
+}
+
+/** Lines are read anew: the daemon was away. */
+export function forget() {
+  for (const [code, spark] of sparks) if (spark) sparks.delete(code);
+}
+
+/** @type {{up: string, down: string, flat: string, base: string} | null} */
+let colours = null;
+export function forgetColours() {
+  colours = null;
+}
+function palette() {
+  colours ??= { up: colour("--up"), down: colour("--down"), flat: colour("--ink-3"), base: colour("--line-strong") };
+  return colours;
+}
+
+/** @param {HTMLCanvasElement} canvas @param {import("./types.js").Row} row */
+export function drawRow(canvas, row) {
+  const tone = sign(row.chg);
+  const colours = palette();
+  const values = sparkOf(row.code)?.points.map((point) => point.v) ?? [];
+  const base = row.prev_close ? Number(row.prev_close) : null;
+  draw(canvas, values, tone > 0 ? colours.up : tone < 0 ? colours.down : colours.flat, base);
+}
+
+/**
+ * @param {HTMLCanvasElement} canvas @param {number[]} values @param {string} stroke
+ * @param {number | null} [base]  a dashed line, where it lies in the picture
+ */
+export function draw(canvas, values, stroke, base = null) {
+  const scale = devicePixelRatio || 1;
+  const width = canvas.clientWidth || 60;
+  const height = canvas.clientHeight || 24;
+  if (canvas.width !== Math.round(width * scale)) canvas.width = Math.round(width * scale);
+  if (canvas.height !== Math.round(height * scale)) canvas.height = Math.round(height * scale);
+  const context = canvas.getContext("2d");
+  if (!context) return;
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  context.clearRect(0, 0, width, height);
+  if (values.length < 2) return;
+  let low = Math.min(...values);
+  let high = Math.max(...values);
+  // The base is drawn when that does not flatten the line.
+  const near = base !== null && base >= low - (high - low) * 1.5 && base <= high + (high - low) * 1.5;
+  if (near && base !== null) [low, high] = [Math.min(low, base), Math.max(high, base)];
+  const y = (/** @type {number} */ value) => (high === low ? height / 2 : 2 + ((high - value) / (high - low)) * (height - 4));
+  if (near && base !== null) {
+    context.strokeStyle = palette().base;
+    context.setLineDash([2, 2]);
+    context.beginPath();
+    context.moveTo(0, y(base));
+    context.lineTo(width, y(base));
+    context.stroke();
+    context.setLineDash([]);
+  }
+  context.strokeStyle = stroke;
+  context.lineWidth = 1.25;
+  context.lineJoin = "round";
+  context.beginPath();
+  values.forEach((value, at) => context.lineTo(1 + (at / (values.length - 1)) * (width - 2), y(value)));
+  context.stroke();
+}
