@@ -14,7 +14,7 @@ use crate::record::{self, RecordError};
 use crate::snapshots::Snapshots;
 use crate::store::project::Projection;
 use crate::store::rows::{
-    BatchRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch, TickRow,
+    BatchRow, CloseRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch, TickRow,
 };
 use crate::store::{History, HistoryError, Stored};
 
@@ -198,6 +198,9 @@ impl<'a> Walk<'a> {
             .sort_by_key(|l| (l.position, l.index, l.seq));
         let revisions = &mut self.computed.revisions;
         revisions.sort_by_key(|r| (r.position, r.index, r.revision));
+        self.computed
+            .closes
+            .sort_by_key(|c| (c.position, c.index, c.seq));
         for revision in revisions {
             revision.members.clear();
         }
@@ -230,6 +233,7 @@ impl<'a> Walk<'a> {
             difference(&computed.rates, &stored.rates, engine),
             difference(&computed.levels, &stored.levels, engine),
             difference(&computed.revisions, &stored.revisions, engine),
+            difference(&computed.closes, &stored.closes, engine),
         ];
         self.counts.batches += 1;
         self.counts.ticks += stored.ticks.len() as u64;
@@ -437,5 +441,17 @@ impl Told for RevisionRow {
             "revision {} of {code} with divisor {divisor}",
             self.revision
         )
+    }
+}
+
+impl Told for CloseRow {
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, self.index, self.seq)
+    }
+
+    fn tell(&self, engine: &Engine) -> String {
+        let code = engine.index_code(IndexId(self.index)).unwrap_or("?");
+        let (day, level, status) = (self.day, self.level, &self.status);
+        format!("the close of {code} on {day}, {level}, {status}")
     }
 }

@@ -101,6 +101,18 @@ pub struct Closed {
     pub members: Vec<Member>,
 }
 
+impl Closed {
+    /// What the close is worth.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        if self.is_final {
+            Status::Final
+        } else {
+            Status::Closed
+        }
+    }
+}
+
 /// The special opening quotation: the level of every constituent's official opening price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotation {
@@ -145,6 +157,26 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Pending,
+        Self::PreOpen,
+        Self::Indicative,
+        Self::Live,
+        Self::Halted,
+        Self::Stale,
+        Self::Closing,
+        Self::Closed,
+        Self::Final,
+        Self::Restated,
+    ];
+
+    /// The status of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+
     /// The name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

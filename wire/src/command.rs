@@ -11,13 +11,22 @@
 //! | `security.list` | `{id, after?, limit?}` | [`Page`] of [`SecurityRow`] |
 //! | `security.show` | `{id, symbol}` | [`SecurityDetail`] |
 //! | `rate.list` | `{id, after?, limit?}` | [`Page`] of [`RateRow`]; `after` is `EUR/USD` |
+//! | `calendar.list` | `{id}` | [`Page`] of [`CalendarRow`] |
+//! | `calendar.show` | `{id, calendar, from?, limit?}` | [`CalendarDetail`] |
+//! | `hold.list` | `{id, after?, limit?}` | [`Page`] of [`HoldRow`]; `after` is a position |
+//! | `order` | `{id, order}` | `{}` |
+//! | `prices` | `{id, load, content, first, items}` | [`PricesSummary`] |
 //! | `status` | `{id}` | [`DaemonStatus`] |
 //!
 //! `id` is the sender's own and comes back in the reply. A load is staged part by part and
-//! applied whole by its commit, or not at all.
+//! applied whole by its commit, or not at all. `prices` puts prices and rates of any times into the
+//! sequence as they come, each with the identity (`load`, `content`, `first` + its place), so that
+//! sending them again changes nothing: the way of history.
 
-use divisor_engine::definition::{Definitions, IndexDefinition, SecurityDefinition};
-use divisor_engine::{Currency, Decimal};
+use divisor_engine::definition::{
+    CalendarDefinition, Definitions, IndexDefinition, PairDefinition, SecurityDefinition,
+};
+use divisor_engine::{Currency, Decimal, Kind, Order};
 use serde::{Deserialize, Serialize};
 
 /// The body of any command; which fields are needed, the verb says.
@@ -47,6 +56,21 @@ pub struct Request {
     /// Which security.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub symbol: Option<String>,
+    /// Which calendar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<String>,
+    /// Sessions from this date on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What is ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// A number that follows from the content: the incarnation of its prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<u64>,
+    /// The number of the first row of `prices`; rates come before prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
     /// Rows after this name only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -57,12 +81,18 @@ pub struct Request {
 
 /// The content of a fixture file, and of a part of a load.
 ///
-/// Applied in this order whatever the order in the file: securities, rates, prices, indexes,
+/// Applied in this order whatever the order in the file: calendars, pairs, securities, rates, prices, indexes,
 /// revisions. An index that states its base date comes before the prices and rates of later days
 /// (UTC): these move it, one level for each day.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Items {
+    /// Calendars.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calendars: Vec<CalendarDefinition>,
+    /// Rules of currency pairs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairDefinition>,
     /// Securities.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub securities: Vec<SecurityDefinition>,
@@ -83,6 +113,8 @@ pub struct Items {
 impl Items {
     /// Takes the content of another part behind this one's.
     pub fn append(&mut self, mut other: Self) {
+        self.calendars.append(&mut other.calendars);
+        self.pairs.append(&mut other.pairs);
         self.securities.append(&mut other.securities);
         self.rates.append(&mut other.rates);
         self.prices.append(&mut other.prices);
@@ -93,7 +125,9 @@ impl Items {
     /// How many rows there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.securities.len()
+        self.calendars.len()
+            + self.pairs.len()
+            + self.securities.len()
             + self.rates.len()
             + self.prices.len()
             + self.indexes.len()
@@ -106,17 +140,19 @@ impl Items {
         self.len() == 0
     }
 
-    /// The securities alone, and indexes with revisions: the two halves that prices lie between.
+    /// The securities with what they refer to, and indexes with revisions: the two halves that prices lie between.
     #[must_use]
     pub fn definitions(&self) -> (Definitions, Definitions) {
         let securities = Definitions {
+            calendars: self.calendars.clone(),
+            pairs: self.pairs.clone(),
             securities: self.securities.clone(),
             ..Definitions::default()
         };
         let indexes = Definitions {
-            securities: Vec::new(),
             indexes: self.indexes.clone(),
             revisions: self.revisions.clone(),
+            ..Definitions::default()
         };
         (securities, indexes)
     }
@@ -133,6 +169,17 @@ pub struct PriceItem {
     /// When it was made: RFC 3339 or a date; the time of the load when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts: Option<String>,
+    /// What kind of price it is.
+    #[serde(default, rename = "type", skip_serializing_if = "is_trade")]
+    pub kind: Kind,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
+fn is_trade(kind: &Kind) -> bool {
+    *kind == Kind::Trade
 }
 
 /// A rate in a fixture: `rate` units of `quote` for one `base`.
@@ -187,6 +234,12 @@ pub struct CommandError {
 pub struct LoadSummary {
     /// True when nothing was applied on request.
     pub dry_run: bool,
+    /// New, changed and unchanged calendars.
+    #[serde(default)]
+    pub calendars: Tally,
+    /// New, changed and unchanged rules of currency pairs.
+    #[serde(default)]
+    pub pairs: Tally,
     /// New, changed and unchanged securities.
     pub securities: Tally,
     /// New, changed and unchanged indexes.
@@ -199,6 +252,84 @@ pub struct LoadSummary {
     pub prices_repeated: u64,
     /// One line for each changed definition: what changed.
     pub changes: Vec<String>,
+}
+
+/// What became of the rows of `prices`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PricesSummary {
+    /// Rows that count now.
+    pub applied: u64,
+    /// Rows that are stored and older than what counts.
+    pub late: u64,
+    /// Rows that were there before.
+    pub repeated: u64,
+    /// Rows that wait for an operator.
+    pub held: u64,
+    /// Rows that are stored and do not count: a better source, a trade behind the close.
+    pub passed: u64,
+    /// Rows that were refused, and why: place in the message and reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<(u32, String)>,
+}
+
+/// A line of `calendar list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalendarRow {
+    /// The name.
+    pub name: String,
+    /// Its time zone.
+    pub zone: String,
+    /// How many holidays it has.
+    pub holidays: u32,
+    /// How many days with other hours.
+    pub special: u32,
+    /// The dates for which its exceptions are complete, as far as it says.
+    pub from: Option<String>,
+    /// The same.
+    pub to: Option<String>,
+    /// Indexes that follow it.
+    pub indexes: u32,
+}
+
+/// `calendar show`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalendarDetail {
+    /// As a fixture states it.
+    pub definition: CalendarDefinition,
+    /// Sessions from the date that was asked for on.
+    pub sessions: Vec<SessionRow>,
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// Its day.
+    pub day: String,
+    /// From when on indicative levels leave.
+    pub pre_open: String,
+    /// When it opens.
+    pub open: String,
+    /// When it closes.
+    pub close: String,
+}
+
+/// A line of `price hold list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRow {
+    /// The position at which it was held: its name for `release` and `reject`.
+    pub held: u64,
+    /// The symbol, or the pair of a rate.
+    pub subject: String,
+    /// The price or rate.
+    pub price: Decimal,
+    /// Why: `last`, `close`, `cross`, `inverted`.
+    pub doubt: String,
+    /// What it was compared with.
+    pub reference: Decimal,
+    /// When it was made.
+    pub ts: String,
+    /// Who made it.
+    pub src: Option<String>,
 }
 
 /// How many definitions were new, changed, or neither.
@@ -247,8 +378,11 @@ pub struct IndexRow {
     pub seq: u64,
     /// The revision in force.
     pub rev: u32,
-    /// `live` or `pending`.
+    /// `pending`, or as on a level.
     pub status: String,
+    /// Constituents whose price is stale.
+    #[serde(default)]
+    pub stale: u32,
 }
 
 /// `index show`.

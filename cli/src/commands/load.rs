@@ -206,6 +206,8 @@ fn print(format: Format, summary: &LoadSummary) -> std::io::Result<()> {
         return output::json(summary);
     }
     let tallies = [
+        ("calendars", summary.calendars),
+        ("pairs", summary.pairs),
         ("securities", summary.securities),
         ("indexes", summary.indexes),
         ("revisions", summary.revisions),

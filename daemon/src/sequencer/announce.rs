@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use divisor_engine::{Engine, IndexId, Level, Output, Revised};
+use divisor_engine::{Closed, Effect, Engine, IndexId, Level, Output, Quotation, Revised};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
 use divisor_wire::level;
@@ -18,6 +18,23 @@ pub(super) struct Announcer {
     level_topics: Vec<Arc<str>>,
     /// What `divisor/status` said last, positions aside.
     status: Option<DaemonStatus>,
+    /// What became of prices and rates, by [`place_of`]; counted for commands that bring some.
+    effects: [u64; EFFECTS],
+}
+
+/// How many effects there are.
+const EFFECTS: usize = 6;
+
+/// Where an effect is counted.
+const fn place_of(effect: Effect) -> usize {
+    match effect {
+        Effect::Applied => 0,
+        Effect::Late => 1,
+        Effect::Duplicate => 2,
+        Effect::Held => 3,
+        Effect::Outranked => 4,
+        Effect::AfterClose => 5,
+    }
 }
 
 impl Announcer {
@@ -26,6 +43,7 @@ impl Announcer {
             epoch,
             level_topics: Vec::new(),
             status: None,
+            effects: [0; EFFECTS],
         }
     }
 
@@ -33,16 +51,22 @@ impl Announcer {
         self.epoch
     }
 
+    /// How many prices and rates were applied, late, repeated, held, outranked and behind a close.
+    pub(super) const fn effects(&self) -> [u64; EFFECTS] {
+        self.effects
+    }
+
     /// The effects of a batch.
     pub(super) fn outputs(&mut self, engine: &mut Engine, into: &mut Vec<Announcement>) {
         while let Some(output) = engine.poll_output() {
             match output {
-                Output::Tick { .. } => {}
+                Output::Tick { effect, .. } => self.effects[place_of(effect)] += 1,
                 Output::Level(level) => self.level(engine, &level, into),
                 Output::Revised(revised) => revision(engine, &revised, into),
                 Output::Status {
                     index,
                     status,
+                    ts,
                     position,
                 } => {
                     let Some(code) = engine.index_code(index) else {
@@ -52,10 +76,13 @@ impl Announcer {
                         v: 1,
                         index: code.to_owned(),
                         status: status.as_str().to_owned(),
+                        ts: ts.to_string(),
                         pos: position,
                     };
                     push_event(code, &event, into);
                 }
+                Output::Closed(closed) => close(engine, &closed, into),
+                Output::Quotation(quotation) => self::quotation(engine, &quotation, into),
                 Output::Refused { position } => {
                     tracing::error!(
                         position,
@@ -134,6 +161,42 @@ fn revision(engine: &Engine, revised: &Revised, into: &mut Vec<Announcement>) {
         effective: revised.effective.to_string(),
         constituents: u32::try_from(revised.members.len()).unwrap_or(u32::MAX),
         pos: revised.position,
+    };
+    push_event(code, &event, into);
+}
+
+fn close(engine: &Engine, closed: &Closed, into: &mut Vec<Announcement>) {
+    let level = &closed.level;
+    let Some(code) = engine.index_code(level.index) else {
+        return;
+    };
+    let event = EventMessage::Close {
+        v: 1,
+        index: code.to_owned(),
+        day: closed.day.to_string(),
+        level: level.level,
+        prev_close: level.prev_close,
+        divisor: closed.divisor,
+        rev: level.revision,
+        seq: level.seq,
+        status: closed.status().as_str().to_owned(),
+        soq: closed.soq,
+        pos: level.position,
+    };
+    push_event(code, &event, into);
+}
+
+fn quotation(engine: &Engine, quotation: &Quotation, into: &mut Vec<Announcement>) {
+    let Some(code) = engine.index_code(quotation.index) else {
+        return;
+    };
+    let event = EventMessage::Quotation {
+        v: 1,
+        index: code.to_owned(),
+        day: quotation.day.to_string(),
+        level: quotation.level,
+        missing: quotation.missing,
+        pos: quotation.position,
     };
     push_event(code, &event, into);
 }

@@ -139,6 +139,17 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             "security.show" => queries::security_show(engine, request.symbol.as_deref())
                 .and_then(|detail| done(&id, detail)),
             "rate.list" => done(&id, queries::rate_list(engine, after, limit)),
+            "order" => self
+                .order(client, request.order, go_on)?
+                .and_then(|()| done(&id, Nothing {})),
+            "prices" => self
+                .prices(client, request, go_on)?
+                .and_then(|summary| done(&id, summary)),
+            "hold.list" => done(&id, self.hold_list(after, limit)),
+            "calendar.list" => done(&id, self.calendar_list()),
+            "calendar.show" => self
+                .calendar_show(&request, limit)
+                .and_then(|detail| done(&id, detail)),
             "status" => done(
                 &id,
                 queries::status(

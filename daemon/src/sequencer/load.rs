@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use divisor_engine::definition::{Definitions, IndexDefinition};
-use divisor_engine::{Batch, Change, Effect, Engine, Input, LabelId, Origin, Output, Plan, Time};
+use divisor_engine::{
+    Batch, Change, Effect, Engine, Input, Kind, LabelId, Origin, Output, Plan, Time,
+};
 use divisor_wire::command::{CommandError, Items, LoadSummary, Tally};
 
 use super::staging::{clip, error};
@@ -20,15 +22,15 @@ const DETAILS_MAX: usize = 50;
 
 /// Whose load it is and how its rows are told apart.
 #[derive(Clone, Copy)]
-struct Load {
+pub(super) struct Load {
     /// Who loads, for the audit trail.
-    by: LabelId,
+    pub(super) by: LabelId,
     /// The source of its prices.
-    source: LabelId,
+    pub(super) source: LabelId,
     /// A number that follows from its prices: their incarnation.
-    content: u64,
+    pub(super) content: u64,
     /// How far a price's time may lie ahead.
-    future_max: Duration,
+    pub(super) future_max: Duration,
 }
 
 impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
@@ -173,6 +175,7 @@ impl Market {
                 .and_then(|origin| {
                     let admitted =
                         trial.admit_price(&price.symbol, price.price, None, origin, None, None);
+                    let admitted = admitted.map(|input| of_kind(input, price.kind));
                     admitted.map_err(|e| e.to_string())
                 });
             match admitted {
@@ -188,6 +191,14 @@ impl Market {
         self.repeated += repeated;
         inputs
     }
+}
+
+/// A price as the kind that its row states.
+pub(super) const fn of_kind(mut input: Input, kind: Kind) -> Input {
+    if let Input::Tick(tick) = &mut input {
+        tick.kind = kind;
+    }
+    input
 }
 
 /// A load in the order of its days: an index with a base date starts behind the prices of that
@@ -273,7 +284,7 @@ fn without_repeated(trial: &mut Engine, inputs: Vec<Input>, now: Time) -> (Vec<I
 impl Load {
     /// The origin of one of its rows. The identity is the content of the load and the row's place
     /// in it, so that loading a file twice is harmless (invariant 7).
-    fn origin(self, ts: Option<&str>, now: Time, seq: u64) -> Result<Origin, String> {
+    pub(super) fn origin(self, ts: Option<&str>, now: Time, seq: u64) -> Result<Origin, String> {
         let ts = match ts {
             None => now,
             Some(text) => time(text).ok_or("`ts` is not a time")?,
@@ -297,6 +308,8 @@ fn tally(summary: &mut LoadSummary, plan: Plan) -> bool {
     let mut changes = false;
     for item in plan.items {
         let tally: &mut Tally = match item.kind {
+            "calendar" => &mut summary.calendars,
+            "pair" => &mut summary.pairs,
             "security" => &mut summary.securities,
             "index" => &mut summary.indexes,
             _ => &mut summary.revisions,

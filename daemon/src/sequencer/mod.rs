@@ -16,6 +16,7 @@ mod announce;
 mod control;
 mod gather;
 mod load;
+mod operate;
 mod queries;
 mod staging;
 

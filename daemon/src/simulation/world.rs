@@ -521,6 +521,10 @@ impl World {
     }
 
     fn operate(&mut self, random: &mut Random) {
+        if random.below(3) == 0 {
+            let order = self.oracle().order(random);
+            return self.operator.order(&order);
+        }
         if random.below(3) == 0 || !self.has_market() {
             return self.operator.ask(random);
         }
