@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use divisor_engine::IndexId;
 
 /// A message of the daemon's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,20 @@ pub struct Announcement {
     pub retain: bool,
     /// MQTT 5 correlation data of the request that this answers.
     pub correlation: Option<Bytes>,
+    /// What it is about, for those who keep the last value of each index.
+    pub subject: Subject,
+}
+
+/// What an announcement is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Subject {
+    /// The level of an index.
+    Level(IndexId),
+    /// Something happened to an index.
+    Event(IndexId),
+    /// Anything else: the daemon's status, replies, refusals, copies of prices.
+    #[default]
+    Other,
 }
 
 impl Announcement {
@@ -26,7 +41,15 @@ impl Announcement {
             payload: payload.into(),
             retain: false,
             correlation: None,
+            subject: Subject::Other,
         }
+    }
+
+    /// The same message, about this.
+    #[must_use]
+    pub const fn about(mut self, subject: Subject) -> Self {
+        self.subject = subject;
+        self
     }
 
     /// A message that stays as the topic's last value.
@@ -46,4 +69,25 @@ pub trait Outlet: Send {
 
     /// Publishes in this order. Never waits for a subscriber.
     fn publish(&self, announcements: Vec<Announcement>);
+}
+
+/// Everything goes to the first; the second looks on, by reference and beforehand, and must be quick.
+#[derive(Debug, Clone)]
+pub struct Tee<A, B>(pub A, pub B);
+
+/// Looks at what leaves. It is called on the sequencer's thread.
+pub trait Onlooker: Send {
+    /// Sees what is about to be published, in its order.
+    fn see(&self, announcements: &[Announcement]);
+}
+
+impl<A: Outlet, B: Onlooker> Outlet for Tee<A, B> {
+    fn wants_prices(&self) -> bool {
+        self.0.wants_prices()
+    }
+
+    fn publish(&self, announcements: Vec<Announcement>) {
+        self.1.see(&announcements);
+        self.0.publish(announcements);
+    }
 }

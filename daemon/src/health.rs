@@ -1,8 +1,22 @@
 //! What the parts know of themselves and others may ask: the source of `divisor/status`,
 //! readiness and systemd's status line.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use divisor_engine::Time;
+
+/// Where the daemon's life is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// The journal is replayed; clients are not let in yet.
+    Starting = 0,
+    /// Everything works.
+    Serving = 1,
+    /// A stop was asked for.
+    Stopping = 2,
+}
 
 /// Shared by all parts; each writes only its own fields.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +28,12 @@ struct Shared {
     projected: AtomicU64,
     /// The position behind the last durable input; written by the sequencer.
     durable: AtomicU64,
+    /// The time of the batch before that position, in nanoseconds; written by the store.
+    projected_time: AtomicI64,
+    /// When the journal began to hold more than PostgreSQL; written by the sequencer.
+    fell_behind: AtomicI64,
+    /// A [`Phase`]; written by the daemon's life.
+    phase: AtomicU8,
     /// The oldest journal position that a start needs; written by the keeper of snapshots.
     needed_from: AtomicU64,
     /// The journal has no room; written by the sequencer.
@@ -31,8 +51,11 @@ impl Health {
         self.0.projected.load(Ordering::Relaxed)
     }
 
-    /// Notes how far PostgreSQL is.
-    pub fn set_projected(&self, position: u64) {
+    /// Notes how far PostgreSQL is, and the time of the last batch that it has.
+    pub fn set_projected(&self, position: u64, time: Time) {
+        self.0
+            .projected_time
+            .store(time.as_nanos(), Ordering::Relaxed);
         self.0.projected.store(position, Ordering::Relaxed);
     }
 
@@ -42,9 +65,39 @@ impl Health {
         self.0.durable.load(Ordering::Relaxed)
     }
 
-    /// Notes how far the journal is.
-    pub fn set_durable(&self, position: u64) {
+    /// Notes how far the journal is, and the time of its last batch.
+    pub fn set_durable(&self, position: u64, time: Time) {
+        if self.projected() >= self.durable() {
+            self.0.fell_behind.store(time.as_nanos(), Ordering::Relaxed);
+        }
         self.0.durable.store(position, Ordering::Relaxed);
+    }
+
+    /// The time of the oldest input that PostgreSQL lacks, about; none while it has all, or where
+    /// there is none by configuration.
+    #[must_use]
+    pub fn behind_since(&self) -> Option<Time> {
+        let shared = &self.0;
+        let is_behind = self.projected() < self.durable();
+        (is_behind && !shared.store_off.load(Ordering::Relaxed)).then(|| {
+            let projected = shared.projected_time.load(Ordering::Relaxed);
+            Time::from_nanos(projected.max(shared.fell_behind.load(Ordering::Relaxed)))
+        })
+    }
+
+    /// Notes where the daemon's life is.
+    pub fn set_phase(&self, phase: Phase) {
+        self.0.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Why no price is taken or no level leaves, in a word each; nothing when all is well.
+    #[must_use]
+    pub fn unready(&self) -> Vec<&'static str> {
+        let phase = self.0.phase.load(Ordering::Relaxed);
+        let starting = (phase == Phase::Starting as u8).then_some("starting");
+        let stopping = (phase == Phase::Stopping as u8).then_some("stopping");
+        let full = self.journal_is_full().then_some("journal full");
+        [starting, stopping, full].into_iter().flatten().collect()
     }
 
     /// The oldest journal position that a start needs.

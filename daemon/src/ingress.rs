@@ -5,8 +5,10 @@
 //! reading its socket, so back-pressure reaches the publisher as TCP does it (invariant 5).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
+use divisor_engine::Engine;
 use divisor_wire::Reason;
 use divisor_wire::tick::Tick;
 use tokio::sync::mpsc;
@@ -20,6 +22,8 @@ pub struct Submission {
     pub messages: Vec<Inbound>,
     /// Where the receipts of this connection go.
     pub receipts: mpsc::UnboundedSender<Receipt>,
+    /// When they were read from the socket, for the measurement of latency.
+    pub read: Instant,
 }
 
 /// The sender of a submission, as rights, sources and replies name it.
@@ -101,4 +105,19 @@ pub struct Refusal {
     pub whole: bool,
     /// Why.
     pub reason: Reason,
+}
+
+/// A look at the state between two batches, for those who only read. It runs on the sequencer's
+/// thread, while nothing else does: it must be short.
+pub type Question = Box<dyn FnOnce(&Sight<'_>) + Send>;
+
+/// What a question sees.
+#[derive(Debug)]
+pub struct Sight<'a> {
+    /// Everything that was applied.
+    pub engine: &'a Engine,
+    /// The daemon's boot count.
+    pub epoch: u64,
+    /// The daemon has been announced as offline.
+    pub is_leaving: bool,
 }

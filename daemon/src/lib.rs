@@ -8,6 +8,7 @@
 //! - [`snapshots`]: what a start begins with instead of the first input
 //! - [`egress`]: what the sequencer hands to the door's fan-out
 //! - [`store`]: follows the journal into PostgreSQL
+//! - [`http`]: the page, the history and the metrics; it only reads
 //! - [`verify`]: replays what is stored and compares
 //!
 //! # The house around it
@@ -15,7 +16,7 @@
 //! - [`cli`]: the verbs of `divisord`; [`exit`]: how it ends
 //! - [`run`](mod@run): starts the parts and ends them in order
 //! - [`config`]: what an operator may decide, and where each decision came from
-//! - [`state`], [`health`], [`clock`], [`shutdown`], [`notify`], [`logging`] serve them all
+//! - [`state`], [`health`], [`metrics`], [`clock`], [`shutdown`], [`notify`], [`logging`] serve them all
 
 pub mod cli;
 pub mod clock;
@@ -24,9 +25,11 @@ pub mod door;
 pub mod egress;
 pub mod exit;
 pub mod health;
+pub mod http;
 pub mod ingress;
 pub mod journal;
 pub mod logging;
+pub mod metrics;
 pub mod notify;
 pub mod record;
 pub mod run;

@@ -93,15 +93,7 @@ impl Engine {
             definitions.calendars.iter().map(|c| c.name.as_str()),
             &mut note,
         );
-        for calendar in &definitions.calendars {
-            let result = self.load_calendar(calendar);
-            let result = result.map_err(|p| p.of("calendar", &calendar.name));
-            note("calendar", &calendar.name, result);
-        }
-        for pair in &definitions.pairs {
-            let (name, result) = (pair.name(), self.load_pair(pair));
-            note("pair", &name, result.map_err(|p| p.of("pair", &name)));
-        }
+        self.load_rules(definitions, &mut note);
         for security in &definitions.securities {
             let result = self.load_security(security);
             note(
@@ -328,11 +320,7 @@ impl Engine {
         let span = || period::span(ts, &state.zone, state.reset());
         state.span = (ts != Time::MIN).then(span);
         self.marks[id.at()].each_tick = definition.dissemination == Dissemination::Tick;
-        let is_of_time = |field: &&str| ["calendar", "session", "stale"].contains(field);
-        if ts != Time::MIN && changed.iter().any(is_of_time) {
-            self.seat(id, ts);
-            self.touch(id, Time::MIN);
-        }
+        self.change_times(id, &changed);
         self.watch_days();
         let arithmetic = changed
             .iter()
@@ -349,6 +337,16 @@ impl Engine {
             self.touch(id, Time::MIN);
         }
         Ok(Change::Changed(changed))
+    }
+
+    /// Puts an index whose calendar or rules of time have changed into its session anew.
+    fn change_times(&mut self, id: IndexId, changed: &[&'static str]) {
+        let ts = self.marks[id.at()].ts;
+        let is_of_time = |field: &&str| ["calendar", "session", "stale"].contains(field);
+        if ts != Time::MIN && changed.iter().any(is_of_time) {
+            self.seat(id, ts);
+            self.touch(id, Time::MIN);
+        }
     }
 
     /// Makes every security look at its indexes' days again at its next tick, and every index at

@@ -4,13 +4,31 @@
 use crate::calendar::Calendar;
 use crate::define::Change;
 use crate::definition::{
-    CalendarDefinition, Gate, IndexDefinition, PairDefinition, SecurityDefinition, StaleRule,
+    CalendarDefinition, Definitions, Gate, IndexDefinition, PairDefinition, SecurityDefinition,
+    StaleRule,
 };
 use crate::gate::{PERCENT_MAX, PERCENT_PLACES_MAX};
-use crate::problem::Problem;
+use crate::problem::{DefinitionError, Problem};
 use crate::{Decimal, Engine, IndexId};
 
 impl Engine {
+    /// Takes what securities and indexes refer to.
+    pub(crate) fn load_rules(
+        &mut self,
+        definitions: &Definitions,
+        note: &mut impl FnMut(&'static str, &str, Result<Change, DefinitionError>),
+    ) {
+        for calendar in &definitions.calendars {
+            let result = self.load_calendar(calendar);
+            let result = result.map_err(|p| p.of("calendar", &calendar.name));
+            note("calendar", &calendar.name, result);
+        }
+        for pair in &definitions.pairs {
+            let (name, result) = (pair.name(), self.load_pair(pair));
+            note("pair", &name, result.map_err(|p| p.of("pair", &name)));
+        }
+    }
+
     /// Takes a new or changed calendar; indexes that follow it find their session anew.
     pub(crate) fn load_calendar(
         &mut self,

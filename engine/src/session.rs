@@ -20,6 +20,9 @@ use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time};
 /// An input that is received within this time of its own counts as one of the present.
 const PRESENT: i64 = 60 * SECOND;
 
+/// A session ends just after its close: a price that is stamped with the close belongs to it.
+const JUST: i64 = 1;
+
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
@@ -123,7 +126,7 @@ impl Engine {
         let calendar = state.definition.calendar.as_ref();
         let session = calendar
             .and_then(|name| self.calendars.get(name))
-            .and_then(|calendar| calendar.next(ts));
+            .and_then(|calendar| calendar.next(ts.saturating_add(-JUST)));
         let clock = &mut state.clock;
         clock.session = session;
         clock.has_opened = state.definition.session.opening.is_none();
@@ -133,7 +136,7 @@ impl Engine {
             None => (Phase::Always, Time::MAX),
             Some(session) if ts < session.pre_open => (Phase::Closed, session.pre_open),
             Some(session) if ts < session.open => (Phase::PreOpen, session.open),
-            Some(session) => (Phase::Open, session.close),
+            Some(session) => (Phase::Open, session.close.saturating_add(JUST)),
         };
         if clock.phase == Phase::Closed && was == Phase::Final {
             clock.phase = was;
@@ -231,8 +234,8 @@ impl Engine {
         };
         match clock.phase {
             // Nothing came in that session: it is passed over.
-            Phase::Closed | Phase::Final if session.close <= until => {
-                let next = self.session_after(index, until);
+            Phase::Closed | Phase::Final if session.close < until => {
+                let next = self.session_after(index, until.saturating_add(-JUST));
                 let clock = &mut self.indexes[index.at()].clock;
                 clock.session = next;
                 clock.due = next.map_or(Time::MAX, |next| next.pre_open);
@@ -240,7 +243,8 @@ impl Engine {
             Phase::Closed | Phase::Final => self.begin_session(index, moment, position),
             Phase::PreOpen => {
                 let clock = &mut self.indexes[index.at()].clock;
-                (clock.phase, clock.due) = (Phase::Open, session.close);
+                clock.phase = Phase::Open;
+                clock.due = session.close.saturating_add(JUST);
                 self.check_opening(index);
                 self.change_status(index, moment, position);
             }
@@ -249,10 +253,13 @@ impl Engine {
                 let clock = &mut self.indexes[index.at()].clock;
                 (clock.phase, clock.due) = (Phase::Closing, due);
                 if due > moment {
-                    self.change_status(index, moment, position);
+                    self.change_status(index, session.close, position);
                 }
             }
-            Phase::Closing => self.close(index, moment, position),
+            Phase::Closing => {
+                let moment = moment.saturating_add(-JUST).max(session.close);
+                self.close(index, moment, position);
+            }
             Phase::Always => {}
         }
     }
@@ -292,7 +299,8 @@ impl Engine {
             CloseAt::Official | CloseAt::Command => latest,
         };
         let next = self.session_after(index, session.close);
-        due.min(next.map_or(Time::MAX, |next| next.pre_open))
+        due.saturating_add(JUST)
+            .min(next.map_or(Time::MAX, |next| next.pre_open))
     }
 
     /// True when every constituent has its official close of the session.

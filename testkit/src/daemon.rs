@@ -38,6 +38,7 @@ impl Options {
                 "journal.bytes_max=256MiB".to_owned(),
                 "journal.keep=64MiB".to_owned(),
                 "database.private=false".to_owned(),
+                "http.listen=[]".to_owned(),
             ],
             listen: "127.0.0.1:0".to_owned(),
             environment: Vec::new(),
@@ -76,6 +77,12 @@ impl Options {
     pub fn state(mut self, dir: &Path) -> Self {
         self.state = Some(dir.to_owned());
         self
+    }
+
+    /// Serves HTTP on a free port.
+    #[must_use]
+    pub fn http(self) -> Self {
+        self.set("http.listen=127.0.0.1:0")
     }
 
     /// Listens on this address instead of a free port.
@@ -187,6 +194,16 @@ impl Daemon {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its HTTP side listens.
+    ///
+    /// # Panics
+    /// Without [`Options::http`].
+    pub fn http_address(&self) -> SocketAddr {
+        let log = self.log();
+        let url = log.split("listening for HTTP url=http://").nth(1).unwrap();
+        url.split('/').next().unwrap().parse().unwrap()
     }
 
     /// Its state directory.

@@ -15,13 +15,13 @@
 //! | `calendar.show` | `{id, calendar, from?, limit?}` | [`CalendarDetail`] |
 //! | `hold.list` | `{id, after?, limit?}` | [`Page`] of [`HoldRow`]; `after` is a position |
 //! | `order` | `{id, order}` | `{}` |
-//! | `prices` | `{id, load, content, first, items}` | [`PricesSummary`] |
+//! | `history` | `{id, history}` | [`HistorySummary`] |
 //! | `status` | `{id}` | [`DaemonStatus`] |
 //!
 //! `id` is the sender's own and comes back in the reply. A load is staged part by part and
-//! applied whole by its commit, or not at all. `prices` puts prices and rates of any times into the
-//! sequence as they come, each with the identity (`load`, `content`, `first` + its place), so that
-//! sending them again changes nothing: the way of history.
+//! applied whole by its commit, or not at all. `history` puts prices and rates of any times into
+//! the sequence as they come, each with an identity of its own, so that sending them again changes
+//! nothing.
 
 use divisor_engine::definition::{
     CalendarDefinition, Definitions, IndexDefinition, PairDefinition, SecurityDefinition,
@@ -65,12 +65,9 @@ pub struct Request {
     /// What is ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// A number that follows from the content: the incarnation of its prices.
+    /// Prices and rates of any times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<u64>,
-    /// The number of the first row of `prices`; rates come before prices.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first: Option<u64>,
+    pub history: Option<History>,
     /// Rows after this name only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -235,10 +232,10 @@ pub struct LoadSummary {
     /// True when nothing was applied on request.
     pub dry_run: bool,
     /// New, changed and unchanged calendars.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Tally::is_empty")]
     pub calendars: Tally,
     /// New, changed and unchanged rules of currency pairs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Tally::is_empty")]
     pub pairs: Tally,
     /// New, changed and unchanged securities.
     pub securities: Tally,
@@ -254,9 +251,47 @@ pub struct LoadSummary {
     pub changes: Vec<String>,
 }
 
-/// What became of the rows of `prices`.
+/// A piece of history: prices and rates in the order in which they shall count.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PricesSummary {
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// Where the rows come from.
+    pub files: Vec<HistoryFile>,
+    /// The rows, in the order of their times.
+    pub rows: Vec<HistoryRow>,
+}
+
+/// A file of history. Its name and content make its rows' identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryFile {
+    /// The source of its rows.
+    pub src: String,
+    /// A number that follows from the content: their incarnation.
+    pub inc: u64,
+}
+
+/// A row of history, as an array: file, number in the file, symbol or pair, price, nanoseconds
+/// since 1970, kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRow(
+    /// Which of the files.
+    pub u32,
+    /// Its number in the file, rising.
+    pub u64,
+    /// A symbol, or a pair such as `EUR/USD`.
+    pub String,
+    /// The price, or units of the second currency for one of the first.
+    pub Decimal,
+    /// When it was made, in nanoseconds since 1970.
+    pub i64,
+    /// What kind of price it is.
+    pub Kind,
+);
+
+/// What became of the rows of `history`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistorySummary {
     /// Rows that count now.
     pub applied: u64,
     /// Rows that are stored and older than what counts.
@@ -267,9 +302,11 @@ pub struct PricesSummary {
     pub held: u64,
     /// Rows that are stored and do not count: a better source, a trade behind the close.
     pub passed: u64,
-    /// Rows that were refused, and why: place in the message and reason.
+    /// How many rows were refused.
+    pub refused: u64,
+    /// The first of them: place in the message and reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<(u32, String)>,
+    pub reasons: Vec<(u32, String)>,
 }
 
 /// A line of `calendar list`.
@@ -341,6 +378,14 @@ pub struct Tally {
     pub changed: u64,
     /// There and equal.
     pub unchanged: u64,
+}
+
+impl Tally {
+    /// True when there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A page of rows.

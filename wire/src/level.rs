@@ -1,5 +1,7 @@
 //! What the daemon publishes on `indexes/{code}/level`: strict out.
 
+pub mod compact;
+
 use divisor_engine::{Decimal, Level, RoundingMode, Time};
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
 //! The dialect of Divisor: topics, payloads, commands and fixture formats. Bytes in, types out.
 
+pub mod cbor;
 pub mod command;
 pub mod event;
 pub mod level;

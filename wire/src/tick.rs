@@ -6,6 +6,7 @@
 //! | `{"price":"189.84","ts":"2026-11-22T14:30:00.123456Z","src":"feed-1"}` | one |
 //! | `[{"price":1},{"price":2}]`, `[1,2]` | two |
 //! | `189.84`, `"189.84"` | one |
+//! | the same in CBOR, told apart by the first byte: `{0: 4([-2, 18984]), 2: 42}` | one |
 //!
 //! [`decode`] reads the usual shapes with `scan` and hands everything else to `strict`, which
 //! is `serde_json`; a property test holds the two together. Both fill the same `fields`.
@@ -14,6 +15,7 @@ use divisor_engine::{Decimal, Kind, Time};
 
 use crate::Reason;
 
+mod compact;
 mod fields;
 mod scan;
 mod strict;
@@ -75,6 +77,9 @@ impl Decoded {
 /// What is wrong with the message as a whole: empty, not readable, or more than `ticks_max` ticks.
 /// A bad tick in a readable message is reported in [`Decoded::refused`].
 pub fn decode(payload: &[u8], ticks_max: usize) -> Result<Decoded, Reason> {
+    if crate::cbor::is_cbor(payload) {
+        return compact::decode(payload, ticks_max);
+    }
     let payload = payload.trim_ascii();
     match payload.first() {
         None => Err(Reason::EmptyPayload),

@@ -84,6 +84,12 @@ pub fn level_topic(code: &str) -> String {
     format!("indexes/{code}/level")
 }
 
+/// The retained level of an index in CBOR, where the configuration asks for it.
+#[must_use]
+pub fn compact_level_topic(code: &str) -> String {
+    format!("indexes/{code}/level/cbor")
+}
+
 /// Revisions, corporate actions, status changes and corrections of an index.
 #[must_use]
 pub fn event_topic(code: &str) -> String {

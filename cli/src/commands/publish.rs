@@ -60,7 +60,8 @@ pub(crate) struct Opts {
     kind: Kind,
 }
 
-fn read_kind(text: &str) -> Result<Kind, String> {
+/// Reads the kind of a price.
+pub(crate) fn read_kind(text: &str) -> Result<Kind, String> {
     Kind::parse(text).ok_or_else(|| format!("`{text}` is no type; use trade, open, close or nav"))
 }
 

@@ -11,6 +11,7 @@
 //! stand: a typing mistake must not become a default.
 
 mod door;
+mod http;
 mod journal;
 mod layers;
 mod log;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use door::{Mqtt, Router};
+pub use http::Http;
 pub use journal::Journal;
 pub use layers::{Flag, Inputs, Loaded, Source};
 pub use log::{Log, LogFormat};
@@ -48,6 +50,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The door for MQTT clients.
     pub mqtt: Mqtt,
+    /// The page, the history and the metrics.
+    pub http: Http,
     /// What a tick may be.
     pub ticks: Ticks,
     /// Batching and publishing.
@@ -130,6 +134,7 @@ impl Config {
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         self.mqtt.check(&mut problems);
+        self.http.check(&mut problems);
         self.ticks.check(&mut problems);
         self.sequencer.check(&mut problems);
         self.journal.check(&mut problems);

@@ -47,6 +47,8 @@ pub struct Sequencer {
     pub queue_submissions_max: u32,
     /// When levels leave.
     pub publish: Publish,
+    /// Whether levels leave in CBOR as well.
+    pub compact_levels: bool,
     /// Bytes of records between two snapshots.
     #[serde(with = "super::units::size")]
     pub snapshot_bytes: u64,
@@ -58,6 +60,7 @@ impl Default for Sequencer {
             batch_inputs_max: 8192,
             queue_submissions_max: 1024,
             publish: Publish::Durable,
+            compact_levels: false,
             snapshot_bytes: 64 << 20,
         }
     }

@@ -384,6 +384,7 @@ impl From<Announcement> for Publication {
             payload,
             retain,
             correlation,
+            subject: _,
         } = announcement;
         let properties = correlation.map_or_else(Bytes::new, |data| correlation_property(&data));
         Self {

@@ -8,6 +8,7 @@
 
 mod settings;
 mod store;
+mod web;
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -24,8 +25,10 @@ use crate::clock::WallClock;
 use crate::config::{self, Config};
 use crate::door::listener::BindError;
 use crate::door::{self, Door, Exchange};
+use crate::egress::Tee;
 use crate::exit::{self, Failure};
-use crate::health::Health;
+use crate::health::{Health, Phase};
+use crate::http::board::Board;
 use crate::ingress::Submission;
 use crate::journal::{Journal, Recovered};
 use crate::notify;
@@ -34,6 +37,7 @@ use crate::shutdown::{Shutdown, Trigger};
 use crate::snapshots::{self, Keeper, Snapshots};
 use crate::state::StateDir;
 use store::StoreThread;
+use web::Bound;
 
 pub(crate) use store::{Access, adopt, look, own};
 
@@ -65,7 +69,8 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         .map_err(internal)?;
     let listeners = runtime
         .block_on(door::bind(&config.mqtt.listen))
-        .map_err(busy)?;
+        .map_err(|error| busy(error, "--listen"))?;
+    let web = Bound::bind(config)?;
     let addresses = addresses(&listeners).map_err(internal)?;
     let health = Health::default();
     let journal_dir = state.subdirectory(config::JOURNAL)?;
@@ -77,12 +82,15 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let counters = Arc::default();
     let door_settings = settings::door(config);
     let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;
+    let (web, shown) = web.start(config, &health, Arc::clone(&counters));
     let parts = Parts {
         log: journal,
-        outlet: Arc::clone(&exchange),
+        outlet: Tee(Arc::clone(&exchange), shown.board),
         clock: WallClock,
         keeper: Keeper::start(snapshots, health.clone()).map_err(internal)?,
-        health,
+        health: health.clone(),
+        metrics: shown.metrics,
+        questions: shown.questions,
     };
     let settings = settings::sequencer(config);
     let go_on = || !shutdown.is_stopping();
@@ -95,8 +103,12 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     for address in addresses {
         tracing::info!(%address, "listening for MQTT");
     }
+    health.set_phase(Phase::Serving);
     notify::ready(&format!("epoch {}", recovered.epoch));
-    let served = runtime.block_on(serve(listeners, door, &exchange, shutdown, said, failure));
+    let served = runtime.block_on(serve(
+        listeners, door, &exchange, shutdown, said, failure, &health,
+    ));
+    web.stop();
     // The last connection's task holds the last way to the sequencer, which then ends.
     runtime.shutdown_timeout(LAST_TASKS);
     let outcome = sequencer.join();
@@ -117,6 +129,7 @@ async fn serve(
     shutdown: &Shutdown,
     said: oneshot::Receiver<()>,
     mut failure: watch::Receiver<bool>,
+    health: &Health,
 ) -> anyhow::Result<()> {
     let (close, closing) = watch::channel(false);
     let serving = tokio::spawn(door::serve(listeners, door, closing));
@@ -127,6 +140,7 @@ async fn serve(
         _ = failure.wait_for(|failed| *failed) => {}
         () = exchange.died() => outcome = Err(anyhow!("go on: the router's thread has ended")),
     }
+    health.set_phase(Phase::Stopping);
     notify::stopping();
     if outcome.is_ok() && !*failure.borrow() {
         // Once it is retained, every connection takes it along when it ends.
@@ -143,7 +157,7 @@ type SequencerThread = JoinHandle<Result<(), SequencerError>>;
 
 /// Runs the sequencer on a thread of its own; `failed` turns true when it ends with an error.
 fn spawn(
-    sequencer: Sequencer<Journal, Arc<Exchange>, WallClock>,
+    sequencer: Sequencer<Journal, Tee<Arc<Exchange>, Arc<Board>>, WallClock>,
     ingress: mpsc::Receiver<Submission>,
     shutdown: &Shutdown,
     goodbye: oneshot::Sender<()>,
@@ -250,9 +264,9 @@ fn internal(error: anyhow::Error) -> Failure {
     Failure::new(exit::INTERNAL, error)
 }
 
-fn busy(error: BindError) -> Failure {
+fn busy(error: BindError, flag: &str) -> Failure {
     let hint = format!(
-        "listen on {}: {} (choose another address with --listen, or stop what listens there)",
+        "listen on {}: {} (choose another address with {flag}, or stop what listens there)",
         error.address, error.source
     );
     Failure::new(exit::BUSY, anyhow!(hint))

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Partition, Publish};
 use crate::door::rights::Access;
-use crate::{door, sequencer, store};
+use crate::{door, http, sequencer, store};
 
 /// What the door takes. Bounds that no key sets keep the door's own defaults.
 pub(super) fn door(config: &Config) -> door::Settings {
@@ -30,6 +30,20 @@ pub(super) fn door(config: &Config) -> door::Settings {
     }
 }
 
+/// What the HTTP side takes.
+pub(super) const fn http(config: &Config) -> http::Settings {
+    let http = &config.http;
+    http::Settings {
+        connections_max: http.connections_max as usize,
+        streams_max: http.streams_max as usize,
+        request_timeout: http.request_timeout,
+        write_timeout: http.write_timeout,
+        stream_interval: http.stream_interval,
+        history_connections: http.history_connections as usize,
+        history_timeout: http.history_timeout,
+    }
+}
+
 /// What the sequencer takes.
 pub(super) fn sequencer(config: &Config) -> sequencer::Settings {
     sequencer::Settings {
@@ -40,6 +54,7 @@ pub(super) fn sequencer(config: &Config) -> sequencer::Settings {
             Publish::Durable => sequencer::Publish::Durable,
             Publish::Immediate => sequencer::Publish::Immediate,
         },
+        compact_levels: config.sequencer.compact_levels,
         snapshot_bytes: config.sequencer.snapshot_bytes,
         ..sequencer::Settings::default()
     }

@@ -2,48 +2,44 @@
 
 use std::sync::Arc;
 
-use divisor_engine::{Closed, Effect, Engine, IndexId, Level, Output, Quotation, Revised};
+use divisor_engine::{Closed, Engine, IndexId, Level, Output, Quotation, Revised};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
-use divisor_wire::level;
-use divisor_wire::topic::{STATUS_TOPIC, event_topic, level_topic};
+use divisor_wire::level::{self, compact};
+use divisor_wire::topic::{STATUS_TOPIC, compact_level_topic, event_topic, level_topic};
 
-use crate::egress::Announcement;
+use crate::egress::{Announcement, Subject};
+use crate::metrics::Tally;
 
 /// Makes messages of effects.
 #[derive(Debug)]
 pub(super) struct Announcer {
     epoch: u64,
+    /// Levels leave in CBOR as well.
+    compact: bool,
     /// Topics by index id, made once.
-    level_topics: Vec<Arc<str>>,
+    level_topics: Vec<LevelTopics>,
     /// What `divisor/status` said last, positions aside.
     status: Option<DaemonStatus>,
-    /// What became of prices and rates, by [`place_of`]; counted for commands that bring some.
-    effects: [u64; EFFECTS],
+    /// What became of all prices and rates, for commands that bring some.
+    total: Tally,
 }
 
-/// How many effects there are.
-const EFFECTS: usize = 6;
-
-/// Where an effect is counted.
-const fn place_of(effect: Effect) -> usize {
-    match effect {
-        Effect::Applied => 0,
-        Effect::Late => 1,
-        Effect::Duplicate => 2,
-        Effect::Held => 3,
-        Effect::Outranked => 4,
-        Effect::AfterClose => 5,
-    }
+/// Where the levels of one index go.
+#[derive(Debug, Clone)]
+struct LevelTopics {
+    json: Arc<str>,
+    compact: Arc<str>,
 }
 
 impl Announcer {
-    pub(super) const fn new(epoch: u64) -> Self {
+    pub(super) fn new(epoch: u64, compact: bool) -> Self {
         Self {
             epoch,
+            compact,
             level_topics: Vec::new(),
             status: None,
-            effects: [0; EFFECTS],
+            total: Tally::default(),
         }
     }
 
@@ -51,17 +47,21 @@ impl Announcer {
         self.epoch
     }
 
-    /// How many prices and rates were applied, late, repeated, held, outranked and behind a close.
-    pub(super) const fn effects(&self) -> [u64; EFFECTS] {
-        self.effects
+    /// What became of all prices and rates so far.
+    pub(super) const fn total(&self) -> Tally {
+        self.total
     }
 
     /// The effects of a batch.
-    pub(super) fn outputs(&mut self, engine: &mut Engine, into: &mut Vec<Announcement>) {
+    pub(super) fn outputs(&mut self, engine: &mut Engine, into: &mut Vec<Announcement>) -> Tally {
+        let mut tally = Tally::default();
         while let Some(output) = engine.poll_output() {
             match output {
-                Output::Tick { effect, .. } => self.effects[place_of(effect)] += 1,
-                Output::Level(level) => self.level(engine, &level, into),
+                Output::Tick { effect, .. } => tally.add(effect),
+                Output::Level(level) => {
+                    tally.levels += 1;
+                    self.level(engine, &level, into);
+                }
                 Output::Revised(revised) => revision(engine, &revised, into),
                 Output::Status {
                     index,
@@ -79,7 +79,7 @@ impl Announcer {
                         ts: ts.to_string(),
                         pos: position,
                     };
-                    push_event(code, &event, into);
+                    push_event(index, code, &event, into);
                 }
                 Output::Closed(closed) => close(engine, &closed, into),
                 Output::Quotation(quotation) => self::quotation(engine, &quotation, into),
@@ -91,6 +91,8 @@ impl Announcer {
                 }
             }
         }
+        self.total.merge(tally);
+        tally
     }
 
     /// The last level of every index: what a restart retains again before the first new tick.
@@ -105,25 +107,33 @@ impl Announcer {
         let Some(code) = engine.index_code(level.index) else {
             return;
         };
-        let topic = self.topic(engine, level.index);
+        let Some(topics) = self.topics(engine, level.index) else {
+            return;
+        };
         let mut payload = Vec::with_capacity(256);
         level::encode(&mut payload, code, level, self.epoch);
-        into.push(Announcement::retained(topic, payload));
+        let subject = Subject::Level(level.index);
+        into.push(Announcement::retained(topics.json, payload).about(subject));
+        if self.compact {
+            let mut payload = Vec::with_capacity(128);
+            compact::encode(&mut payload, code, level, self.epoch);
+            into.push(Announcement::retained(topics.compact, payload));
+        }
     }
 
-    fn topic(&mut self, engine: &Engine, index: IndexId) -> Arc<str> {
+    fn topics(&mut self, engine: &Engine, index: IndexId) -> Option<LevelTopics> {
         while let next = self.level_topics.len()
             && next <= index.at()
             && let Some(code) = u32::try_from(next)
                 .ok()
                 .and_then(|id| engine.index_code(IndexId(id)))
         {
-            self.level_topics.push(level_topic(code).into());
+            self.level_topics.push(LevelTopics {
+                json: level_topic(code).into(),
+                compact: compact_level_topic(code).into(),
+            });
         }
-        self.level_topics
-            .get(index.at())
-            .cloned()
-            .unwrap_or_else(|| "".into())
+        self.level_topics.get(index.at()).cloned()
     }
 
     /// The daemon's status, when it differs in more than positions or is wanted in any case.
@@ -162,7 +172,7 @@ fn revision(engine: &Engine, revised: &Revised, into: &mut Vec<Announcement>) {
         constituents: u32::try_from(revised.members.len()).unwrap_or(u32::MAX),
         pos: revised.position,
     };
-    push_event(code, &event, into);
+    push_event(revised.index, code, &event, into);
 }
 
 fn close(engine: &Engine, closed: &Closed, into: &mut Vec<Announcement>) {
@@ -183,7 +193,7 @@ fn close(engine: &Engine, closed: &Closed, into: &mut Vec<Announcement>) {
         soq: closed.soq,
         pos: level.position,
     };
-    push_event(code, &event, into);
+    push_event(level.index, code, &event, into);
 }
 
 fn quotation(engine: &Engine, quotation: &Quotation, into: &mut Vec<Announcement>) {
@@ -198,11 +208,12 @@ fn quotation(engine: &Engine, quotation: &Quotation, into: &mut Vec<Announcement
         missing: quotation.missing,
         pos: quotation.position,
     };
-    push_event(code, &event, into);
+    push_event(quotation.index, code, &event, into);
 }
 
-fn push_event(code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {
+fn push_event(index: IndexId, code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {
     if let Ok(payload) = serde_json::to_vec(event) {
-        into.push(Announcement::passing(event_topic(code).into(), payload));
+        let event = Announcement::passing(event_topic(code).into(), payload);
+        into.push(event.about(Subject::Event(index)));
     }
 }

@@ -142,8 +142,8 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             "order" => self
                 .order(client, request.order, go_on)?
                 .and_then(|()| done(&id, Nothing {})),
-            "prices" => self
-                .prices(client, request, go_on)?
+            "history" => self
+                .history(request.history, go_on)?
                 .and_then(|summary| done(&id, summary)),
             "hold.list" => done(&id, self.hold_list(after, limit)),
             "calendar.list" => done(&id, self.calendar_list()),

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::Settings;
 use crate::egress::Announcement;
 use crate::ingress::{Client, Content, Inbound, Receipt, Refusal};
+use crate::metrics::Metrics;
 
 /// Labels that exist from the first boot on: the daemon itself, and the one that stands for every
 /// source and venue once [`LABELS_MAX`] texts are interned.
@@ -26,15 +27,24 @@ pub(super) const FIRST_LABELS: [&str; 2] = ["divisord", "other"];
 const OTHER: LabelId = LabelId(1);
 
 /// What is gathered beside the batch itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gathering {
     /// Receipts that leave once everything gathered is durable.
     pub(super) receipts: Vec<(mpsc::UnboundedSender<Receipt>, Receipt)>,
     /// Labels that the batch introduces, not yet in the engine.
     new_labels: HashMap<Box<str>, LabelId>,
+    metrics: Metrics,
 }
 
 impl Gathering {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self {
+            receipts: Vec::new(),
+            new_labels: HashMap::new(),
+            metrics,
+        }
+    }
+
     /// After a commit the engine knows the batch's labels.
     pub(super) fn committed(&mut self) {
         self.new_labels.clear();
@@ -83,6 +93,9 @@ impl Gathering {
             }
         }
         if !refused.is_empty() {
+            for (_, reason) in &refused {
+                self.metrics.refused(*reason);
+            }
             refused.sort_unstable();
             report(client, message, &refused, accepted, refusals, announcements);
         }

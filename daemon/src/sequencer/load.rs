@@ -22,15 +22,15 @@ const DETAILS_MAX: usize = 50;
 
 /// Whose load it is and how its rows are told apart.
 #[derive(Clone, Copy)]
-pub(super) struct Load {
+struct Load {
     /// Who loads, for the audit trail.
-    pub(super) by: LabelId,
+    by: LabelId,
     /// The source of its prices.
-    pub(super) source: LabelId,
+    source: LabelId,
     /// A number that follows from its prices: their incarnation.
-    pub(super) content: u64,
+    content: u64,
     /// How far a price's time may lie ahead.
-    pub(super) future_max: Duration,
+    future_max: Duration,
 }
 
 impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
@@ -284,7 +284,7 @@ fn without_repeated(trial: &mut Engine, inputs: Vec<Input>, now: Time) -> (Vec<I
 impl Load {
     /// The origin of one of its rows. The identity is the content of the load and the row's place
     /// in it, so that loading a file twice is harmless (invariant 7).
-    pub(super) fn origin(self, ts: Option<&str>, now: Time, seq: u64) -> Result<Origin, String> {
+    fn origin(self, ts: Option<&str>, now: Time, seq: u64) -> Result<Origin, String> {
         let ts = match ts {
             None => now,
             Some(text) => time(text).ok_or("`ts` is not a time")?,

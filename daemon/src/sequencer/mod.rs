@@ -17,10 +17,10 @@ mod control;
 mod gather;
 mod load;
 mod operate;
-mod queries;
+pub(crate) mod queries;
 mod staging;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use divisor_engine::{Batch, Engine, Input};
 use tokio::sync::{mpsc, oneshot};
@@ -28,8 +28,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::egress::{Announcement, Outlet};
 use crate::health::Health;
-use crate::ingress::{Receipt, Submission};
+use crate::ingress::{Question, Receipt, Sight, Submission};
 use crate::journal::{AppendError, Log, ReadError, Record, Records};
+use crate::metrics::Metrics;
 use crate::record::{self, ReplayError};
 use crate::shutdown::Shutdown;
 use crate::snapshots::Keeper;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub future_max: Duration,
     /// When levels leave.
     pub publish: Publish,
+    /// Whether levels leave in CBOR as well, on a topic of their own.
+    pub compact_levels: bool,
     /// Bytes of records between two snapshots.
     pub snapshot_bytes: u64,
     /// Bytes of all staged loads together.
@@ -79,6 +82,7 @@ impl Default for Settings {
             submissions_max: 1_024,
             future_max: Duration::from_secs(60),
             publish: Publish::Durable,
+            compact_levels: false,
             snapshot_bytes: 64 << 20,
             load_bytes_max: 64 << 20,
         }
@@ -115,6 +119,10 @@ pub struct Parts<L, O, C> {
     pub health: Health,
     /// Where copies of the engine go.
     pub keeper: Keeper,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// Who looks at the state.
+    pub questions: mpsc::Receiver<Question>,
 }
 
 /// The sequencer, before its thread starts.
@@ -142,6 +150,10 @@ pub struct Sequencer<L, O, C> {
     body: Vec<u8>,
     /// What goes out with the next receipts.
     announcements: Vec<Announcement>,
+    metrics: Metrics,
+    /// When the submissions of this turn were read from their sockets, and how many messages each has.
+    arrivals: Vec<(Instant, u64)>,
+    questions: mpsc::Receiver<Question>,
 }
 
 /// Counts the bytes of the records that pass.
@@ -180,6 +192,8 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             clock,
             health,
             keeper,
+            metrics,
+            questions,
         } = parts;
         let mut tail = Counted {
             records: log.reader_from(snapshot.next_position())?,
@@ -191,13 +205,13 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         let first = log.next_position();
         let time = clock.now().max(engine.time());
         let mut sequencer = Self {
-            announcer: Announcer::new(epoch),
+            announcer: Announcer::new(epoch, settings.compact_levels),
             batch: Batch {
                 first,
                 time,
                 inputs: Vec::new(),
             },
-            gathering: Gathering::default(),
+            gathering: Gathering::new(metrics.clone()),
             loads: Loads::new(settings.load_bytes_max),
             keeper,
             is_leaving: false,
@@ -211,6 +225,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             health,
             settings,
             log,
+            metrics,
+            arrivals: Vec::new(),
+            questions,
         };
         sequencer.batch.inputs.push(Input::Boot { epoch });
         if sequencer.engine.label_count() == 0 {
@@ -259,6 +276,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                         break;
                     }
                 }
+                Some(question) = self.questions.recv() => self.answer(question),
                 () = tokio::time::sleep(wait) => {}
                 () = shutdown.stopping(), if goodbye.is_some() => {}
             }
@@ -273,6 +291,15 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         }
         self.finish();
         Ok(())
+    }
+
+    /// Lets somebody look at the state: all batches so far, and nothing of the next.
+    fn answer(&self, question: Question) {
+        question(&Sight {
+            engine: &self.engine,
+            epoch: self.announcer.epoch(),
+            is_leaving: self.is_leaving,
+        });
     }
 
     /// The end of an orderly stop: the next start finds everything in a snapshot and has nothing to
@@ -304,6 +331,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             .engine
             .poll_timeout()
             .is_some_and(|at| at <= self.batch.time);
+        self.metrics.queued(submissions.len());
         for submission in submissions.drain(..) {
             self.take(submission, go_on)?;
         }
@@ -312,6 +340,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         }
         self.announce_status(false);
         self.flush_announcements();
+        for (read, messages) in self.arrivals.drain(..) {
+            self.metrics.left(read.elapsed(), messages);
+        }
         self.gathering.send_receipts();
         self.keep(self.settings.snapshot_bytes);
         Ok(())
@@ -341,7 +372,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             client,
             messages,
             receipts,
+            read,
         } = submission;
+        self.arrivals.push((read, messages.len() as u64));
         let mut refusals = Vec::new();
         let mut durable = 0;
         let copies = self.outlet.wants_prices();
@@ -382,16 +415,20 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             return self.commit_halves(go_on);
         }
         let count = u32::try_from(self.batch.inputs.len()).unwrap_or(u32::MAX);
+        let begun = Instant::now();
         self.append(count, go_on)?;
         if self.settings.publish == Publish::Immediate {
             self.apply();
             self.flush_announcements();
             self.log.commit()?;
+            self.metrics.committed(begun.elapsed());
         } else {
             self.log.commit()?;
+            self.metrics.committed(begun.elapsed());
             self.apply();
         }
-        self.health.set_durable(self.engine.next_position());
+        self.health
+            .set_durable(self.engine.next_position(), self.engine.time());
         self.since_snapshot += RECORD_BYTES + self.body.len() as u64;
         self.gathering.committed();
         self.begin_batch();
@@ -427,6 +464,10 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                     }
                     // Room comes from a snapshot and from what PostgreSQL has caught up with.
                     self.keep(1);
+                    // What can be read stays readable.
+                    while let Ok(question) = self.questions.try_recv() {
+                        self.answer(question);
+                    }
                     self.clock.rest(ROOM_POLL);
                 }
                 Err(error) => return Err(error.into()),
@@ -436,8 +477,11 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
 
     fn apply(&mut self) {
         self.engine.apply(&self.batch);
-        self.announcer
+        let tally = self
+            .announcer
             .outputs(&mut self.engine, &mut self.announcements);
+        let inputs = self.batch.inputs.len() as u64;
+        self.metrics.applied(tally, inputs, self.batch.time);
     }
 
     /// Prepares an empty batch at the present time, which never falls.

@@ -1,12 +1,13 @@
 //! What operators order, and prices of any times in bulk: commands that become inputs as they are.
 
-use divisor_engine::{HeldInput, Input, Order};
+use divisor_engine::{Currency, HeldInput, Input, LabelId, Order, Origin, Time};
+use divisor_wire::Reason;
 use divisor_wire::command::{
-    CalendarDetail, CalendarRow, CommandError, HoldRow, Items, Page, PricesSummary, Request,
-    SessionRow,
+    CalendarDetail, CalendarRow, CommandError, History, HistoryRow, HistorySummary, HoldRow, Page,
+    Request, SessionRow,
 };
 
-use super::load::{Load, of_kind};
+use super::load::of_kind;
 use super::staging::{clip, error};
 use super::{Sequencer, SequencerError, gather};
 use crate::clock::Clock;
@@ -15,7 +16,10 @@ use crate::ingress::Client;
 use crate::journal::Log;
 
 /// Refused rows told one by one; a sender of history looks at the first of them.
-const REFUSED_MAX: usize = 100;
+const REASONS_MAX: usize = 20;
+
+/// Files in one message at the most: each is a label.
+const FILES_MAX: usize = 1_024;
 
 impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     /// Carries out an order, as a batch of its own.
@@ -41,82 +45,91 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
 
     /// Puts prices and rates into the sequence, in their order and with the identity that the
     /// request gives them. One that is refused does not hold the others back.
-    pub(super) fn prices(
+    pub(super) fn history(
         &mut self,
-        client: &Client,
-        request: Request,
+        history: Option<History>,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Result<PricesSummary, CommandError>, SequencerError> {
-        let (Some(name), Some(content), Some(first), Some(items)) =
-            (request.load, request.content, request.first, request.items)
-        else {
-            let message = "`load`, `content`, `first` and `items` are needed";
-            return Ok(Err(error("bad_request", message)));
+    ) -> Result<Result<HistorySummary, CommandError>, SequencerError> {
+        let Some(history) = history else {
+            return Ok(Err(error("bad_request", "`history` is missing")));
         };
-        let rows = items.rates.len() + items.prices.len();
-        if rows != items.len() || rows > self.settings.batch_inputs_max {
-            let most = self.settings.batch_inputs_max;
-            let message = format!("`items` may hold prices and rates, {most} at the most");
+        let most = self.settings.batch_inputs_max;
+        if history.rows.len() > most || history.files.len() > FILES_MAX {
+            let message = format!("at most {most} rows of {FILES_MAX} files fit one message");
             return Ok(Err(error("bad_request", &message)));
         }
-        let by = client.user.as_deref().unwrap_or(&client.id);
-        let by = self.gathering.label(&self.engine, &mut self.batch, by);
-        let source = self
-            .gathering
-            .label(&self.engine, &mut self.batch, clip(&name).as_str());
-        let load = Load {
-            by,
-            source,
-            content,
-            future_max: self.settings.future_max,
-        };
-        let before = self.announcer.effects();
-        let mut summary = PricesSummary::default();
-        self.admit_rows(&items, load, first, &mut summary);
-        if self.batch.inputs.is_empty() {
-            self.gathering.committed();
-            return Ok(Ok(summary));
+        let before = self.announcer.total();
+        let mut summary = HistorySummary::default();
+        self.admit_rows(&history, &mut summary);
+        if !self.batch.inputs.is_empty() {
+            self.commit(go_on)?;
         }
-        self.commit(go_on)?;
-        let after = self.announcer.effects();
-        let count = |at: usize| after[at] - before[at];
-        summary.applied = count(0);
-        summary.late = count(1);
-        summary.repeated = count(2);
-        summary.held = count(3);
-        summary.passed = count(4) + count(5);
+        let after = self.announcer.total();
+        summary.applied = after.applied - before.applied;
+        summary.late = after.late - before.late;
+        summary.repeated = after.duplicate - before.duplicate;
+        summary.held = after.held - before.held;
+        summary.passed = after.passed - before.passed;
         Ok(Ok(summary))
     }
 
-    fn admit_rows(&mut self, items: &Items, load: Load, first: u64, summary: &mut PricesSummary) {
-        let (engine, now) = (&self.engine, self.batch.time);
-        let rates = items.rates.iter().map(|rate| {
-            let ts = rate.ts.as_deref();
-            (ts, Row::Rate(rate))
-        });
-        let prices = items.prices.iter().map(|price| {
-            let ts = price.ts.as_deref();
-            (ts, Row::Price(price))
-        });
-        for (place, (ts, row)) in (0u32..).zip(rates.chain(prices)) {
-            let seq = first + u64::from(place);
-            let admitted = load.origin(ts, now, seq).and_then(|origin| {
-                let admitted = match row {
-                    Row::Rate(rate) => engine.admit_rate(rate.base, rate.quote, rate.rate, origin),
-                    Row::Price(price) => engine
-                        .admit_price(&price.symbol, price.price, None, origin, None, None)
-                        .map(|input| of_kind(input, price.kind)),
-                };
-                admitted.map_err(|refused| gather::reason(refused).as_str().to_owned())
-            });
+    fn admit_rows(&mut self, history: &History, summary: &mut HistorySummary) {
+        let sources: Vec<LabelId> = history
+            .files
+            .iter()
+            .map(|file| {
+                self.gathering
+                    .label(&self.engine, &mut self.batch, &clip(&file.src))
+            })
+            .collect();
+        let now = self.batch.time;
+        for (place, row) in (0u32..).zip(&history.rows) {
+            let HistoryRow(file, seq, ..) = row;
+            let file = *file as usize;
+            let admitted = match (sources.get(file), history.files.get(file)) {
+                (Some(source), Some(known)) => {
+                    let origin = Origin {
+                        ts: Time::from_nanos(row.4),
+                        received: now,
+                        source: *source,
+                        inc: Some(known.inc),
+                        seq: Some(*seq),
+                    };
+                    self.admit_row(row, origin)
+                }
+                _ => Err(Reason::BadField),
+            };
             match admitted {
                 Ok(input) => self.batch.inputs.push(input),
-                Err(why) if summary.refused.len() < REFUSED_MAX => {
-                    summary.refused.push((place, why));
+                Err(reason) => {
+                    summary.refused += 1;
+                    if summary.reasons.len() < REASONS_MAX {
+                        summary.reasons.push((place, reason.as_str().to_owned()));
+                    }
                 }
-                Err(_) => {}
             }
         }
+    }
+
+    fn admit_row(&self, row: &HistoryRow, origin: Origin) -> Result<Input, Reason> {
+        let HistoryRow(_, _, subject, price, _, kind) = row;
+        if gather::is_ahead(origin.ts, origin.received, self.settings.future_max) {
+            return Err(Reason::TimestampInFuture);
+        }
+        let admitted = match subject.split_once('/') {
+            Some((base, quote)) => {
+                let currency = |text: &str| Currency::parse(text).map_err(|_| Reason::UnknownPair);
+                self.engine
+                    .admit_rate(currency(base)?, currency(quote)?, *price, origin)
+            }
+            None => {
+                let admitted = self
+                    .engine
+                    .admit_price(subject, *price, None, origin, None, None);
+                admitted.map(|input| of_kind(input, *kind))
+            }
+        };
+        admitted.map_err(gather::reason)
     }
 
     /// The prices and rates that wait for an operator, behind a position.
@@ -212,10 +225,4 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             sessions: sessions.iter().map(row).collect(),
         })
     }
-}
-
-/// A row of `prices`.
-enum Row<'a> {
-    Rate(&'a divisor_wire::command::RateItem),
-    Price(&'a divisor_wire::command::PriceItem),
 }

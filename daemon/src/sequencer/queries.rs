@@ -28,7 +28,7 @@ pub(super) fn index_list(engine: &Engine, after: Option<&str>, limit: usize) -> 
 }
 
 /// One index with its definition and members.
-pub(super) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDetail, CommandError> {
+pub(crate) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDetail, CommandError> {
     let code = code.ok_or_else(|| error("bad_request", "`code` is missing"))?;
     let view = engine
         .index_id(code)
@@ -59,7 +59,7 @@ pub(super) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDet
 }
 
 /// A page of securities, in the order of definition, behind the symbol `after`.
-pub(super) fn security_list(
+pub(crate) fn security_list(
     engine: &Engine,
     after: Option<&str>,
     limit: usize,
@@ -78,7 +78,7 @@ pub(super) fn security_list(
 }
 
 /// One security with its definition and the indexes that hold it.
-pub(super) fn security_show(
+pub(crate) fn security_show(
     engine: &Engine,
     symbol: Option<&str>,
 ) -> Result<SecurityDetail, CommandError> {
@@ -120,7 +120,7 @@ pub(super) fn rate_list(engine: &Engine, after: Option<&str>, limit: usize) -> P
 }
 
 /// The daemon in a few numbers.
-pub(super) fn status(
+pub(crate) fn status(
     engine: &Engine,
     health: &Health,
     epoch: u64,
@@ -145,7 +145,7 @@ pub(super) fn status(
     }
 }
 
-fn index_row(view: &IndexView<'_>) -> IndexRow {
+pub(crate) fn index_row(view: &IndexView<'_>) -> IndexRow {
     let level = view.level;
     let chg = level.and_then(|l| divisor_wire::level::change(l.level, l.prev_close));
     IndexRow {
@@ -177,7 +177,7 @@ fn security_row(view: &SecurityView<'_>) -> SecurityRow {
 }
 
 /// A price as people write it: no zeros behind the second place.
-fn at_least_two_places(price: Decimal) -> Decimal {
+pub(crate) fn at_least_two_places(price: Decimal) -> Decimal {
     let short = price.normalized();
     if short.places() < 2 {
         short.round(2, RoundingMode::Down).with_places(2)

@@ -366,6 +366,7 @@ impl Publisher {
             client: Arc::clone(&self.client),
             messages,
             receipts: connection.sender.clone(),
+            read: std::time::Instant::now(),
         })
     }
 

@@ -383,6 +383,8 @@ impl World {
             clock,
             health,
             keeper,
+            metrics: crate::metrics::Metrics::default(),
+            questions: tokio::sync::mpsc::channel(1).1,
         };
         let waits = Arc::clone(&threads);
         let power = self.power.clone();

@@ -299,14 +299,15 @@ impl<D: Database> Follower<D> {
         self.written = Some(Instant::now());
         progress.rows.clear();
         progress.from = position;
-        self.health.set_projected(position);
+        let time = progress.projection.engine().time();
+        self.health.set_projected(position, time);
         Ok(Step::Wrote)
     }
 
     /// Brings the rows at hand in line with where the database is. A transaction whose answer was
     /// lost may be there or not; its position tells.
     fn align(&mut self, database: u64) -> Result<(), FollowError> {
-        self.health.set_projected(database);
+        self.health.set_projected(database, Time::MIN);
         if let Some(progress) = &mut self.progress {
             if database == progress.from {
                 return Ok(());

@@ -167,11 +167,17 @@ fn a_replay_of_the_past_is_not_overtaken() {
     assert_eq!(world.closes()[0].day.to_string(), "2021-11-23");
     // The half day ends with the first input behind it.
     world.tick(Kind::Trade, "A", "11", "2021-11-26T18:00:00Z", now);
+    assert_eq!(
+        world.index("X").status,
+        Status::Live,
+        "stamped with the close"
+    );
+    world.tick(Kind::Trade, "A", "12", "2021-11-26T18:00:01Z", now);
     assert_eq!(world.index("X").status, Status::Closed);
     // What is traded while the index is closed moves no level before the next session.
-    assert_eq!(world.level("X"), "30.00");
-    world.tick(Kind::Trade, "B", "10", "2021-11-29T15:00:00Z", now);
     assert_eq!(world.level("X"), "31.00");
+    world.tick(Kind::Trade, "B", "10", "2021-11-29T15:00:00Z", now);
+    assert_eq!(world.level("X"), "32.00");
 }
 
 #[test]
@@ -284,7 +290,7 @@ fn closes_with_official_prices() {
         "31.10",
         "the trade is younger than the opening price"
     );
-    world.wait("2021-11-24T21:00:00Z");
+    world.wait("2021-11-24T21:00:01Z");
     assert_eq!(world.index("X").status, Status::Closing);
     world.trade("C", "11", "2021-11-24T21:01:00Z");
     for (symbol, price) in [("A", "10.5"), ("B", "10.4"), ("C", "10.7")] {

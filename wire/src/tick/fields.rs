@@ -8,13 +8,15 @@ use crate::Reason;
 /// The longest `src`, `ccy` or `venue` in bytes; these texts end up in every row of the store.
 const TEXT_BYTES_MAX: usize = 64;
 
-/// A JSON value as far as a tick cares.
+/// A JSON or CBOR value as far as a tick cares.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Value<'a> {
     /// A text without its quotes and escapes.
     Text(&'a str),
     /// The literal of a number.
     Number(&'a str),
+    /// A number that came as one: a CBOR integer or decimal fraction.
+    Decimal(Decimal),
     /// The same as leaving the field out.
     Null,
     /// True, false, an object or an array: right for no field.
@@ -127,7 +129,9 @@ pub(super) fn bare(price: Decimal) -> Result<Tick, Reason> {
 /// A tick from an element of an array that is not an object.
 pub(super) fn element(value: Value<'_>) -> Result<Tick, Reason> {
     match value {
-        Value::Text(_) | Value::Number(_) => bare(decimal(value).ok_or(Reason::BadPrice)?),
+        Value::Text(_) | Value::Number(_) | Value::Decimal(_) => {
+            bare(decimal(value).ok_or(Reason::BadPrice)?)
+        }
         Value::Null | Value::Other => Err(Reason::Malformed),
     }
 }
@@ -137,6 +141,7 @@ fn decimal(value: Value<'_>) -> Option<Decimal> {
         Value::Text(literal) | Value::Number(literal) => {
             short_decimal(literal.as_bytes()).or_else(|| Decimal::parse(literal.as_bytes()).ok())
         }
+        Value::Decimal(value) => Some(value),
         Value::Null | Value::Other => None,
     }
 }
@@ -164,7 +169,8 @@ fn short_decimal(literal: &[u8]) -> Option<Decimal> {
 fn time(value: Value<'_>) -> Option<Time> {
     match value {
         Value::Text(text) => when::from_text(text),
-        Value::Number(literal) => when::from_epoch(literal),
+        Value::Number(literal) => when::from_epoch(Decimal::parse(literal.as_bytes()).ok()?),
+        Value::Decimal(count) => when::from_epoch(count),
         Value::Null | Value::Other => None,
     }
 }
@@ -178,6 +184,7 @@ fn whole(value: Value<'_>) -> Option<u64> {
                 .all(|b| b.is_ascii_digit())
                 .then(|| digits.parse().ok())?
         }
+        Value::Decimal(number) => u64::try_from(number.at_places(0)?).ok(),
         Value::Null | Value::Other => None,
     }
 }
@@ -185,7 +192,7 @@ fn whole(value: Value<'_>) -> Option<u64> {
 fn kind(value: Value<'_>) -> Option<Kind> {
     match value {
         Value::Text(name) => Some(Kind::parse(name).unwrap_or_default()),
-        Value::Number(_) | Value::Null | Value::Other => None,
+        Value::Number(_) | Value::Decimal(_) | Value::Null | Value::Other => None,
     }
 }
 
@@ -196,7 +203,7 @@ fn text(value: Value<'_>) -> Option<Box<str>> {
         {
             Some(text.into())
         }
-        Value::Text(_) | Value::Number(_) | Value::Null | Value::Other => None,
+        Value::Text(_) | Value::Number(_) | Value::Decimal(_) | Value::Null | Value::Other => None,
     }
 }
 

@@ -220,3 +220,75 @@ proptest! {
         let _ = decode(&payload, 4);
     }
 }
+
+/// A CBOR payload from the diagnostic notation of its parts, in hexadecimal with spaces.
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: String = hex.split_whitespace().collect();
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn compact_payloads_are_read() {
+    let check = |hex: &str, expected: &str| {
+        let got = match decode(&bytes(hex), 4) {
+            Err(reason) => reason.to_string(),
+            Ok(decoded) => {
+                let mut parts: Vec<String> = decoded.ticks.iter().map(show).collect();
+                let refused = decoded.refused.iter();
+                parts.extend(refused.map(|(place, why)| format!("!{place} {why}")));
+                parts.join("; ")
+            }
+        };
+        assert_eq!(got, expected, "{hex}");
+    };
+    // {0: 4([-2, 18984])}
+    check("a1 00 c4 82 21 19 4a28", "189.84");
+    // {0: "189.84", 1: 1763821800123456, 2: 42, 3: "feed-1", 4: 7, 5: 100, 6: "USD", 7: "XNYS"}
+    check(
+        "a8 00 66 3138392e3834 01 1b 0006442fc3d7ec40 02 18 2a 03 66 666565642d31 \
+         04 07 05 18 64 06 63 555344 07 64 584e5953",
+        "189.84 2025-11-22T14:30:00.123456Z feed-1 7 42 100 USD XNYS",
+    );
+    // Texts as keys, and an RFC 3339 time under its tag.
+    check(
+        "a2 65 7072696365 05 62 7473 c0 74 323032362d31312d32325431343a33303a30305a",
+        "5 2026-11-22T14:30:00.000000Z",
+    );
+    // Several: a map, a bare fraction, a bare integer; lists without a length.
+    check("83 a1 00 01 c4 82 00 02 03", "1; 2; 3");
+    check("9f bf 00 01 ff c4 9f 20 0f ff ff", "1; 1.5");
+    check("80", "");
+    check("c4 82 01 03", "30");
+    // Unknown keys and whatever they hold are passed over.
+    check("a3 00 01 18 63 82 a1 00 80 9f ff 61 78 f5", "1");
+    // Zero, below zero, a float, a fraction out of reach, no price, twice a price.
+    check("a1 00 00", "!0 price_not_positive");
+    check("a1 00 20", "!0 price_not_positive");
+    check("a1 00 fb 3ff0000000000000", "!0 bad_price");
+    check("a1 00 c4 82 38 63 01", "!0 bad_price");
+    check("a0", "!0 bad_price");
+    check("a2 00 01 00 02", "!0 bad_field");
+    check("a2 00 01 02 20", "!0 bad_field");
+    check("a2 00 01 03 05", "!0 bad_field");
+    // Five where four are allowed; cut off; more behind the end; a break that ends nothing.
+    check("85 01 02 03 04 05", "too_many_ticks");
+    check("a1 00", "malformed");
+    check("9b ffffffffffffffff", "malformed");
+    check("a1 00 01 00", "malformed");
+    check("81 ff", "malformed");
+    check("c4 83 00 01 02", "malformed");
+}
+
+proptest! {
+    #[test]
+    fn any_compact_payload_is_read_or_refused(
+        first in 0x80u8..=0xc4,
+        rest in proptest::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let payload: Vec<u8> = std::iter::once(first).chain(rest).collect();
+        let _ = decode(&payload, 4);
+    }
+}

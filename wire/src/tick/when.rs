@@ -13,7 +13,7 @@ pub(super) fn from_text(text: &str) -> Option<Time> {
         && !text.contains(':')
     {
         // `2026-11-22` is made of the same bytes and is neither: a day is not a time.
-        return from_epoch(text);
+        return from_epoch(Decimal::parse(text.as_bytes()).ok()?);
     }
     let stamp: jiff::Timestamp = text.parse().ok()?;
     i64::try_from(stamp.as_nanosecond())
@@ -23,8 +23,7 @@ pub(super) fn from_text(text: &str) -> Option<Time> {
 
 /// Seconds, milliseconds, microseconds or nanoseconds since 1970. Today is 1.7 in the 9th, 12th,
 /// 15th or 18th power of ten, so the bounds between them leave every year from 1973 to 5138 clear.
-pub(super) fn from_epoch(literal: &str) -> Option<Time> {
-    let count = Decimal::parse(literal.as_bytes()).ok()?;
+pub(super) fn from_epoch(count: Decimal) -> Option<Time> {
     let whole = count.round(0, RoundingMode::Down).at_places(0)?;
     let places = match whole.unsigned_abs() {
         0..100_000_000_000 => 9,

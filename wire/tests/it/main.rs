@@ -4,4 +4,5 @@
     reason = "a test fails by panicking, and its helpers with it"
 )]
 
+mod docs;
 mod fixtures;

@@ -23,14 +23,16 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 /// What is shown of a daemon's last words.
 const LINES_MAX: usize = 20;
-/// The port that everybody expects.
+/// The ports that everybody expects.
 const MQTT_PORT: u16 = 1883;
+const HTTP_PORT: u16 = 8383;
 
 /// A running daemon. Dropping it kills it: no demo leaves one behind.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     child: Child,
     address: Address,
+    page: SocketAddr,
     words: Arc<Mutex<VecDeque<String>>>,
     /// Removed with this value, unless the user keeps it.
     _state: Option<TempDir>,
@@ -47,11 +49,9 @@ impl Daemon {
         let program = program()?;
         let listen = match listen {
             Some(listen) => free(listen)?,
-            None => {
-                let usual = free((Ipv4Addr::LOCALHOST, MQTT_PORT).into());
-                usual.or_else(|_| free((Ipv4Addr::LOCALHOST, 0).into()))?
-            }
+            None => usual(MQTT_PORT)?,
         };
+        let page = usual(HTTP_PORT)?;
         let (path, temporary) = match state {
             Some(path) => (path, None),
             None => {
@@ -75,6 +75,7 @@ impl Daemon {
             .arg("--state")
             .arg(&path)
             .args(["--set", &format!("mqtt.listen=[\"{listen}\"]")])
+            .args(["--set", &format!("http.listen=[\"{page}\"]")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -94,6 +95,7 @@ impl Daemon {
                 port: listen.port(),
                 login: None,
             },
+            page,
             words,
             _state: temporary,
         })
@@ -102,6 +104,11 @@ impl Daemon {
     /// Where it listens.
     pub(crate) const fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The address of its page.
+    pub(crate) fn page(&self) -> String {
+        format!("http://{}/", self.page)
     }
 
     /// Connects as soon as it answers.
@@ -191,6 +198,12 @@ fn program() -> anyhow::Result<PathBuf> {
         "no divisord beside {}; build it with `cargo build --workspace`, or set DIVISORD",
         own.display()
     )
+}
+
+/// The usual port of this machine, or a free one where it is taken.
+fn usual(port: u16) -> anyhow::Result<SocketAddr> {
+    let usual = free((Ipv4Addr::LOCALHOST, port).into());
+    usual.or_else(|_| free((Ipv4Addr::LOCALHOST, 0).into()))
 }
 
 /// This address while it can be listened on; port 0 becomes a free one.

@@ -110,6 +110,7 @@ async fn show(
     };
     let connection = daemon.connect(interrupt).await?;
     talk(&format!("divisord listens on {}", daemon.address()));
+    talk(&format!("the page is at {}", daemon.page()));
     let mut right = true;
     if opts.days > 0 {
         talk("loading thirty shares and the divisor of 2021-11-03");

@@ -31,6 +31,7 @@ where
                 client: Arc::clone(&self.client),
                 messages: std::mem::take(&mut self.inbound.batch),
                 receipts: self.receipts_tx.clone(),
+                read: self.heard,
             });
         }
         for publication in self.inbound.aside.drain(..) {

@@ -3,6 +3,7 @@
 mod client;
 mod dow;
 mod faults;
+mod http;
 mod input;
 mod load;
 mod modes;

@@ -1,7 +1,7 @@
 //! When levels leave, what moves them, and what is told beside them.
 
 use divisor_testkit::eventually;
-use divisor_wire::level::time;
+use divisor_wire::level::{compact, time};
 use serde_json::{Value, json};
 
 use super::{Mqtt, daemon, pair, sum_of};
@@ -54,6 +54,25 @@ fn each_dissemination_keeps_its_word() {
         let contiguous = levels.iter().zip(1..).all(|(level, seq)| level.seq == seq);
         assert!(contiguous, "{code} has a gap");
     }
+}
+
+#[test]
+fn levels_leave_in_cbor_as_well_where_asked() {
+    let daemon = daemon().set("sequencer.compact_levels=true").start();
+    let client = Mqtt::v5(&daemon, "desk");
+    client.load(&pair());
+    // A tick in CBOR: {0: 4([-2, 2150]), 2: 1, 3: "feed", 4: 9}
+    let tick = b"\xa4\x00\xc4\x82\x21\x19\x08\x66\x02\x01\x03\x64feed\x04\x09";
+    assert_eq!(client.send("securities/AAA/price", tick), "Success");
+    client.subscribe("indexes/PAIR/level/cbor");
+    client.subscribe("indexes/PAIR/level");
+    let json = client.wait_level("PAIR", "71.50");
+    let compact = client.wait("the level in CBOR", |message| {
+        let is_compact = message.topic == "indexes/PAIR/level/cbor";
+        let level = compact::decode(&message.payload).ok()?;
+        (is_compact && level.seq == json.seq).then_some(level)
+    });
+    assert_eq!(compact, json);
 }
 
 #[test]

@@ -1,0 +1,231 @@
+//! What is true now: indexes, securities, the daemon's status. Nothing here asks PostgreSQL.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use axum::response::Response;
+use divisor_engine::definition::{IndexDefinition, SecurityDefinition};
+use divisor_engine::{Currency, Decimal, Engine};
+use divisor_wire::command::{self, CommandError, IndexDetail};
+use serde::{Deserialize, Serialize};
+
+use super::Http;
+use super::answer::{self, Form, Record, Rows};
+use super::board::Line;
+use super::problem::Problem;
+use super::query::{Query, limit};
+use super::status::StatusDocument;
+use crate::sequencer::queries;
+
+/// Rows of a page where the request does not say, and at the most. Securities are read on the
+/// sequencer's thread, so their pages are smaller.
+const INDEXES: (usize, usize) = (1_000, 10_000);
+const SECURITIES: (usize, usize) = (500, 500);
+
+/// Paging by name.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+/// `GET api/v1/indexes`
+pub(super) async fn indexes(
+    State(http): State<Arc<Http>>,
+    form: Form,
+    uri: Uri,
+    Query(page): Query<Page>,
+) -> Result<Response, Problem> {
+    let limit = limit(page.limit, INDEXES.0, INDEXES.1)?;
+    // Without an answer of the sequencer what is known is shown.
+    let _ = http.board.refresh(&http.sequence, false).await;
+    let lines = http.board.lines();
+    let start = match page.after.as_deref() {
+        None => 0,
+        Some(after) => {
+            let place = lines.iter().position(|line| line.code == after);
+            place.ok_or_else(|| Problem::not_found(format!("there is no index {after}")))? + 1
+        }
+    };
+    let rest = lines.get(start..).unwrap_or_default();
+    let rows: Vec<&Line> = rest.iter().take(limit).map(AsRef::as_ref).collect();
+    let next = (rest.len() > limit).then(|| rows.last().map(|line| line.code.clone()));
+    let page = Rows {
+        rows,
+        next: next.flatten(),
+    };
+    answer::rows(form, &page, "after", &uri)
+}
+
+impl Record for &Line {
+    const COLUMNS: &'static [&'static str] = Line::COLUMNS;
+}
+
+/// `GET api/v1/indexes/{code}`
+#[derive(Debug, Serialize)]
+struct Facts<'a> {
+    row: &'a Line,
+    definition: &'a IndexDefinition,
+    divisor: Option<Decimal>,
+    cash: Decimal,
+    base: BaseFacts,
+    waits_for: Option<&'a str>,
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Serialize)]
+struct BaseFacts {
+    value: Option<Decimal>,
+    date: Option<serde_json::Value>,
+}
+
+/// A constituent and what it does to the level.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Member {
+    symbol: String,
+    name: Option<String>,
+    currency: Currency,
+    price: Option<Decimal>,
+    ts: Option<String>,
+    prev_close: Option<Decimal>,
+    chg_pct: Option<Decimal>,
+    coefficient: Option<Decimal>,
+    weight: Option<Decimal>,
+    contribution: Option<Decimal>,
+    stale: bool,
+}
+
+/// `GET api/v1/indexes/{code}`
+pub(super) async fn index(
+    State(http): State<Arc<Http>>,
+    form: Form,
+    Path(code): Path<String>,
+) -> Result<Response, Problem> {
+    http.board.refresh(&http.sequence, false).await?;
+    let asked = code.clone();
+    let (detail, members) = http
+        .sequence
+        .ask(move |sight| {
+            let detail = queries::index_show(sight.engine, Some(&asked))?;
+            let members = members(sight.engine, &detail);
+            Ok((detail, members))
+        })
+        .await?
+        .map_err(refused)?;
+    let (_, row) = (http.board.line(&code))
+        .ok_or_else(|| Problem::unavailable("the index was defined just now"))?;
+    let base = serde_json::to_value(&detail.definition.base).unwrap_or_default();
+    let facts = Facts {
+        row: &row,
+        definition: &detail.definition,
+        divisor: detail.divisor,
+        cash: detail.cash,
+        base: BaseFacts {
+            value: detail.definition.base.value,
+            date: base.get("date").cloned(),
+        },
+        waits_for: detail.waits_for.as_deref(),
+        members,
+    };
+    answer::object(form, &facts)
+}
+
+fn members(engine: &Engine, detail: &IndexDetail) -> Vec<Member> {
+    let member = |row: &command::MemberRow| {
+        let view = engine
+            .security_id(&row.symbol)
+            .and_then(|id| engine.security(id));
+        Member {
+            symbol: row.symbol.clone(),
+            name: view.and_then(|view| view.definition.name.clone()),
+            currency: row.currency,
+            price: row.price,
+            ts: view.and_then(|view| Some(view.origin?.ts.to_string())),
+            prev_close: None,
+            chg_pct: None,
+            coefficient: row.coefficient,
+            weight: row.weight,
+            contribution: None,
+            stale: false,
+        }
+    };
+    detail.members.iter().map(member).collect()
+}
+
+/// `GET api/v1/securities`
+pub(super) async fn securities(
+    State(http): State<Arc<Http>>,
+    form: Form,
+    uri: Uri,
+    Query(page): Query<Page>,
+) -> Result<Response, Problem> {
+    let limit = limit(page.limit, SECURITIES.0, SECURITIES.1)?;
+    let after = page.after;
+    let found = http
+        .sequence
+        .ask(move |sight| match after {
+            Some(after) if sight.engine.security_id(&after).is_none() => Err(after),
+            after => Ok(queries::security_list(
+                sight.engine,
+                after.as_deref(),
+                limit,
+            )),
+        })
+        .await?;
+    let page =
+        found.map_err(|after| Problem::not_found(format!("there is no security {after}")))?;
+    let page = Rows {
+        rows: page.rows,
+        next: page.next,
+    };
+    answer::rows(form, &page, "after", &uri)
+}
+
+impl Record for command::SecurityRow {
+    const COLUMNS: &'static [&'static str] = &["symbol", "name", "currency", "price", "ts"];
+}
+
+/// `GET api/v1/securities/{symbol}`
+#[derive(Debug, Serialize)]
+struct Security {
+    row: command::SecurityRow,
+    definition: SecurityDefinition,
+    src: Option<String>,
+    indexes: Vec<String>,
+}
+
+/// `GET api/v1/securities/{symbol}`
+pub(super) async fn security(
+    State(http): State<Arc<Http>>,
+    form: Form,
+    Path(symbol): Path<String>,
+) -> Result<Response, Problem> {
+    let detail = http
+        .sequence
+        .ask(move |sight| queries::security_show(sight.engine, Some(&symbol)))
+        .await?
+        .map_err(refused)?;
+    let security = Security {
+        row: detail.row,
+        definition: detail.definition,
+        src: detail.src,
+        indexes: detail.indexes,
+    };
+    answer::object(form, &security)
+}
+
+/// `GET api/v1/status`
+pub(super) async fn status(State(http): State<Arc<Http>>, form: Form) -> Result<Response, Problem> {
+    answer::object(form, &StatusDocument::make(&http).await?)
+}
+
+/// What the sequencer would not answer.
+fn refused(error: CommandError) -> Problem {
+    if error.kind == "not_found" {
+        Problem::not_found(error.message)
+    } else {
+        Problem::bad_request(error.message)
+    }
+}

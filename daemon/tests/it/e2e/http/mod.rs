@@ -1,0 +1,27 @@
+//! The HTTP side from outside: requests on real sockets, a real divisord behind them.
+
+mod client;
+mod limits;
+mod live;
+mod openapi;
+mod stream;
+
+use divisor_testkit::Daemon;
+use serde_json::json;
+
+use super::{Mqtt, daemon, pair, sum_of};
+
+/// A daemon that knows `PAIR`, and who loaded it.
+fn with_pair() -> (Daemon, Mqtt) {
+    let daemon = daemon().http().start();
+    let desk = Mqtt::v5(&daemon, "desk");
+    desk.load(&pair());
+    (daemon, desk)
+}
+
+/// Publishes a price and waits until it is durable.
+fn price(desk: &Mqtt, symbol: &str, price: &str, ts: &str) {
+    let tick = json!({ "price": price, "ts": ts }).to_string();
+    desk.publish(&format!("securities/{symbol}/price"), tick);
+    desk.wait_acked();
+}
