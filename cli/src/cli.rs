@@ -78,6 +78,7 @@ enum Command {
     Tail(commands::tail::Opts),
     Publish(commands::publish::Opts),
     Index(commands::index::Opts),
+    Action(commands::action::Opts),
     Security(commands::security::Opts),
     Rate(commands::rate::Opts),
     Price(commands::price::Opts),
@@ -117,6 +118,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Tail(opts) => commands::tail::run(opts, globals, &interrupt).await,
             Command::Publish(opts) => commands::publish::run(opts, globals, &interrupt).await,
             Command::Index(opts) => commands::index::run(opts, globals).await,
+            Command::Action(opts) => commands::action::run(opts, globals).await,
             Command::Security(opts) => commands::security::run(opts, globals).await,
             Command::Rate(opts) => commands::rate::run(opts, globals).await,
             Command::Price(opts) => commands::price::run(opts, globals).await,
@@ -188,6 +190,8 @@ mod tests {
         check("divisor publish AAPL one", false);
         check("divisor publish -", true);
         check("divisor index show DJIA --url mqtt://h", true);
+        check("divisor action preview X --url mqtt://h", true);
+        check("divisor action add", false);
         check("divisor status --url ftp://h", false);
         check("divisor demo --days 3 --seconds 1", true);
         check("divisor price hold release 1 2", true);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use divisord::access::{self, Access};
 use divisord::door::{Counters, Door, Exchange, Publication, Settings, bind, serve};
 use divisord::ingress::{Receipt, Submission};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -82,6 +83,7 @@ async fn open() -> Result<(SocketAddr, Arc<Exchange>), Box<dyn std::error::Error
         segment_bytes: 64 << 20,
         ..Settings::default()
     };
+    let access = Access::open(access::Settings::default())?;
     let counters = Arc::new(Counters::default());
     let exchange = Exchange::start(&settings, Arc::clone(&counters))?;
     let (ingress, mut submissions) = mpsc::channel::<Submission>(1_024);
@@ -96,7 +98,7 @@ async fn open() -> Result<(SocketAddr, Arc<Exchange>), Box<dyn std::error::Error
             }
         }
     });
-    let door = Door::new(settings, Arc::clone(&exchange), ingress, counters);
+    let door = Door::new(settings, access, Arc::clone(&exchange), ingress, counters);
     let listeners = bind(&["127.0.0.1:0".parse()?]).await?;
     let address = listeners[0].local_addr()?;
     let (stop, shutdown) = watch::channel(false);

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::access::{EditError, UsersError};
 use crate::config::ConfigError;
 use crate::journal::{AppendError, ReadError};
 use crate::state::StateError;
@@ -63,6 +64,18 @@ impl fmt::Display for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
+        Self::new(CONFIG, error)
+    }
+}
+
+impl From<UsersError> for Failure {
+    fn from(error: UsersError) -> Self {
+        Self::new(CONFIG, error)
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
         Self::new(CONFIG, error)
     }
 }

@@ -3,6 +3,7 @@
 //! # The way of a price, in reading order
 //!
 //! - [`door`]: the only code that faces the network; [`ingress`] is what it hands on
+//! - [`access`]: who somebody is, and what he may do
 //! - [`sequencer`]: gives every input a position, makes it durable, applies it
 //! - [`journal`]: the truth on disk; [`record`] is what its records say
 //! - [`snapshots`]: what a start begins with instead of the first input
@@ -18,6 +19,7 @@
 //! - [`config`]: what an operator may decide, and where each decision came from
 //! - [`state`], [`health`], [`metrics`], [`clock`], [`shutdown`], [`notify`], [`logging`] serve them all
 
+pub mod access;
 pub mod cli;
 pub mod clock;
 pub mod config;

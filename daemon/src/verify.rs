@@ -14,7 +14,8 @@ use crate::record::{self, RecordError};
 use crate::snapshots::Snapshots;
 use crate::store::project::Projection;
 use crate::store::rows::{
-    BatchRow, CloseRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch, TickRow,
+    ActionRow, BatchRow, CloseRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch,
+    TickRow,
 };
 use crate::store::{History, HistoryError, Stored};
 
@@ -234,6 +235,7 @@ impl<'a> Walk<'a> {
             difference(&computed.levels, &stored.levels, engine),
             difference(&computed.revisions, &stored.revisions, engine),
             difference(&computed.closes, &stored.closes, engine),
+            difference(&computed.actions, &stored.actions, engine),
         ];
         self.counts.batches += 1;
         self.counts.ticks += stored.ticks.len() as u64;
@@ -426,6 +428,16 @@ impl Told for LevelRow {
     /// A level is the same with its places.
     fn is_same(&self, other: &Self) -> bool {
         self == other && self.level.places() == other.level.places()
+    }
+}
+
+impl Told for ActionRow {
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, self.place.into(), 0)
+    }
+
+    fn tell(&self, _engine: &Engine) -> String {
+        format!("a {} with {}", self.kind, self.body)
     }
 }
 

@@ -46,12 +46,18 @@ impl Engine {
         size: Option<Decimal>,
         venue: Option<LabelId>,
     ) -> Result<Input, Refused> {
-        let id = self.security_id(symbol).ok_or(Refused::UnknownSecurity)?;
+        let id = self
+            .security_id(symbol)
+            .or_else(|| self.security_renamed(symbol, origin.ts))
+            .ok_or(Refused::UnknownSecurity)?;
         let security = &self.securities[id.at()];
         if !price.is_positive() {
             return Err(Refused::NotPositive);
         }
-        if currency.is_some_and(|c| c != security.definition.currency.as_str()) {
+        let is_other = |c: &str| {
+            c != security.definition.currency.as_str() && !self.is_redenominated(id, c, origin.ts)
+        };
+        if currency.is_some_and(is_other) {
             return Err(Refused::WrongCurrency);
         }
         let places = security.definition.price_places;

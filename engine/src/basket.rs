@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::definition::{Constituent, IndexDefinition, Weighting};
 use crate::exact::Ratio;
 use crate::problem::Problem;
+use crate::security::Security;
 use crate::{Decimal, SecurityId};
 
 /// Most decimal places a stated quantity (units, shares, factors, weights, prices) may have.
@@ -17,6 +18,24 @@ pub(crate) struct Holding {
     /// The reference price of the definition, if it states one.
     pub(crate) reference: Option<Decimal>,
     pub(crate) rule: Rule,
+    /// The price that this index sees instead of the security's last one, in the security's units:
+    /// an action left it another one. Until the next trade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seen: Option<i64>,
+}
+
+impl Holding {
+    /// The price as the index sees it, in the security's units; 0 while there is none.
+    pub(crate) fn units(&self, securities: &[Security]) -> i64 {
+        self.seen.unwrap_or(securities[self.security.at()].price)
+    }
+
+    /// The same as a decimal; none before the first.
+    pub(crate) fn price(&self, securities: &[Security]) -> Option<Decimal> {
+        let places = securities[self.security.at()].definition.price_places;
+        let units = self.units(securities);
+        (units != 0).then(|| Decimal::new(units.into(), places))
+    }
 }
 
 /// Where a coefficient comes from.
@@ -80,6 +99,7 @@ pub(crate) fn holdings(
                 security,
                 reference,
                 rule,
+                seen: None,
             })
         })
         .collect()

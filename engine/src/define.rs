@@ -1,6 +1,8 @@
 //! Loading definitions: compared with what is there, applied whole or not at all.
 
-use crate::definition::{Definitions, Dissemination, IndexDefinition, SecurityDefinition};
+use crate::definition::{
+    Definitions, Dissemination, IndexDefinition, RevisionDefinition, SecurityDefinition,
+};
 use crate::engine::Mark;
 use crate::index::{Basket, Index};
 use crate::output::{Cause, Output, Status};
@@ -23,7 +25,7 @@ pub struct Plan {
 /// What becomes of one definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanItem {
-    /// `calendar`, `pair`, `security`, `index` or `revision`.
+    /// `calendar`, `pair`, `security`, `index`, `revision` or `action`.
     pub kind: &'static str,
     /// Symbol, code or id.
     pub name: String,
@@ -112,32 +114,50 @@ impl Engine {
         }
         self.start_waiting(position);
         for revision in &definitions.revisions {
-            let known = self.revisions.get(&revision.id);
-            let result = match known {
-                Some(known) if known == revision => Ok(Change::Unchanged),
-                Some(_) => Err(Problem::RevisionReused.of("revision", &revision.id)),
-                None => {
-                    let effective = revision.effective.unwrap_or(self.time);
-                    self.revisions.insert(revision.id.clone(), revision.clone());
-                    // Tried now in any case, so that a mistake shows when it is loaded.
-                    let mut trial = self.clone();
-                    let tried = trial.apply_revision(revision, effective, position);
-                    if effective > self.time {
-                        self.scheduled
-                            .insert((effective, revision.id.clone()), position);
-                    } else if tried.is_ok() {
-                        *self = trial;
-                    }
-                    tried.map(|()| Change::New)
-                }
-            };
+            let result = self.load_revision(revision, position);
             note("revision", &revision.id, result);
+        }
+        for id in &definitions.cancelled {
+            let result = self.cancel(id, position).map_err(|p| p.of("action", id));
+            note("action", id, result);
+        }
+        for action in &definitions.actions {
+            let result = self.announce(action, position);
+            note(
+                "action",
+                &action.id,
+                result.map_err(|p| p.of("action", &action.id)),
+            );
         }
         if errors.is_empty() {
             Ok(plan)
         } else {
             Err(errors)
         }
+    }
+
+    fn load_revision(
+        &mut self,
+        revision: &RevisionDefinition,
+        position: Position,
+    ) -> Result<Change, DefinitionError> {
+        match self.revisions.get(&revision.id) {
+            Some(known) if known == revision => return Ok(Change::Unchanged),
+            Some(_) => return Err(Problem::RevisionReused.of("revision", &revision.id)),
+            None => {}
+        }
+        let effective = revision.effective.unwrap_or(self.time);
+        self.revisions.insert(revision.id.clone(), revision.clone());
+        // Tried now in any case, so that a mistake shows when it is loaded.
+        let mut trial = self.clone();
+        let tried = trial.apply_revision(revision, effective, position);
+        if effective > self.time {
+            self.scheduled
+                .insert((effective, revision.id.clone()), position);
+        } else if tried.is_ok() {
+            *self = trial;
+        }
+        tried.map(|()| Change::New)
     }
 
     fn load_security(&mut self, definition: &SecurityDefinition) -> Result<Change, Problem> {
@@ -225,6 +245,7 @@ impl Engine {
             missing: 0,
             span: None,
             prev_close: None,
+            dividends: Vec::new(),
             due: Time::MIN,
             waiting: false,
             clock: Clock::new(),
@@ -289,6 +310,7 @@ impl Engine {
             ("weighting", known.weighting != definition.weighting),
             ("rounding", known.rounding != definition.rounding),
             ("fx", known.fx != definition.fx),
+            ("actions", known.actions != definition.actions),
             ("basket", known.basket != definition.basket),
         ];
         let changed: Vec<_> = fields
@@ -352,6 +374,7 @@ impl Engine {
     /// Makes every security look at its indexes' days again at its next tick, and every index at
     /// its stale constituents.
     pub(crate) fn watch_days(&mut self) {
+        self.actions.rewatch();
         for security in &mut self.securities {
             security.roll_at = Time::MIN;
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::Actions;
 use crate::calendar::Calendar;
 use crate::definition::{Dissemination, PairDefinition, RevisionDefinition};
 use crate::fx::Rates;
@@ -45,6 +46,9 @@ pub struct Engine {
     /// Ids of revisions whose time has not come, by that time.
     #[serde(with = "crate::snapshot::pairs")]
     pub(crate) scheduled: BTreeMap<(Time, String), Position>,
+    /// Corporate actions and reviews.
+    #[serde(default)]
+    pub(crate) actions: Actions,
     #[serde(skip)]
     pub(crate) kernel: Kernel,
     /// The memberships changed since the kernel was built.
@@ -209,37 +213,54 @@ impl Engine {
         // the sums rely on it.
         let comes_late =
             |known: &Security| self.is_late(known, tick) || tick.price > known.price_max;
-        let effect = match known {
-            Some(known) if !comes_late(known) => {
-                // Nearly every tick is a trade of a security without further rules.
-                let is_plain = tick.kind == Kind::Trade
-                    && !known.is_guarded
-                    && !known.prints.has_closed(tick.origin.ts);
-                let held = if is_plain {
-                    None
-                } else {
-                    self.screen(position, tick)
-                };
-                held.unwrap_or(Effect::Applied)
-            }
-            _ => Effect::Late,
+        if known.is_none_or(comes_late) {
+            self.outputs.push_back(Output::Tick {
+                position,
+                effect: Effect::Late,
+            });
+            return;
+        }
+        let looks = self.look(position, tick);
+        let known = &self.securities[tick.security.at()];
+        // Nearly every tick is a trade of a security without further rules.
+        let is_plain = tick.kind == Kind::Trade
+            && !known.is_guarded
+            && !known.prints.has_closed(tick.origin.ts);
+        let effect = if known.suspended {
+            Effect::Held
+        } else if is_plain {
+            Effect::Applied
+        } else {
+            self.screen(position, tick).unwrap_or(Effect::Applied)
         };
         self.outputs.push_back(Output::Tick { position, effect });
         if effect == Effect::Applied {
-            self.put_price(position, tick);
+            self.put_price(position, tick, looks);
         }
     }
 
+    /// Lets everything happen that is due before a price of this time; true when something was
+    /// looked for.
+    pub(crate) fn look(&mut self, position: Position, tick: &Tick) -> bool {
+        let looks = tick.origin.ts >= self.securities[tick.security.at()].roll_at;
+        if looks {
+            if self.kernel_is_stale {
+                self.rebuild_kernel();
+            }
+            self.begin_day_of_security(tick.security, tick.origin.ts, position);
+        }
+        looks
+    }
+
     /// Puts a price into force that is in time and admitted.
-    pub(crate) fn put_price(&mut self, position: Position, tick: &Tick) {
+    pub(crate) fn put_price(&mut self, position: Position, tick: &Tick, looks: bool) {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
-        let ts = tick.origin.ts;
-        let looks = ts >= self.securities[tick.security.at()].roll_at;
-        if looks {
-            self.begin_day_of_security(tick.security, ts, position);
+        if self.securities[tick.security.at()].is_seen_apart {
+            self.see_together(tick.security);
         }
+        let ts = tick.origin.ts;
         let security = &mut self.securities[tick.security.at()];
         let before = security.price;
         // An opening price that comes behind the first trades is a print alone.
@@ -330,14 +351,12 @@ impl Engine {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
-        let affected: Vec<IndexId> = (0u32..)
-            .zip(&self.indexes)
-            .filter(|(_, index)| index.depends_on(rate.base, rate.quote))
-            .map(|(at, _)| IndexId(at))
-            .collect();
+        let mut affected = self.dependent(rate);
         let ts = rate.origin.ts;
-        for index in &affected {
-            self.pass_moments(*index, ts, position, true);
+        self.begin(None, &affected, ts, position);
+        // An action may have changed the currencies of an index.
+        if self.kernel_is_stale {
+            affected = self.dependent(rate);
         }
         self.rates.set(rate);
         for index in affected {
@@ -361,6 +380,14 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// The indexes that a rate of this pair can move.
+    fn dependent(&self, rate: &Rate) -> Vec<IndexId> {
+        let all = (0u32..).map(IndexId).zip(&self.indexes);
+        all.filter(|(_, index)| index.depends_on(rate.base, rate.quote))
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// Notes that the level of an index has changed.

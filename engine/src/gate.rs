@@ -352,7 +352,10 @@ impl Engine {
     /// Lets a held input count after all, at the position of the operator's word.
     pub(crate) fn release(&mut self, held: &Held, position: Position) {
         match held.what {
-            HeldInput::Tick(tick) => self.put_price(position, &tick),
+            HeldInput::Tick(tick) => {
+                let looks = self.look(position, &tick);
+                self.put_price(position, &tick, looks);
+            }
             HeldInput::Rate(rate) => self.put_rate(position, &rate),
         }
     }

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use crate::action::ExDividend;
 use crate::basket::{Holding, Rule};
 use crate::combine::Combine;
 use crate::definition::{Cut, IndexDefinition, Reset, Weighting};
@@ -58,6 +59,9 @@ pub(crate) struct Index {
     pub(crate) due: Time,
     /// For interval dissemination: something changed since the last level.
     pub(crate) waiting: bool,
+    /// Dividends of members whose day is the present one, for total returns.
+    #[serde(default)]
+    pub(crate) dividends: Vec<ExDividend>,
 }
 
 /// Stands in until a snapshot's zones are looked up.
@@ -165,7 +169,7 @@ impl Basket {
         let mut sums = vec![0i128; self.currencies.len()];
         sums[0] = self.cash;
         for (at, holding) in self.holdings.iter().enumerate() {
-            let price = i128::from(securities[holding.security.at()].price);
+            let price = i128::from(holding.units(securities));
             sums[self.slots[at]] += price * self.quantities[at];
         }
         sums
@@ -246,8 +250,21 @@ impl Index {
         overrides: &Overrides,
         securities: &[Security],
     ) -> Result<(), Problem> {
+        self.establish_by(overrides, level, overrides, securities)
+    }
+
+    /// As [`Self::establish`], but weights become units at the prices of `reference`, those of
+    /// the reference date of a review.
+    pub(crate) fn establish_by(
+        &mut self,
+        reference: &Overrides,
+        level: &Ratio,
+        overrides: &Overrides,
+        securities: &[Security],
+    ) -> Result<(), Problem> {
         let prices = self.exact_prices(overrides, securities)?;
-        let coefficients = self.target_coefficients(&prices)?;
+        let weighed = self.exact_prices(reference, securities)?;
+        let coefficients = self.target_coefficients(&weighed)?;
         self.basket.cash = 0;
         self.basket.fix(coefficients, securities)?;
         if matches!(self.definition.weighting, Weighting::ConstantWeight) {
@@ -377,10 +394,10 @@ impl Index {
             if let Some(price) = holding.reference {
                 return Ok(price.into());
             }
-            let security = &securities[holding.security.at()];
-            match security.last_price() {
+            let symbol = || securities[holding.security.at()].definition.symbol.clone();
+            match holding.price(securities) {
                 Some(price) => Ok(price.into()),
-                None => Err(Problem::NoPrice(security.definition.symbol.clone())),
+                None => Err(Problem::NoPrice(symbol())),
             }
         };
         self.basket.holdings.iter().enumerate().map(price).collect()
@@ -480,7 +497,7 @@ impl Index {
         let member = |(at, holding): (usize, &Holding)| Member {
             security: holding.security,
             coefficient: self.basket.coefficients.get(at).copied(),
-            price: securities[holding.security.at()].last_price(),
+            price: holding.price(securities),
         };
         self.basket
             .holdings

@@ -87,6 +87,10 @@ impl Kernel {
         }
     }
 
+    pub(crate) fn add(&mut self, slot: usize, difference: i128) {
+        self.sums[slot] += difference;
+    }
+
     pub(crate) fn set_sum(&mut self, slot: usize, sum: i128) {
         self.sums[slot] = sum;
     }

@@ -15,12 +15,14 @@
 //! - `rules`: calendars and rules of pairs, and the check of rules
 //! - `gate`, `order`: which prices count, and what operators order
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
+//! - `action`: corporate actions and reviews, and the opening of a day that has some
 //! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
 //! - `output`, `view`: what the engine says, and what may be looked at
 //! - `snapshot`: the whole state as data, to start from
 //! - `decimal`, `exact`, `time`, `period`, `fx`, `source`: numbers, days, rates, identities
 #![deny(clippy::float_arithmetic)]
 
+mod action;
 mod admit;
 mod basket;
 mod calendar;
@@ -49,6 +51,7 @@ mod source;
 mod time;
 mod view;
 
+pub use action::{ActionView, ExDividend, IndexPreview, MemberPreview, Preview};
 pub use admit::Refused;
 pub use calendar::Session;
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
@@ -58,7 +61,10 @@ pub use gate::{Doubt, Held, HeldInput};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Kind, Origin, Rate, Tick};
 pub use order::{Order, OrderError};
-pub use output::{Cause, Closed, Effect, Level, Member, Output, Quotation, Revised, Status};
+pub use output::{
+    ActionNews, ActionState, Cause, Closed, Effect, Level, Member, Output, Quotation, Revised,
+    Status,
+};
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;

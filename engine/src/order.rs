@@ -182,7 +182,7 @@ impl Engine {
             }
             Order::Release { .. } | Order::Reject { .. } => {}
         }
-        self.watch(id);
+        self.watch_session(id);
     }
 
     /// After a halt prices may be further away.

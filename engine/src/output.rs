@@ -18,6 +18,8 @@ pub enum Output {
     Level(Level),
     /// An index has a new revision; ask [`crate::Engine::index`] for the composition.
     Revised(Revised),
+    /// An action was announced, applied, cancelled or refused.
+    Action(ActionNews),
     /// An index changed its status.
     Status {
         /// Which index.
@@ -51,7 +53,8 @@ pub enum Effect {
     Late,
     /// Its identity (`src`, `inc`, `seq`) was there before: no effect at all.
     Duplicate,
-    /// Held back by the security's gate until an operator looks: see [`crate::Engine::held`].
+    /// Stored, and it does not count: held back by the security's gate until an operator looks
+    /// ([`crate::Engine::held`]), or trading in the security is suspended.
     Held,
     /// A better source has spoken lately.
     Outranked,
@@ -216,6 +219,46 @@ pub struct Revised {
     pub members: Vec<Member>,
 }
 
+/// What became of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionNews {
+    /// Which one; [`crate::Engine::action`] has its terms.
+    pub id: String,
+    /// Its state from here on.
+    pub state: ActionState,
+    /// The indexes that it changed, or might have.
+    pub indexes: Vec<IndexId>,
+    /// The position of the input that brought it.
+    pub position: Position,
+}
+
+/// The life of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionState {
+    /// Its day has not come: it may be changed or cancelled.
+    Announced,
+    /// It is in the levels.
+    Applied,
+    /// It will not happen.
+    Cancelled,
+    /// It could not be applied when its day came, for this reason; nothing was changed.
+    Refused(String),
+}
+
+impl ActionState {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Announced => "announced",
+            Self::Applied => "applied",
+            Self::Cancelled => "cancelled",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
 /// A constituent as a revision fixes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
@@ -238,6 +281,8 @@ pub enum Cause {
     Revision,
     /// Target weights were restored at a period's end.
     Reset,
+    /// Corporate actions or a review.
+    Action,
 }
 
 impl Cause {
@@ -249,6 +294,7 @@ impl Cause {
             Self::Base => "base",
             Self::Revision => "revision",
             Self::Reset => "reset",
+            Self::Action => "action",
         }
     }
 }

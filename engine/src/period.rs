@@ -45,7 +45,7 @@ pub(crate) fn span(time: Time, zone: &TimeZone, reset: Reset) -> Span {
 }
 
 /// The first moment of a date in a zone; "never" at the end of what can be told.
-fn start_of(date: Option<jiff::civil::Date>, zone: &TimeZone) -> Time {
+pub(crate) fn start_of(date: Option<jiff::civil::Date>, zone: &TimeZone) -> Time {
     date.and_then(|date| date.to_zoned(zone.clone()).ok())
         .and_then(|start| i64::try_from(start.timestamp().as_nanosecond()).ok())
         .map_or(Time::MAX, Time::from_nanos)

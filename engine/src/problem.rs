@@ -133,6 +133,27 @@ pub enum Problem {
     /// A rule that asks for nothing.
     #[error("{0}")]
     Rule(&'static str),
+    /// An action that nobody announced.
+    #[error("no such action was announced")]
+    UnknownAction,
+    /// An action that cannot change any more.
+    #[error("is {0} already and cannot change")]
+    ActionClosed(&'static str),
+    /// A term of an action is out of its range.
+    #[error("`{0}` must be {1}")]
+    Terms(&'static str, &'static str),
+    /// A price of the action's day, or of a later one, is there already.
+    #[error("the security has traded on that day already: it comes too late, correct the history")]
+    ActionLate,
+    /// An action could not be applied at once.
+    #[error("cannot be applied: {0}")]
+    ActionRefused(String),
+    /// A name that another security has.
+    #[error("`{0}` is the name of another security")]
+    NameTaken(String),
+    /// A member that is not in the basket.
+    #[error("`{0}` is not in the basket")]
+    NotInBasket(String),
     /// A dissemination interval of zero.
     #[error("the dissemination interval must be at least 1 ms")]
     Interval,

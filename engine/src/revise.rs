@@ -76,26 +76,58 @@ impl Engine {
         ts: Time,
         position: Position,
     ) {
-        for at in 0..self.kernel.entries(security).len() {
-            let index = self.kernel.entries(security)[at].index;
-            self.pass_moments(index, ts, position, true);
-        }
+        let entries = self.kernel.entries(security).iter();
+        let indexes: Vec<IndexId> = entries.map(|entry| entry.index).collect();
+        self.begin(Some(security), &indexes, ts, position);
         self.securities[security.at()].roll_at = self.next_look(security);
     }
 
-    /// Begins the day of `ts` in one index: the last level becomes the previous close, and a
-    /// period that ended restores its weights at the prices so far.
-    pub(crate) fn begin_day(&mut self, index: IndexId, ts: Time, position: Position) {
+    /// Begins the day of `ts` in some indexes, because of an input of theirs or of a security that
+    /// they hold: previous closes first, then the actions that are due, then resets.
+    pub(crate) fn begin_days(
+        &mut self,
+        security: Option<SecurityId>,
+        indexes: &[IndexId],
+        ts: Time,
+        position: Position,
+    ) {
+        let (actions, concerned) = self.due_actions(security, indexes, ts);
+        let all = if actions.is_empty() {
+            indexes
+        } else {
+            &concerned
+        };
+        let mut resets = Vec::new();
+        for index in all {
+            if let Some(period_end) = self.end_day(*index, ts, position) {
+                resets.push((*index, period_end));
+            }
+        }
+        let mut restored = Vec::new();
+        if !actions.is_empty() {
+            restored = self.apply_actions(&actions, position);
+        }
+        for (index, period_end) in resets {
+            if self.indexes[index.at()].is_complete() && !restored.contains(&index) {
+                self.restore_weights(index, period_end, position);
+            }
+        }
+    }
+
+    /// Ends the day of an index when `ts` lies behind it: the last level becomes the previous
+    /// close. Returns the end of a period of resets that ended with it.
+    fn end_day(&mut self, index: IndexId, ts: Time, position: Position) -> Option<Time> {
         let state = &mut self.indexes[index.at()];
         let reset = state.reset();
         let next = || period::span(ts, &state.zone, reset);
         let Some(span) = state.span else {
             state.span = Some(next());
-            return;
+            return None;
         };
         if ts < span.day_end {
-            return;
+            return None;
         }
+        state.dividends.clear();
         state.span = Some(next());
         // A day's last level leaves even where a batch or an interval spans its end: it is the
         // close. What caused it lies before this input.
@@ -109,9 +141,7 @@ impl Engine {
             let last = state.last.map(|last| last.level);
             state.prev_close = official.or(last).or(state.prev_close);
         }
-        if ts >= span.period_end && state.is_complete() {
-            self.restore_weights(index, span.period_end, position);
-        }
+        (ts >= span.period_end).then_some(span.period_end)
     }
 
     /// Restores the target weights of an index at the last prices.

@@ -32,6 +32,12 @@ pub(crate) struct Security {
     pub(crate) is_stale: bool,
     pub(crate) prints: Prints,
     pub(crate) known: Known,
+    /// An index sees another price than [`Self::price`] until the next trade.
+    #[serde(default)]
+    pub(crate) is_seen_apart: bool,
+    /// Trading has stopped: prices are stored and do not count.
+    #[serde(default)]
+    pub(crate) suspended: bool,
     pub(crate) definition: SecurityDefinition,
 }
 
@@ -63,6 +69,8 @@ impl Security {
             is_stale: false,
             prints: Prints::new(),
             known: Known::default(),
+            is_seen_apart: false,
+            suspended: false,
             definition,
         })
     }

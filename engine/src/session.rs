@@ -147,7 +147,7 @@ impl Engine {
             (clock.stale, clock.is_stale, clock.stale_at) = (0, false, Time::MAX);
         }
         state.look_for_stale();
-        self.watch(index);
+        self.watch_session(index);
     }
 
     /// Finds the session anew after its calendar has changed; a close that is due stays due.
@@ -180,40 +180,49 @@ impl Engine {
             let until = self.time.saturating_add(-delay);
             if state.clock.next_moment() <= until && mark.behind <= PRESENT.saturating_add(delay) {
                 let index = IndexId(u32::try_from(at).unwrap_or(u32::MAX));
-                self.pass_moments(index, until, position, false);
+                self.pass_moments(index, until, position);
             }
         }
     }
 
-    /// Lets everything happen that an index has due until a time: steps of its session, staleness
-    /// and, before an input, the beginning of its day.
-    pub(crate) fn pass_moments(
+    /// Lets everything happen that is due before an input of this time, in some indexes that it
+    /// can move: what their sessions have until the end of their day, then the beginning of the
+    /// new day with its actions, then the rest.
+    pub(crate) fn begin(
         &mut self,
-        index: IndexId,
-        until: Time,
+        security: Option<SecurityId>,
+        indexes: &[IndexId],
+        ts: Time,
         position: Position,
-        before_input: bool,
     ) {
-        let state = &self.indexes[index.at()];
-        if before_input && state.definition.calendar.is_some() && state.clock.session.is_none() {
-            self.seat(index, until);
+        for index in indexes {
+            let state = &self.indexes[index.at()];
+            if state.definition.calendar.is_some() && state.clock.session.is_none() {
+                self.seat(*index, ts);
+            }
+            let state = &self.indexes[index.at()];
+            let day_end = state.span.map_or(ts, |span| span.day_end);
+            self.pass_moments(*index, ts.min(day_end), position);
         }
+        self.begin_days(security, indexes, ts, position);
+        for index in indexes {
+            self.pass_moments(*index, ts, position);
+        }
+    }
+
+    /// Lets everything happen that an index has due until a time.
+    fn pass_moments(&mut self, index: IndexId, until: Time, position: Position) {
         let mut has_passed = false;
         loop {
-            let state = &self.indexes[index.at()];
-            let moment = state.clock.next_moment();
-            let day_end = state.span.map_or(Time::MIN, |span| span.day_end);
-            if before_input && day_end <= until && day_end < moment {
-                self.begin_day(index, until, position);
-            } else if moment <= until {
-                self.pass(index, moment, until, position);
-                has_passed = true;
-            } else {
+            let moment = self.indexes[index.at()].clock.next_moment();
+            if moment > until {
                 break;
             }
+            self.pass(index, moment, until, position);
+            has_passed = true;
         }
         if has_passed {
-            self.watch(index);
+            self.watch_session(index);
         }
     }
 
@@ -401,7 +410,7 @@ impl Engine {
                 self.put_close(index, day, moment, position);
             }
         }
-        self.watch(index);
+        self.watch_session(index);
     }
 
     /// Tells of a status that has changed; the level that shows it leaves by the index's rule.
@@ -562,7 +571,7 @@ impl Engine {
             if was_stale {
                 let now = self.marks[index.at()].ts.max(ts);
                 self.recheck_stale(index, now, position);
-                self.watch(index);
+                self.watch_session(index);
             }
             let Some(session) = session else { continue };
             let state = &self.indexes[index.at()];
@@ -574,19 +583,21 @@ impl Engine {
                 && self.all_closed(state, &session)
             {
                 self.close(index, ts.max(session.close), position);
-                self.watch(index);
+                self.watch_session(index);
             }
         }
     }
 
     /// The time from which on a security's ticks must look at its indexes' moments.
-    pub(crate) fn next_look(&self, security: SecurityId) -> Time {
+    pub(crate) fn next_look(&mut self, security: SecurityId) -> Time {
         if self.securities[security.at()].is_stale {
             return Time::MIN;
         }
-        let mut look = Time::MAX;
-        for entry in self.kernel.entries(security) {
-            let state = &self.indexes[entry.index.at()];
+        let entries = self.kernel.entries(security).iter();
+        let indexes: Vec<IndexId> = entries.map(|entry| entry.index).collect();
+        let mut look = self.wake_time(Some(security), &indexes);
+        for index in indexes {
+            let state = &self.indexes[index.at()];
             if state.clock.is_opening() {
                 return Time::MIN;
             }
@@ -598,7 +609,7 @@ impl Engine {
 
     /// After the state of an index's day has changed: which of its ticks count for a level, and
     /// from when on its securities must look.
-    pub(crate) fn watch(&mut self, index: IndexId) {
+    pub(crate) fn watch_session(&mut self, index: IndexId) {
         let state = &self.indexes[index.at()];
         self.marks[index.at()].is_quiet = state.clock.is_quiet();
         let look = if state.clock.is_opening() {

@@ -1,5 +1,6 @@
 //! What the outside may look at: definitions with their state, for queries and projections.
 
+use crate::action::ExDividend;
 use crate::basket::Holding;
 use crate::calendar::Session;
 use crate::definition::{
@@ -22,6 +23,8 @@ pub struct SecurityView<'a> {
     pub price: Option<Decimal>,
     /// Where that price came from; none for a reference price.
     pub origin: Option<&'a Origin>,
+    /// Trading has stopped; prices are held.
+    pub suspended: bool,
 }
 
 /// A currency pair with its last rate.
@@ -78,6 +81,7 @@ impl Engine {
             definition: &security.definition,
             price: security.last_price(),
             origin: security.origin.as_ref(),
+            suspended: security.suspended,
         })
     }
 
@@ -156,12 +160,19 @@ impl Engine {
             mode: RoundingMode::HalfUp,
         };
         let weight = |(at, holding): (usize, &Holding)| {
-            let price = i128::from(self.securities[holding.security.at()].price);
+            let price = i128::from(holding.units(&self.securities));
             let rate = Ratio::from(basket.rates[basket.slots[at]]?);
             let value = Ratio::scaled(price * basket.quantities[at], basket.scale);
             value.multiply(&rate).divide(&total)?.round(cut)
         };
         basket.holdings.iter().enumerate().map(weight).collect()
+    }
+
+    /// Dividends of members whose day is the index's present one and that its price lets pass.
+    #[must_use]
+    pub fn dividends(&self, index: IndexId) -> &[ExDividend] {
+        let state = self.indexes.get(index.at());
+        state.map_or(&[], |state| &state.dividends)
     }
 
     /// All indexes in order of definition.

@@ -16,6 +16,10 @@
 //! | `hold.list` | `{id, after?, limit?}` | [`Page`] of [`HoldRow`]; `after` is a position |
 //! | `order` | `{id, order}` | `{}` |
 //! | `history` | `{id, history}` | [`HistorySummary`] |
+//! | `action.add` | `{id, items: {actions}, dry_run?}` | [`LoadSummary`] |
+//! | `action.list` | `{id, after?, limit?, code?, symbol?}` | [`Page`] of [`ActionRow`] |
+//! | `action.preview` | `{id, action}` or `{id, items: {actions}}` | [`ActionPreview`] |
+//! | `action.cancel` | `{id, action}` | [`LoadSummary`] |
 //! | `status` | `{id}` | [`DaemonStatus`] |
 //!
 //! `id` is the sender's own and comes back in the reply. A load is staged part by part and
@@ -24,7 +28,8 @@
 //! nothing.
 
 use divisor_engine::definition::{
-    CalendarDefinition, Definitions, IndexDefinition, PairDefinition, SecurityDefinition,
+    ActionDefinition, CalendarDefinition, Definitions, IndexDefinition, PairDefinition,
+    SecurityDefinition,
 };
 use divisor_engine::{Currency, Decimal, Kind, Order};
 use serde::{Deserialize, Serialize};
@@ -68,6 +73,9 @@ pub struct Request {
     /// Prices and rates of any times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
+    /// Which corporate action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     /// Rows after this name only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -78,9 +86,10 @@ pub struct Request {
 
 /// The content of a fixture file, and of a part of a load.
 ///
-/// Applied in this order whatever the order in the file: calendars, pairs, securities, rates, prices, indexes,
-/// revisions. An index that states its base date comes before the prices and rates of later days
-/// (UTC): these move it, one level for each day.
+/// Applied in this order whatever the order in the file: calendars, pairs, securities, rates,
+/// prices, indexes, revisions, actions. An index that states its base date comes before the prices
+/// and rates of later days (UTC): these move it, one level for each day. An action comes before the
+/// prices of its ex-date (UTC), which bring it about.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Items {
@@ -105,6 +114,12 @@ pub struct Items {
     /// Changes of baskets and reference prices.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revisions: Vec<divisor_engine::definition::RevisionDefinition>,
+    /// Corporate actions and reviews.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<ActionDefinition>,
+    /// Ids of announced actions that will not happen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cancelled: Vec<String>,
 }
 
 impl Items {
@@ -117,6 +132,8 @@ impl Items {
         self.prices.append(&mut other.prices);
         self.indexes.append(&mut other.indexes);
         self.revisions.append(&mut other.revisions);
+        self.actions.append(&mut other.actions);
+        self.cancelled.append(&mut other.cancelled);
     }
 
     /// How many rows there are.
@@ -129,6 +146,8 @@ impl Items {
             + self.prices.len()
             + self.indexes.len()
             + self.revisions.len()
+            + self.actions.len()
+            + self.cancelled.len()
     }
 
     /// True without any row.
@@ -149,6 +168,8 @@ impl Items {
         let indexes = Definitions {
             indexes: self.indexes.clone(),
             revisions: self.revisions.clone(),
+            actions: self.actions.clone(),
+            cancelled: self.cancelled.clone(),
             ..Definitions::default()
         };
         (securities, indexes)
@@ -243,6 +264,9 @@ pub struct LoadSummary {
     pub indexes: Tally,
     /// New and unchanged revisions.
     pub revisions: Tally,
+    /// New, changed and unchanged actions.
+    #[serde(default)]
+    pub actions: Tally,
     /// Prices and rates that went into the sequence.
     pub prices: u64,
     /// Prices and rates that were there before: the same load, repeated.
@@ -463,6 +487,79 @@ pub struct MemberRow {
     pub coefficient: Option<Decimal>,
     /// Its share of the market value, six places; absent while the index is pending.
     pub weight: Option<Decimal>,
+}
+
+/// A line of `action list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionRow {
+    /// Its id.
+    pub action: String,
+    /// What kind.
+    pub kind: String,
+    /// The security, where it happens to one.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<String>,
+    /// The index, where it concerns one alone.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
+    /// The first day without the right.
+    pub ex_date: String,
+    /// The beginning of that day.
+    pub due: String,
+    /// `announced`, `applied`, `cancelled` or `refused`.
+    pub state: String,
+    /// Why it was refused.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// As announced.
+    pub definition: ActionDefinition,
+}
+
+/// `action preview`: what it would do at the prices of the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionPreview {
+    /// Its id.
+    pub action: String,
+    /// The price of its security before and after, where it changes.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub price: Option<BeforeAfter>,
+    /// The indexes that it concerns.
+    pub indexes: Vec<IndexPreview>,
+}
+
+/// A figure before and after; none where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeAfter {
+    /// Before.
+    pub before: Option<Decimal>,
+    /// After.
+    pub after: Option<Decimal>,
+}
+
+/// An index of `action preview`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexPreview {
+    /// Its code.
+    pub code: String,
+    /// The level.
+    pub level: BeforeAfter,
+    /// The divisor.
+    pub divisor: BeforeAfter,
+    /// Members that change.
+    pub members: Vec<MemberPreview>,
+}
+
+/// A member of `action preview`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberPreview {
+    /// Whose.
+    pub symbol: String,
+    /// The price as the index sees it.
+    pub price: BeforeAfter,
+    /// Stated shares or units.
+    pub shares: BeforeAfter,
+    /// The coefficient in force.
+    pub coefficient: BeforeAfter,
 }
 
 /// A line of `security list`.

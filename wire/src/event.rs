@@ -1,4 +1,4 @@
-//! What the daemon publishes on `indexes/{code}/event`: a revision, a change of status,
+//! What the daemon publishes on `indexes/{code}/event`: a revision, an action, a change of status,
 //! a close.
 
 use divisor_engine::Decimal;
@@ -16,7 +16,7 @@ pub enum EventMessage {
         index: String,
         /// The number of the revision.
         rev: u32,
-        /// Why: `definition`, `base`, `revision`, `reset`.
+        /// Why: `definition`, `base`, `revision`, `reset`, `action`.
         cause: String,
         /// The divisor from here on; absent while the index waits for prices.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,6 +25,26 @@ pub enum EventMessage {
         effective: String,
         /// How many constituents there are.
         constituents: u32,
+        /// The position of the input that brought it.
+        pos: u64,
+    },
+    /// A corporate action or review that concerns the index.
+    Action {
+        /// The payload's version, 1.
+        v: u8,
+        /// The index code.
+        index: String,
+        /// The action's id.
+        action: String,
+        /// What kind: `split`, `dividend`, `rebalance`.
+        kind: String,
+        /// `announced`, `applied`, `cancelled` or `refused`.
+        state: String,
+        /// Why it was refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// The first day without the right.
+        ex_date: String,
         /// The position of the input that brought it.
         pos: u64,
     },

@@ -30,6 +30,8 @@ pub enum Reason {
     UnknownPair,
     /// The topic is not one that clients may write.
     BadTopic,
+    /// The client has no right to this topic.
+    NotAuthorized,
     /// More ticks in one message than `limits.ticks_per_message_max`.
     TooManyTicks,
     /// No command of this name.
@@ -56,6 +58,7 @@ impl Reason {
             Self::BadField => "bad_field",
             Self::UnknownPair => "unknown_pair",
             Self::BadTopic => "bad_topic",
+            Self::NotAuthorized => "not_authorized",
             Self::TooManyTicks => "too_many_ticks",
             Self::UnknownCommand => "unknown_command",
             Self::Overloaded => "overloaded",

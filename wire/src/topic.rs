@@ -191,8 +191,46 @@ pub fn filters_overlap(a: &str, b: &str) -> bool {
     matches!(b_levels.next(), None | Some("#"))
 }
 
+/// Whether every topic that `wanted` matches is matched by `granted`: what may be subscribed to
+/// under a right. Both are valid filters.
+#[must_use]
+pub fn filter_covers(granted: &str, wanted: &str) -> bool {
+    // A wildcard in the first level leaves `$` topics alone, which only a literal can name.
+    if wanted.starts_with('$') && granted.starts_with(['+', '#']) {
+        return false;
+    }
+    // Every topic has a first level.
+    if granted == "+/#" {
+        return true;
+    }
+    let mut wanted_levels = wanted.split('/');
+    for level in granted.split('/') {
+        let other = wanted_levels.next();
+        match (level, other) {
+            // `a/#` matches `a` too, so it covers what ends here.
+            ("#", _) => return true,
+            (_, Some("#") | None) => return false,
+            ("+", _) => {}
+            (level, Some(other)) if level == other => {}
+            _ => return false,
+        }
+    }
+    wanted_levels.next().is_none()
+}
+
+/// The filter inside a shared subscription, `$share/{group}/{filter}`; any other filter itself.
+#[must_use]
+pub fn unshared(filter: &str) -> &str {
+    let shared = filter.strip_prefix("$share/");
+    shared
+        .and_then(|rest| rest.split_once('/'))
+        .map_or(filter, |(_, inner)| inner)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -307,5 +345,94 @@ mod tests {
         check("a/+", "a/b/c", false);
         check("#", "x/y/z", true);
         check("securities/+/price", "indexes/#", false);
+    }
+
+    #[test]
+    fn coverage_is_found() {
+        let check = |granted, wanted, expected| {
+            assert_eq!(
+                filter_covers(granted, wanted),
+                expected,
+                "{granted} {wanted}"
+            );
+        };
+        check("#", "#", true);
+        check("#", "a/+/b", true);
+        check("#", "$SYS/#", false);
+        check("+/#", "#", true);
+        check("$SYS/#", "$SYS/a", true);
+        check("a/#", "a", true);
+        check("a/#", "a/#", true);
+        check("a/#", "#", false);
+        check("a/+", "a/#", false);
+        check("a/+", "a/b", true);
+        check("a/+", "a/+", true);
+        check("a/+", "a", false);
+        check("a/b", "a/+", false);
+        check("a/b", "a/b", true);
+        check("a/b", "a/b/#", false);
+        check("a/+/#", "a/#", false);
+        check("indexes/#", "indexes/+/level", true);
+        check("indexes/DJIA/#", "indexes/+/level", false);
+    }
+
+    #[test]
+    fn shared_subscriptions_are_looked_into() {
+        for (filter, inner) in [
+            ("$share/g/a/#", "a/#"),
+            ("$share/g", "$share/g"),
+            ("a/$share/b", "a/$share/b"),
+        ] {
+            assert_eq!(unshared(filter), inner);
+        }
+    }
+
+    /// Levels of which filters and topics are made: enough to tell every case apart.
+    const LEVELS: [&str; 4] = ["", "a", "b", "$s"];
+
+    /// Every topic of up to four of these levels.
+    fn all_topics() -> Vec<String> {
+        let mut topics: Vec<String> = LEVELS.map(str::to_owned).to_vec();
+        let mut last = topics.clone();
+        for _ in 1..4 {
+            last = last
+                .iter()
+                .flat_map(|head| LEVELS.map(|level| format!("{head}/{level}")))
+                .collect();
+            topics.extend_from_slice(&last);
+        }
+        topics.retain(|topic| topic_is_valid(topic));
+        topics
+    }
+
+    fn any_filter() -> impl Strategy<Value = String> {
+        let level = prop::sample::select(vec!["", "a", "b", "$s", "+", "+"]);
+        let levels = prop::collection::vec(level, 0..3);
+        (levels, any::<bool>())
+            .prop_map(|(mut levels, open)| {
+                if open {
+                    levels.push("#");
+                }
+                levels.join("/")
+            })
+            .prop_filter("valid", |filter| filter_is_valid(filter))
+    }
+
+    proptest! {
+        #[test]
+        fn coverage_agrees_with_enumeration(granted in any_filter(), wanted in any_filter()) {
+            // Filters have up to three levels, so topics of four tell whether one goes deeper; and
+            // they use no level `b` that a wildcard would not also match.
+            let all = all_topics();
+            let slow = all
+                .iter()
+                .filter(|topic| filter_matches(&wanted, topic))
+                .all(|topic| filter_matches(&granted, topic));
+            let fast = filter_covers(&granted, &wanted);
+            prop_assert!(!fast || slow, "grants too much");
+            // `/#` would match the empty topic, which does not exist: the one case in which the
+            // levels say less than the topics.
+            prop_assert!(fast || !slow || wanted == "/#", "grants too little");
+        }
     }
 }

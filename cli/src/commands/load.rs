@@ -29,7 +29,7 @@ Examples:
   divisor load --ignore-unknown dump.json    manage.py dumpdata of an index project
   curl -s https://example.org/closes.csv | divisor load --format csv -";
 
-/// Load securities, indexes, revisions, rates and prices
+/// Load securities, indexes, revisions, actions, rates and prices
 ///
 /// All files are read and checked first, then sent as one load that the daemon applies whole or
 /// not at all. Loading the same file again changes nothing. JSON files are fixtures of Divisor,
@@ -201,7 +201,7 @@ impl Row for KindRow {
     }
 }
 
-fn print(format: Format, summary: &LoadSummary) -> std::io::Result<()> {
+pub(crate) fn print(format: Format, summary: &LoadSummary) -> std::io::Result<()> {
     if format == Format::Json {
         return output::json(summary);
     }
@@ -211,6 +211,7 @@ fn print(format: Format, summary: &LoadSummary) -> std::io::Result<()> {
         ("securities", summary.securities),
         ("indexes", summary.indexes),
         ("revisions", summary.revisions),
+        ("actions", summary.actions),
     ];
     // Most loads have neither of the first two.
     let is_shown = |(kind, tally): &(&str, Tally)| {

@@ -1,5 +1,6 @@
 //! One file per verb: its flags, its help and what it does.
 
+pub(crate) mod action;
 pub(crate) mod backfill;
 pub(crate) mod calendar;
 pub(crate) mod close;

@@ -243,6 +243,20 @@ impl Printer {
             } => output::say(format_args!(
                 "{index}  {day}: opening quotation {level}, {missing} without an opening price"
             )),
+            EventMessage::Action {
+                index,
+                action,
+                kind,
+                state,
+                why,
+                ex_date,
+                ..
+            } => {
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                output::say(format_args!(
+                    "{ex_date}  {index}  {kind} {action} is {state}{why}"
+                ));
+            }
         }
         Ok(())
     }

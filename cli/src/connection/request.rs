@@ -151,13 +151,22 @@ impl Connection {
         &self,
         verb: &str,
     ) -> Result<Vec<T>, RequestError> {
+        self.list_of(verb, Request::default()).await
+    }
+
+    /// The same of those rows that a request asks for.
+    pub(crate) async fn list_of<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        wanted: Request,
+    ) -> Result<Vec<T>, RequestError> {
         let mut rows = Vec::new();
         let mut after = None;
         loop {
             let request = Request {
                 after: after.take(),
                 limit: Some(PAGE_ROWS),
-                ..Request::default()
+                ..wanted.clone()
             };
             let page: Page<T> = self.request(verb, request, TIMEOUT).await?;
             rows.extend(page.rows);

@@ -23,7 +23,7 @@ fn loads_once_and_finds_nothing_new_the_second_time() {
     assert_eq!(
         first.object(),
         json!({"dry_run": false, "securities": tally(5, 0), "indexes": tally(7, 0),
-            "revisions": tally(0, 0), "prices": 6, "prices_repeated": 0, "changes": []})
+            "revisions": tally(0, 0), "actions": tally(0, 0), "prices": 6, "prices_repeated": 0, "changes": []})
     );
     assert!(first.stderr.contains("18 rows of 1 file in "), "{first:?}");
     assert_eq!(levels(&daemon), DAY_1);
@@ -31,7 +31,7 @@ fn loads_once_and_finds_nothing_new_the_second_time() {
     assert_eq!(
         second.object(),
         json!({"dry_run": false, "securities": tally(0, 5), "indexes": tally(0, 7),
-            "revisions": tally(0, 0), "prices": 0, "prices_repeated": 6, "changes": []})
+            "revisions": tally(0, 0), "actions": tally(0, 0), "prices": 0, "prices_repeated": 6, "changes": []})
     );
     let table = Run::of(&daemon, &["load", &file]).code(0);
     let lines: Vec<Vec<&str>> = table
@@ -46,6 +46,7 @@ fn loads_once_and_finds_nothing_new_the_second_time() {
             vec!["securities", "0", "0", "5"],
             vec!["indexes", "0", "0", "7"],
             vec!["revisions", "0", "0", "0"],
+            vec!["actions", "0", "0", "0"],
             vec!["prices", "and", "rates", "0", "0", "6"],
         ]
     );

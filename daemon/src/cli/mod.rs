@@ -1,6 +1,7 @@
 //! The verbs of `divisord`.
 
 mod journal;
+mod passwd;
 mod replay;
 mod restore;
 mod verify;
@@ -94,6 +95,17 @@ enum Verb {
         divisord print-config\n  \
         divisord print-config | grep -v built-in     what differs from the defaults")]
     PrintConfig,
+    /// Adds, changes or removes a user
+    ///
+    /// The password is asked for without showing it, or read from the first line of stdin where
+    /// that is no terminal; it is never an argument, since others could see it. What is written is
+    /// its hash. A running daemon takes the change at SIGHUP (`systemctl reload divisord`).
+    #[command(after_help = "Examples:\n  \
+        divisord passwd ann --role operator --file /etc/divisor/users.toml\n  \
+        pass show feed-1 | divisord passwd feed-1 --role publisher\n  \
+        divisord passwd wall --no-password --role subscriber   for a client certificate\n  \
+        divisord passwd ann --remove")]
+    Passwd(passwd::Passwd),
     /// Brings the database's schema up to date and ends
     ///
     /// `run` does the same at its start.
@@ -171,9 +183,11 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         }
         Verb::Check => {
             loaded.config.database.resolve()?;
+            run::guests(&loaded.config)?;
             print("the configuration is good\n")
         }
         Verb::PrintConfig => print(&loaded.print()),
+        Verb::Passwd(passwd) => passwd.run(&loaded.config),
         Verb::Migrate => migrate(&loaded.config),
         Verb::Journal(verb) => verb.run(&loaded.config),
         Verb::Replay(replay) => replay.run(&loaded.config),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_listen, check_positive};
+use super::check_positive;
 
 /// Shorter packets could not hold a CONNECT with a password and a will.
 const PACKET_BYTES_LEAST: u64 = 1 << 10;
@@ -82,7 +82,6 @@ impl Default for Mqtt {
 impl Mqtt {
     /// Adds what is wrong to `problems`.
     pub(super) fn check(&self, problems: &mut Vec<String>) {
-        check_listen("mqtt.listen", &self.listen, problems);
         if self.listen.is_empty() {
             problems.push("mqtt.listen is empty: no price could ever arrive".to_owned());
         }

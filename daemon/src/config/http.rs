@@ -54,7 +54,8 @@ impl Default for Http {
 impl Http {
     /// Adds what is wrong to `problems`.
     pub(super) fn check(&self, problems: &mut Vec<String>) {
-        check_listen("http.listen", &self.listen, problems);
+        // Nobody is asked who he is over HTTP yet, so users change nothing here.
+        check_listen("http.listen", &self.listen, false, problems);
         for (key, value) in [
             ("http.connections_max", self.connections_max),
             ("http.streams_max", self.streams_max),

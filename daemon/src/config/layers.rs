@@ -13,6 +13,15 @@ use super::{BUILT_IN, Config, ConfigError};
 /// The file that is read when none is named, if it exists.
 const SYSTEM_FILE: &str = "/etc/divisor/broker.toml";
 
+/// Keys that name a file, and the systemd credential that is taken where they name none.
+const CREDENTIALS: [(&str, &str); 2] = [
+    ("access.users_file", "users.toml"),
+    ("database.url_file", "database.url"),
+];
+
+/// Where systemd puts credentials.
+const CREDENTIALS_DIR: &str = "CREDENTIALS_DIRECTORY";
+
 /// What the environment names the file with.
 const FILE_VARIABLE: &str = "DIVISOR_CONFIG";
 
@@ -168,6 +177,7 @@ pub(super) fn merge(inputs: &Inputs) -> Result<Loaded, ConfigError> {
         let value = typed(&loaded.values, key, value);
         loaded.set(key, value, Source::Flag(name.clone()))?;
     }
+    credentials(inputs, &mut loaded)?;
     if loaded.config.state_dir.as_os_str().is_empty() {
         loaded.config.state_dir = default_state_dir(inputs);
         let shown = loaded.config.state_dir.display().to_string();
@@ -243,6 +253,25 @@ fn environment(inputs: &Inputs, loaded: &mut Loaded) -> Result<(), ConfigError> 
                 source_name: source.to_string(),
                 message: format!("it names no key (there is: {})", known.join(", ")),
             });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the credentials that systemd has loaded for the unit, for files that nothing else names.
+fn credentials(inputs: &Inputs, loaded: &mut Loaded) -> Result<(), ConfigError> {
+    let Some(dir) = inputs.variable(CREDENTIALS_DIR).map(Path::new) else {
+        return Ok(());
+    };
+    for (key, name) in CREDENTIALS {
+        let path = dir.join(name);
+        let is_named = get(&loaded.values, key) != Some(&Value::String(String::new()));
+        // A url in the configuration itself is stronger too.
+        let is_given = key == "database.url_file" && !loaded.config.database.url.is_empty();
+        if !is_named && !is_given && path.is_file() {
+            let value = Value::String(path.display().to_string());
+            let source = Source::Environment(CREDENTIALS_DIR.to_owned());
+            loaded.set(key, value, source)?;
         }
     }
     Ok(())

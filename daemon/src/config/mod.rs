@@ -10,6 +10,7 @@
 //! One file per concern holds its keys and defaults. Keys that nobody knows are errors, wherever they
 //! stand: a typing mistake must not become a default.
 
+mod access;
 mod door;
 mod http;
 mod journal;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use access::Access;
 pub use door::{Mqtt, Router};
 pub use http::Http;
 pub use journal::Journal;
@@ -50,6 +52,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The door for MQTT clients.
     pub mqtt: Mqtt,
+    /// Who may come in.
+    pub access: Access,
     /// The page, the history and the metrics.
     pub http: Http,
     /// What a tick may be.
@@ -134,6 +138,9 @@ impl Config {
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         self.mqtt.check(&mut problems);
+        let has_users = self.access.has_users();
+        check_listen("mqtt.listen", &self.mqtt.listen, has_users, &mut problems);
+        self.access.check(&mut problems);
         self.http.check(&mut problems);
         self.ticks.check(&mut problems);
         self.sequencer.check(&mut problems);
@@ -150,13 +157,13 @@ impl Config {
     }
 }
 
-/// Refuses addresses that other machines can reach: there are no users and rights yet.
-fn check_listen(key: &str, listen: &[SocketAddr], problems: &mut Vec<String>) {
+/// Refuses addresses that other machines can reach, where nobody could say who he is.
+fn check_listen(key: &str, listen: &[SocketAddr], has_users: bool, problems: &mut Vec<String>) {
     for address in listen {
-        if !address.ip().is_loopback() {
+        if !has_users && !address.ip().is_loopback() {
             problems.push(format!(
-                "{key} = \"{address}\": listening beyond loopback needs users and rights, which \
-                 this version doesn't have: use 127.0.0.1"
+                "{key} = \"{address}\": listening beyond loopback needs users: make a file with \
+                 `divisord passwd` and name it in access.users_file, or use 127.0.0.1"
             ));
         }
     }

@@ -82,6 +82,11 @@ impl DatabaseUrl {
         &self.0
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Why this is not a url of PostgreSQL. The parser's own message could quote a password.
     fn problem(&self) -> Option<String> {
         let wrong = postgres::Config::from_str(&self.0).is_err();

@@ -3,6 +3,7 @@
 //! Reading and writing are branches of the same `select!`, so a client that does not read its
 //! levels still gets its prices in, and its queue goes on dropping the oldest level.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,13 +18,13 @@ use super::codec::connect::Will;
 use super::codec::encode::{self, ConnAck};
 use super::counters::Held;
 use super::envelope::Message;
-use super::handshake::{Admitted, handshake};
+use super::handshake::{Admitted, Guest, handshake};
 use super::inbound::Inbound;
 use super::listener::{Door, Shutdown, stopped};
 use super::outbound::Dialect;
 use super::registry::Claim;
 use super::session::Session;
-use crate::ingress::{Client, Receipt, Submission};
+use crate::ingress::{Receipt, Submission};
 
 mod end;
 mod packets;
@@ -42,7 +43,7 @@ const TURNED_AWAY_MAX: u64 = 64;
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
 /// Serves one stream from its first byte to its last: TCP now, TLS and WebSocket streams alike.
-pub async fn run<S>(mut stream: S, door: Arc<Door>, shutdown: Shutdown)
+pub async fn run<S>(mut stream: S, peer: SocketAddr, door: Arc<Door>, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -57,7 +58,7 @@ where
     }
     let full = connections > connections_max;
     let mut buffer = BytesMut::new();
-    let greeting = handshake(&mut stream, &mut buffer, &door, full);
+    let greeting = handshake(&mut stream, &mut buffer, peer.ip(), &door, full);
     match timeout(door.settings.connect_timeout, greeting).await {
         Ok(Some(admitted)) => {
             let (connection, claim) =
@@ -84,7 +85,7 @@ enum Event {
 
 struct Connection<S> {
     door: Arc<Door>,
-    client: Arc<Client>,
+    guest: Guest,
     dialect: Dialect,
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
@@ -126,11 +127,11 @@ where
     ) -> (Self, Claim) {
         let Admitted {
             connect,
-            client,
+            guest,
             assigned,
         } = admitted;
         let settings = &door.settings;
-        let (claim, kept) = door.registry.claim(&client.id).await;
+        let (claim, kept) = door.registry.claim(&guest.client.id).await;
         let kept = kept.filter(|_| !connect.clean_start);
         let session_present = kept.is_some();
         let mut session = kept
@@ -147,7 +148,7 @@ where
                 .unwrap_or(u16::MAX)
                 .max(1),
             packet_bytes_max: u32::try_from(settings.packet_bytes_max + 5).unwrap_or(u32::MAX),
-            assigned_id: assigned.then_some(&client.id),
+            assigned_id: assigned.then_some(&guest.client.id),
             topic_aliases_max: settings.topic_aliases_max,
             keep_alive_secs: (keep_alive < connect.keep_alive)
                 .then(|| u16::try_from(keep_alive.as_secs()).unwrap_or(u16::MAX)),
@@ -156,19 +157,14 @@ where
         let (receipts_tx, receipts) = mpsc::unbounded_channel();
         let (reader, writer) = tokio::io::split(stream);
         let version = connect.version;
-        let inbound = Inbound::new(
-            Arc::clone(&door),
-            Arc::clone(&client),
-            version,
-            session.origin,
-        );
+        let inbound = Inbound::new(Arc::clone(&door), guest.clone(), version, session.origin);
         let connection = Self {
             dialect: Dialect {
                 version,
                 packet_bytes_max: connect.packet_bytes_max,
                 window_max: connect.receive_max.min(settings.window_max).into(),
             },
-            client,
+            guest,
             reader,
             writer,
             buffer,

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -12,7 +13,7 @@ use super::codec::connect::{self, Connect, Refused};
 use super::codec::encode;
 use super::codec::{Version, Violation, frame};
 use super::listener::Door;
-use super::login::{self, Credentials};
+use crate::access::{Credentials, Denied, Peer, Principal};
 use crate::ingress::Client;
 
 /// The longest client id. Percent-encoded in a topic it still leaves room for the levels around.
@@ -21,11 +22,18 @@ const CLIENT_ID_BYTES_MAX: usize = 1_024;
 /// Room for an ordinary CONNECT; a longer one grows the buffer.
 const CONNECT_BYTES: usize = 512;
 
+/// Who is at the other end: the sender that the sequencer sees, and the rights that the door checks.
+#[derive(Debug, Clone)]
+pub(super) struct Guest {
+    pub(super) client: Arc<Client>,
+    pub(super) principal: Principal,
+}
+
 /// A client that is let in.
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) connect: Connect,
-    pub(super) client: Arc<Client>,
+    pub(super) guest: Guest,
     /// The client id is ours.
     pub(super) assigned: bool,
 }
@@ -35,6 +43,7 @@ pub(super) struct Admitted {
 pub(super) async fn handshake<S>(
     stream: &mut S,
     buffer: &mut BytesMut,
+    address: IpAddr,
     door: &Door,
     full: bool,
 ) -> Option<Admitted>
@@ -43,7 +52,7 @@ where
 {
     let refusal = match read_connect(stream, buffer, door).await? {
         Ok(connect) if full => (connect.version, code(connect.version, 0x03, 0x89)),
-        Ok(connect) => match admit(connect) {
+        Ok(connect) => match admit(connect, address, door).await {
             Ok(admitted) => return Some(admitted),
             Err(refusal) => refusal,
         },
@@ -88,16 +97,15 @@ async fn read_connect<S: AsyncRead + Unpin>(
     }
 }
 
-fn admit(mut connect: Connect) -> Result<Admitted, (Version, u8)> {
+async fn admit(
+    mut connect: Connect,
+    address: IpAddr,
+    door: &Door,
+) -> Result<Admitted, (Version, u8)> {
     let version = connect.version;
     if connect.client_id.len() > CLIENT_ID_BYTES_MAX {
         return Err((version, code(version, 0x02, 0x85)));
     }
-    let credentials = Credentials {
-        user: connect.user.as_deref(),
-        password: connect.password.as_deref(),
-    };
-    let user = login::admit(credentials).map_err(|_| (version, code(version, 0x04, 0x86)))?;
     let assigned = connect.client_id.is_empty();
     if assigned {
         if version == Version::V4 && !connect.clean_start {
@@ -105,13 +113,27 @@ fn admit(mut connect: Connect) -> Result<Admitted, (Version, u8)> {
         }
         connect.client_id = assigned_id();
     }
+    let credentials = Credentials {
+        user: connect.user.as_deref(),
+        password: connect.password.as_deref(),
+        certificate: &[],
+    };
+    let peer = Peer {
+        address,
+        client: &connect.client_id,
+    };
+    let login = door.access.login(credentials, peer).await;
+    let principal = login.map_err(|denied| match denied {
+        Denied::BadCredentials | Denied::LockedOut => (version, code(version, 0x04, 0x86)),
+        Denied::NotAuthorized => (version, code(version, 0x05, 0x87)),
+    })?;
     let client = Arc::new(Client {
         id: connect.client_id.clone(),
-        user,
+        user: principal.user().map(Into::into),
     });
     Ok(Admitted {
         connect,
-        client,
+        guest: Guest { client, principal },
         assigned,
     })
 }

@@ -14,8 +14,8 @@ use super::codec::publish::Publish;
 use super::codec::{Version, Violation};
 use super::envelope::Qos;
 use super::exchange::Publication;
+use super::handshake::Guest;
 use super::listener::Door;
-use super::rights::Verdict;
 use crate::ingress::{Client, Content, Inbound as Message, Receipt, Ticket};
 
 /// What this connection knows about a topic, so that the next message of it need not ask again.
@@ -32,8 +32,8 @@ enum Meaning {
     Control(Arc<str>),
     /// An ordinary topic that the client may write.
     Routed,
-    /// A topic that the client may not write.
-    Refused,
+    /// A topic that the client may not write, and why.
+    Refused(Reason),
 }
 
 /// An acknowledgement that waits for its turn. MQTT wants them in the order of the messages, so
@@ -52,7 +52,7 @@ struct Owed {
 #[derive(Debug)]
 pub(super) struct Inbound {
     door: Arc<Door>,
-    client: Arc<Client>,
+    guest: Guest,
     version: Version,
     origin: u64,
     last_ticket: Ticket,
@@ -69,10 +69,10 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(door: Arc<Door>, client: Arc<Client>, version: Version, origin: u64) -> Self {
+    pub(super) fn new(door: Arc<Door>, guest: Guest, version: Version, origin: u64) -> Self {
         Self {
             door,
-            client,
+            guest,
             version,
             origin,
             last_ticket: 0,
@@ -115,8 +115,8 @@ impl Inbound {
         }
         let route = self.route(&topic)?;
         match route.meaning {
-            Meaning::Refused => {
-                self.refuse(&route.topic, Reason::BadTopic);
+            Meaning::Refused(reason) => {
+                self.refuse(&route.topic, reason);
                 self.owe(&publish, false, 0x87);
             }
             Meaning::Routed => {
@@ -167,7 +167,7 @@ impl Inbound {
                     .and_then(|t| response_topic(&t)),
                 correlation: publish.properties.correlation,
             },
-            Meaning::Routed | Meaning::Refused => return,
+            Meaning::Routed | Meaning::Refused(_) => return,
         };
         self.batch.push(Message {
             ticket: self.last_ticket,
@@ -214,17 +214,19 @@ impl Inbound {
         if !topic_is_valid(text) {
             return Err(Violation::TOPIC_NAME);
         }
-        let parsed = Topic::parse(text);
-        let meaning = match self.door.settings.access.may_publish(&self.client, &parsed) {
-            Verdict::NotAuthorized => Meaning::Refused,
-            Verdict::Allowed => match parsed {
-                Topic::Price(symbol) => Meaning::Price(symbol.into()),
-                Topic::Rate(base, quote) => Meaning::Rate(Arc::new((base.into(), quote.into()))),
-                Topic::Control(verb) => Meaning::Control(verb.into()),
-                // Topics with `$` belong to the server by the specification, and we have none.
-                Topic::Other if !text.starts_with('$') => Meaning::Routed,
-                Topic::Other | Topic::Reserved => Meaning::Refused,
-            },
+        let meaning = match Topic::parse(text) {
+            parsed if !self.guest.principal.may_publish(text) => {
+                // A right would not help where nobody may write.
+                Meaning::Refused(match parsed {
+                    Topic::Price(_) | Topic::Rate(..) | Topic::Control(_) => Reason::NotAuthorized,
+                    Topic::Other | Topic::Reserved => Reason::BadTopic,
+                })
+            }
+            Topic::Price(symbol) => Meaning::Price(symbol.into()),
+            Topic::Rate(base, quote) => Meaning::Rate(Arc::new((base.into(), quote.into()))),
+            Topic::Control(verb) => Meaning::Control(verb.into()),
+            Topic::Other => Meaning::Routed,
+            Topic::Reserved => Meaning::Refused(Reason::BadTopic),
         };
         let route = Route {
             topic: text.into(),
@@ -241,7 +243,7 @@ impl Inbound {
     /// Counts a refusal of the door, and publishes it for the client if anyone listens.
     pub(super) fn refuse(&mut self, topic: &str, reason: Reason) {
         self.door.counters.refuse(reason);
-        let report = report(&self.door, &self.client, topic, reason);
+        let report = report(&self.door, &self.guest.client, topic, reason);
         self.aside.extend(report);
     }
 

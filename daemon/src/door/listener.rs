@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::connection;
 use super::registry::Registry;
 use super::{Counters, Exchange, Settings};
+use crate::access::Access;
 use crate::ingress::Submission;
 
 /// How long to pause when the system has no more file descriptors.
@@ -31,6 +32,8 @@ pub(super) async fn stopped(shutdown: &mut Shutdown) {
 pub struct Door {
     /// The limits.
     pub settings: Settings,
+    /// Who may come in and what he may do.
+    pub access: Arc<Access>,
     /// The fan-out.
     pub exchange: Arc<Exchange>,
     /// Towards the sequencer; bounded, and its back-pressure ends at the client's socket.
@@ -45,12 +48,14 @@ impl Door {
     #[must_use]
     pub fn new(
         settings: Settings,
+        access: Arc<Access>,
         exchange: Arc<Exchange>,
         ingress: mpsc::Sender<Submission>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         Arc::new(Self {
             settings,
+            access,
             exchange,
             ingress,
             counters,
@@ -119,13 +124,13 @@ async fn accept(
             () = stopped(&mut shutdown) => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Without it Nagle and delayed acknowledgements make 40 ms of every pause
                 // (BROKER.md §3). A failure means the peer is gone, and the task will see it.
                 let _ = stream.set_nodelay(true);
                 let (door, shutdown, alive) = (Arc::clone(&door), shutdown.clone(), alive.clone());
                 tokio::spawn(async move {
-                    connection::run(stream, door, shutdown).await;
+                    connection::run(stream, peer, door, shutdown).await;
                     drop(alive);
                 });
             }

@@ -5,9 +5,9 @@
 //! 1. [`listener`] accepts a stream and gives it a task of its own;
 //! 2. [`connection`] is that task: one loop, one `select!`, everything that can happen a branch;
 //! 3. `handshake` turns the first packet into a client, or refuses it in its own protocol, with
-//!    [`login`] to say who it is;
+//!    [`crate::access`] to say who it is;
 //! 4. [`codec`] cuts packets from the read buffer and encodes those that leave;
-//! 5. `inbound` decodes prices, rates and commands, asks [`rights`], gives tickets, and owes
+//! 5. `inbound` decodes prices, rates and commands, asks for rights, gives tickets, and owes
 //!    the acknowledgements until the sequencer's receipt pays for them;
 //! 6. [`exchange`] is the other direction: the fan-out of levels and price copies through
 //!    rumqttd's router, and the [`retained`] messages;
@@ -25,12 +25,10 @@ pub mod exchange;
 mod handshake;
 mod inbound;
 pub mod listener;
-pub mod login;
 mod outbound;
 mod parked;
 mod registry;
 pub mod retained;
-pub mod rights;
 mod session;
 mod settings;
 mod subscriber;

@@ -11,18 +11,17 @@ use tokio::time::sleep_until;
 use super::codec::connect::Will;
 use super::counters::Held;
 use super::exchange::Publication;
+use super::handshake::Guest;
 use super::inbound::report;
 use super::listener::{Door, Shutdown, stopped};
 use super::registry::{Claim, Eviction};
-use super::rights::Verdict;
 use super::session::Session;
-use crate::ingress::Client;
 
 /// A will with its time.
 #[derive(Debug)]
 pub(super) struct DueWill {
     pub(super) will: Will,
-    pub(super) client: Arc<Client>,
+    pub(super) guest: Guest,
     pub(super) due: Instant,
 }
 
@@ -48,8 +47,8 @@ pub(super) async fn park(
                 return;
             }
             () = sleep_until(due.into()) => {
-                if let Some(DueWill { will, client, .. }) = will.take() {
-                    publish_will(&door, &client, session.origin, will).await;
+                if let Some(DueWill { will, guest, .. }) = will.take() {
+                    publish_will(&door, &guest, session.origin, will).await;
                 }
                 if Instant::now() >= expires {
                     if let Some(eviction) = claim.end() {
@@ -79,10 +78,9 @@ pub(super) fn give(eviction: Eviction, session: Box<Session>) {
 
 /// Publishes a will, if its client may write its topic. Prices and commands are no wills: they
 /// would come without a ticket.
-pub(super) async fn publish_will(door: &Door, client: &Client, origin: u64, will: Will) {
-    let topic = Topic::parse(&will.topic);
-    let verdict = door.settings.access.may_publish(client, &topic);
-    let publication = if verdict == Verdict::Allowed && topic == Topic::Other {
+pub(super) async fn publish_will(door: &Door, guest: &Guest, origin: u64, will: Will) {
+    let is_other = Topic::parse(&will.topic) == Topic::Other;
+    let publication = if is_other && guest.principal.may_publish(&will.topic) {
         Some(Publication {
             topic: will.topic.into(),
             payload: will.payload,
@@ -94,7 +92,7 @@ pub(super) async fn publish_will(door: &Door, client: &Client, origin: u64, will
         })
     } else {
         door.counters.refuse(Reason::BadTopic);
-        report(door, client, &will.topic, Reason::BadTopic)
+        report(door, &guest.client, &will.topic, Reason::BadTopic)
     };
     if let Some(publication) = publication {
         door.exchange.publish_aside(publication).await;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::rights::Access;
-
 /// The limits, with the defaults of the shipped configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -50,8 +48,6 @@ pub struct Settings {
     pub segments: usize,
     /// How long connections may wait for receipts once the daemon stops.
     pub stop_grace: Duration,
-    /// Who may do what.
-    pub access: Access,
 }
 
 impl Default for Settings {
@@ -77,7 +73,6 @@ impl Default for Settings {
             segment_bytes: 256 * 1024,
             segments: 4,
             stop_grace: Duration::from_secs(5),
-            access: Access::default(),
         }
     }
 }

@@ -42,6 +42,15 @@ impl Notice {
                 event["constituents"].as_u64(),
             ),
             "status" => format!("status {}", text("status").unwrap_or_default()),
+            "action" => {
+                let part = |key| text(key).unwrap_or_default();
+                let why = text("why").map_or_else(String::new, |why| format!(": {why}"));
+                let (kind, action, state) = (part("kind"), part("action"), part("state"));
+                format!(
+                    "{kind} {action} is {state}, ex-date {}{why}",
+                    part("ex_date")
+                )
+            }
             _ => ["text", "note", "message", "action", "status"]
                 .iter()
                 .find_map(|key| text(key))

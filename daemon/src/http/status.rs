@@ -101,7 +101,7 @@ impl StatusDocument {
                 accepted: reading.tally.applied,
                 late: reading.tally.late,
                 duplicate: reading.tally.duplicate,
-                held: 0,
+                held: reading.tally.held,
                 rejected,
                 gaps: reading.gaps,
                 lag_rows: status.pos.saturating_sub(status.projected),

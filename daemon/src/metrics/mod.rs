@@ -67,7 +67,7 @@ pub struct Tally {
     pub late: u64,
     /// Were there before.
     pub duplicate: u64,
-    /// Wait for an operator.
+    /// Did not count: they wait for an operator, or their security is suspended.
     pub held: u64,
     /// Are stored and do not count: a better source, a trade behind the official close.
     pub passed: u64,

@@ -21,6 +21,7 @@ use divisor_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::access;
 use crate::clock::WallClock;
 use crate::config::{self, Config};
 use crate::door::listener::BindError;
@@ -56,6 +57,7 @@ const LAST_HEARD: Duration = Duration::from_millis(100);
 /// # Errors
 /// When a part cannot start or fails for good; the code says which.
 pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Failure> {
+    let access = guests(config)?;
     let state = StateDir::take(&config.state_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -99,7 +101,13 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let (failed, failure) = watch::channel(false);
     let (goodbye, said) = oneshot::channel();
     let sequencer = spawn(sequencer, ingress, shutdown, goodbye, failed).map_err(internal)?;
-    let door = Door::new(door_settings, Arc::clone(&exchange), submissions, counters);
+    let door = Door::new(
+        door_settings,
+        access,
+        Arc::clone(&exchange),
+        submissions,
+        counters,
+    );
     for address in addresses {
         tracing::info!(%address, "listening for MQTT");
     }
@@ -202,6 +210,11 @@ impl Watchdog {
             self.last.set(Some(Instant::now()));
         }
     }
+}
+
+/// Who may come in, by the configuration and the users file.
+pub(crate) fn guests(config: &Config) -> Result<Arc<access::Access>, Failure> {
+    Ok(access::Access::open(settings::access(config))?)
 }
 
 fn open_snapshots(state: &StateDir) -> Result<Snapshots, Failure> {

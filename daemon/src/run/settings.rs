@@ -1,8 +1,7 @@
 //! From the configuration to what each part takes: the only place that knows both.
 
 use crate::config::{Config, Partition, Publish};
-use crate::door::rights::Access;
-use crate::{door, http, sequencer, store};
+use crate::{access, door, http, sequencer, store};
 
 /// What the door takes. Bounds that no key sets keep the door's own defaults.
 pub(super) fn door(config: &Config) -> door::Settings {
@@ -23,10 +22,20 @@ pub(super) fn door(config: &Config) -> door::Settings {
         ticks_per_message_max: config.ticks.per_message_max as usize,
         segment_bytes: bytes(mqtt.router.segment_bytes),
         segments: mqtt.router.segment_count as usize,
-        access: Access {
-            allow_other_topics: mqtt.allow_other_topics,
-        },
         ..door::Settings::default()
+    }
+}
+
+/// Who may come in.
+pub(super) fn access(config: &Config) -> access::Settings {
+    let access = &config.access;
+    access::Settings {
+        users_file: access.has_users().then(|| access.users_file.clone()),
+        anonymous: access.anonymous,
+        anonymous_roles: access.anonymous_roles.clone(),
+        other_topics: config.mqtt.allow_other_topics,
+        failures_max: access.failures_max,
+        lockout: access.lockout,
     }
 }
 

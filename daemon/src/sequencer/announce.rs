@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use divisor_engine::{Closed, Engine, IndexId, Level, Output, Quotation, Revised};
+use divisor_engine::{
+    ActionNews, ActionState, Closed, Engine, IndexId, Level, Output, Quotation, Revised,
+};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
 use divisor_wire::level::{self, compact};
@@ -63,6 +65,7 @@ impl Announcer {
                     self.level(engine, &level, into);
                 }
                 Output::Revised(revised) => revision(engine, &revised, into),
+                Output::Action(news) => action(engine, &news, into),
                 Output::Status {
                     index,
                     status,
@@ -209,6 +212,35 @@ fn quotation(engine: &Engine, quotation: &Quotation, into: &mut Vec<Announcement
         pos: quotation.position,
     };
     push_event(quotation.index, code, &event, into);
+}
+
+fn action(engine: &Engine, news: &ActionNews, into: &mut Vec<Announcement>) {
+    let Some(view) = engine.action(&news.id) else {
+        return;
+    };
+    let why = match &news.state {
+        ActionState::Refused(why) => {
+            tracing::warn!(action = %news.id, why, "an action could not be applied");
+            Some(why.clone())
+        }
+        ActionState::Announced | ActionState::Applied | ActionState::Cancelled => None,
+    };
+    for index in &news.indexes {
+        let Some(code) = engine.index_code(*index) else {
+            continue;
+        };
+        let event = EventMessage::Action {
+            v: 1,
+            index: code.to_owned(),
+            action: news.id.clone(),
+            kind: view.definition.event.kind().to_owned(),
+            state: news.state.as_str().to_owned(),
+            why: why.clone(),
+            ex_date: view.definition.ex_date.to_string(),
+            pos: news.position,
+        };
+        push_event(*index, code, &event, into);
+    }
 }
 
 fn push_event(index: IndexId, code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {

@@ -9,7 +9,7 @@ use divisor_wire::topic::reply_topic;
 use serde::{Deserialize, Serialize};
 
 use super::staging::error;
-use super::{Sequencer, SequencerError, queries};
+use super::{Sequencer, SequencerError, actions, queries};
 use crate::clock::Clock;
 use crate::egress::{Announcement, Outlet};
 use crate::ingress::{Client, Content, Inbound, Refusal};
@@ -150,6 +150,16 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             "calendar.show" => self
                 .calendar_show(&request, limit)
                 .and_then(|detail| done(&id, detail)),
+            "action.list" => done(&id, actions::list(engine, &request, after, limit)),
+            "action.preview" => {
+                actions::preview(engine, &request).and_then(|preview| done(&id, preview))
+            }
+            "action.add" | "action.cancel" => match actions::items(verb, request) {
+                Ok((items, dry_run)) => self
+                    .load(client, &items, dry_run, go_on)?
+                    .and_then(|summary| done(&id, summary)),
+                Err(error) => Err(error),
+            },
             "status" => done(
                 &id,
                 queries::status(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use divisor_engine::definition::{Definitions, IndexDefinition};
+use divisor_engine::definition::{ActionDefinition, Definitions, IndexDefinition};
 use divisor_engine::{
     Batch, Change, Effect, Engine, Input, Kind, LabelId, Origin, Output, Plan, Time,
 };
@@ -203,7 +203,8 @@ pub(super) const fn of_kind(mut input: Input, kind: Kind) -> Input {
 
 /// A load in the order of its days: an index with a base date starts behind the prices of that
 /// day, so that prices of later days move it and are not its start. Prices without a time belong
-/// to the start, indexes without a base date and revisions to the end.
+/// to the start, indexes without a base date and revisions to the end. Actions come before the
+/// prices of their day.
 fn stages(items: &Items) -> Vec<Items> {
     let of_rates = items.rates.iter().map(|rate| rate.ts.as_deref());
     let of_prices = items.prices.iter().map(|price| price.ts.as_deref());
@@ -216,7 +217,14 @@ fn stages(items: &Items) -> Vec<Items> {
         let before = times.partition_point(|time| *time < end);
         (before < times.len()).then_some(before)
     };
-    let cuts: BTreeSet<usize> = items.indexes.iter().filter_map(cut).collect();
+    // An action comes behind the prices before its ex-date.
+    let ex = |action: &ActionDefinition| {
+        let start = time(&action.ex_date.to_string())?;
+        let before = times.partition_point(|time| *time < start);
+        (before < times.len()).then_some(before)
+    };
+    let cuts = items.indexes.iter().filter_map(cut);
+    let cuts: BTreeSet<usize> = cuts.chain(items.actions.iter().filter_map(ex)).collect();
     let starts: Vec<Time> = cuts.iter().map(|before| times[*before]).collect();
     let stage_of = |ts: Option<&str>| {
         let ts = ts.and_then(time).unwrap_or(Time::MIN);
@@ -238,6 +246,20 @@ fn stages(items: &Items) -> Vec<Items> {
         let stage = cut(index).map_or(last, |before| cuts.range(..before).count());
         stages[stage].indexes.push(index.clone());
     }
+    for action in &items.actions {
+        let day = ex(action).map_or(last, |before| cuts.range(..before).count());
+        // What concerns one index alone needs it.
+        let defines = |stage: &Items| {
+            let code = action.event.index();
+            stage
+                .indexes
+                .iter()
+                .any(|index| Some(index.code.as_str()) == code)
+        };
+        let index = stages.iter().position(defines).unwrap_or(0);
+        stages[day.max(index)].actions.push(action.clone());
+    }
+    stages[0].cancelled.clone_from(&items.cancelled);
     stages[last].revisions.clone_from(&items.revisions);
     stages
 }
@@ -312,6 +334,7 @@ fn tally(summary: &mut LoadSummary, plan: Plan) -> bool {
             "pair" => &mut summary.pairs,
             "security" => &mut summary.securities,
             "index" => &mut summary.indexes,
+            "action" => &mut summary.actions,
             _ => &mut summary.revisions,
         };
         match item.change {

@@ -12,6 +12,7 @@
 //! Acknowledged means durable (invariant 2), and a level leaves after the commit of what caused it
 //! (invariant 3) unless [`Publish::Immediate`] says otherwise.
 
+mod actions;
 mod announce;
 mod control;
 mod gather;

@@ -22,6 +22,7 @@ pub(super) struct Tables {
     pub(super) labels: BTreeMap<u32, String>,
     pub(super) commands: BTreeSet<u64>,
     pub(super) revisions: BTreeSet<(u32, u32)>,
+    pub(super) actions: BTreeSet<(u64, u16)>,
     /// Refuses connections, and breaks those that are there.
     pub(super) is_down: bool,
     /// The next transaction breaks: before the commit, or behind it with its answer.
@@ -154,6 +155,11 @@ impl Tables {
         for row in &batch.revisions {
             if !self.revisions.insert((row.index, row.revision)) {
                 conflict = Some(format!("revision {} of {}", row.revision, row.index));
+            }
+        }
+        for row in &batch.actions {
+            if !self.actions.insert((row.position, row.place)) {
+                conflict = Some(format!("{row:?}"));
             }
         }
         self.conflict = self.conflict.take().or(conflict);

@@ -140,7 +140,10 @@ impl Oracle {
                     let row = close_row(&closed);
                     self.closes.insert((row.index, row.seq), row);
                 }
-                Output::Revised(_) | Output::Status { .. } | Output::Quotation(_) => {}
+                Output::Revised(_)
+                | Output::Action(_)
+                | Output::Status { .. }
+                | Output::Quotation(_) => {}
             }
         }
     }
@@ -468,8 +471,8 @@ impl Oracle {
             };
             let effect = match tick.effect {
                 Effect::Applied => rows::Effect::Applied,
-                Effect::Late | Effect::Duplicate => rows::Effect::Late,
                 Effect::Held => rows::Effect::Held,
+                Effect::Late | Effect::Duplicate => rows::Effect::Late,
                 Effect::Outranked => rows::Effect::Outranked,
                 Effect::AfterClose => rows::Effect::AfterClose,
             };

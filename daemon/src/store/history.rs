@@ -15,8 +15,8 @@ use postgres::{Client, IsolationLevel, Portal, Row, Transaction};
 use super::encode::{Numeric, Stamp};
 use super::error::StoreError;
 use super::rows::{
-    self, BatchRow, CloseRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch,
-    TickRow,
+    self, ActionRow, BatchRow, CloseRow, CommandRow, LabelRow, LevelRow, RateRow, RevisionRow,
+    RowBatch, TickRow,
 };
 
 /// Rows fetched at once: some megabytes.
@@ -65,6 +65,7 @@ pub struct History<'a> {
     levels: Cursor<LevelRow>,
     revisions: Cursor<RevisionRow>,
     closes: Cursor<CloseRow>,
+    actions: Cursor<ActionRow>,
 }
 
 /// What PostgreSQL holds of one batch.
@@ -116,6 +117,8 @@ const REVISIONS: &str = "select index_id, revision, position, effective, effecti
 const CLOSES: &str = "select position, index_id, day::text, run, revision, ts, ts_nanos, level, \
      status, seq, prev_close, divisor, soq, body::text from official_close where position >= $1 \
      and run = 0 order by position, index_id, seq";
+const ACTIONS: &str = "select position, place, index_id, security_id, kind, ex_date::text, \
+     body::text from corporate_action where position >= $1 order by position, place";
 
 impl<'a> History<'a> {
     /// Reads from `from` on, which must be the beginning of a batch.
@@ -157,6 +160,7 @@ impl<'a> History<'a> {
             levels: Cursor::open(&mut tx, LEVELS, from, level_row, |row| row.position)?,
             revisions: Cursor::open(&mut tx, REVISIONS, from, revision_row, |row| row.position)?,
             closes: Cursor::open(&mut tx, CLOSES, from, close_row, |row| row.position)?,
+            actions: Cursor::open(&mut tx, ACTIONS, from, action_row, |row| row.position)?,
             tx,
         })
     }
@@ -208,6 +212,7 @@ impl<'a> History<'a> {
             levels: self.levels.below(tx, next)?,
             revisions: self.revisions.below(tx, next)?,
             closes: self.closes.below(tx, next)?,
+            actions: self.actions.below(tx, next)?,
             ..RowBatch::default()
         };
         for label in &rows.labels {
@@ -235,6 +240,7 @@ impl<'a> History<'a> {
             levels: self.levels.below(tx, u64::MAX)?,
             revisions: self.revisions.below(tx, u64::MAX)?,
             closes: self.closes.below(tx, u64::MAX)?,
+            actions: self.actions.below(tx, u64::MAX)?,
             ..RowBatch::default()
         })
     }
@@ -538,6 +544,21 @@ fn level_row(row: &Row) -> Result<LevelRow, postgres::Error> {
         run: unsigned(row, 10),
         stale: unsigned(row, 11),
         status: row.get::<_, String>(12).into(),
+    })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one of several readers of rows")]
+fn action_row(row: &Row) -> Result<ActionRow, postgres::Error> {
+    let id = |column| row.get::<_, Option<i32>>(column).map(i32::cast_unsigned);
+    let date: Option<&str> = row.get(5);
+    Ok(ActionRow {
+        position: position(row, 0),
+        place: row.get::<_, i16>(1).cast_unsigned(),
+        index: id(2),
+        security: id(3),
+        kind: row.get(4),
+        ex_date: date.and_then(|date| date.parse().ok()),
+        body: row.get(6),
     })
 }
 

@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use divisor_engine::definition::Definitions;
+use divisor_engine::definition::{Definitions, Event};
 use divisor_engine::{
-    Batch, Closed, Currency, Decimal, Effect, Engine, IndexId, Input, LabelId, Level, Member,
-    Output, Revised, Tick,
+    ActionNews, ActionState, Batch, Closed, Currency, Decimal, Effect, Engine, IndexId, Input,
+    LabelId, Level, Member, Output, Revised, SecurityId, Tick,
 };
 
 use super::rows::{
-    self, BatchRow, CloseRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, Origin, RateRow,
-    RevisionRow, RowBatch, SecurityRow, TickRow,
+    self, ActionRow, BatchRow, CloseRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow,
+    Origin, RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
 /// Applies batches and collects their rows.
@@ -69,6 +69,7 @@ impl Projection {
                 Output::Tick { position, effect } => self.tick(position, effect, batch, rows),
                 Output::Level(level) => rows.levels.push(level_row(&level)),
                 Output::Revised(revised) => self.revision(&revised, rows),
+                Output::Action(news) => self.action(&news, rows),
                 Output::Closed(closed) => rows.closes.push(close_row(&closed)),
                 Output::Status { .. } | Output::Quotation(_) | Output::Refused { .. } => {}
             }
@@ -118,19 +119,27 @@ impl Projection {
 
     fn securities(&self, position: u64, definitions: &Definitions, rows: &mut RowBatch) {
         for definition in &definitions.securities {
-            let Some(id) = self.engine.security_id(&definition.symbol) else {
-                continue;
-            };
-            rows.securities.push(SecurityRow {
-                id: id.0,
-                symbol: definition.symbol.clone(),
-                name: definition.name.clone(),
-                currency: definition.currency.to_string(),
-                price_places: definition.price_places,
-                position,
-                body: serde_json::to_string(definition).unwrap_or_default(),
-            });
+            if let Some(id) = self.engine.security_id(&definition.symbol) {
+                self.security(position, id, rows);
+            }
         }
+    }
+
+    /// A security as it is defined now.
+    fn security(&self, position: u64, id: SecurityId, rows: &mut RowBatch) {
+        let Some(view) = self.engine.security(id) else {
+            return;
+        };
+        let definition = view.definition;
+        rows.securities.push(SecurityRow {
+            id: id.0,
+            symbol: definition.symbol.clone(),
+            name: definition.name.clone(),
+            currency: definition.currency.to_string(),
+            price_places: definition.price_places,
+            position,
+            body: serde_json::to_string(definition).unwrap_or_default(),
+        });
     }
 
     /// The row of a tick or a rate; a duplicate has none (invariant 7).
@@ -138,8 +147,8 @@ impl Projection {
         let effect = match effect {
             Effect::Applied => rows::Effect::Applied,
             Effect::Late => rows::Effect::Late,
-            Effect::Duplicate => return,
             Effect::Held => rows::Effect::Held,
+            Effect::Duplicate => return,
             Effect::Outranked => rows::Effect::Outranked,
             Effect::AfterClose => rows::Effect::AfterClose,
         };
@@ -204,6 +213,47 @@ impl Projection {
             body: format!(r#"{{"cause":"{}"}}"#, revised.cause.as_str()),
             members: members.collect(),
         });
+    }
+
+    /// What became of an action: each step of its life has a row, none is ever changed.
+    fn action(&mut self, news: &ActionNews, rows: &mut RowBatch) {
+        let Some(view) = self.engine.action(&news.id) else {
+            return;
+        };
+        // Stated shares may change where no revision does.
+        self.redefined.extend(&news.indexes);
+        let event = &view.definition.event;
+        let security = self.engine.security_of(event);
+        let mut body = serde_json::json!({
+            "state": news.state.as_str(),
+            "terms": view.definition,
+            "indexes": news.indexes.iter().map(|index| index.0).collect::<Vec<_>>(),
+        });
+        if let ActionState::Refused(why) = &news.state {
+            body["why"] = why.as_str().into();
+        }
+        let earlier = rows.actions.iter().rev();
+        let place = earlier
+            .take_while(|row| row.position == news.position)
+            .count();
+        rows.actions.push(ActionRow {
+            position: news.position,
+            place: u16::try_from(place).unwrap_or(u16::MAX),
+            index: event
+                .index()
+                .and_then(|code| self.engine.index_id(code))
+                .map(|id| id.0),
+            security: security.map(|id| id.0),
+            kind: event.kind().to_owned(),
+            ex_date: Some(view.definition.ex_date),
+            body: body.to_string(),
+        });
+        if let (Event::SymbolChange(_) | Event::Redenomination(_), ActionState::Applied) =
+            (event, &news.state)
+            && let Some(security) = security
+        {
+            self.security(news.position, security, rows);
+        }
     }
 
     /// The present definition of every index that changed.

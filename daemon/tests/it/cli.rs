@@ -1,8 +1,10 @@
 //! The program as a user meets it.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use divisor_engine::Input;
 use divisord::journal::{Journal, Log, Settings};
@@ -16,6 +18,7 @@ fn help_is_at_every_level() {
         &["run"],
         &["check"],
         &["print-config"],
+        &["passwd"],
         &["migrate"],
         &["journal"],
     ] {
@@ -137,4 +140,79 @@ fn divisord(state: &Path, arguments: &[&str]) -> Output {
 
 fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_password_goes_in_by_stdin_and_comes_out_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("users.toml").display().to_string();
+    let run = |password: &str, arguments: &[&str]| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_divisord"))
+            .args(arguments)
+            .env_clear()
+            .env("DIVISOR_STATE_DIR", dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Who needs no password may be gone before it is written.
+        let _ = child.stdin.take().unwrap().write_all(password.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let said = [&output.stdout[..], &output.stderr[..]].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(!said.contains("hunter2"), "{said}");
+        (output.status.code(), said)
+    };
+    let named = format!("access.users_file={file}");
+    let open = ["check", "--listen", "0.0.0.0:1883", "--set", &named];
+    let (code, said) = run("", &open);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("failed to read the users"), "{said}");
+
+    let (code, said) = run("hunter2\n", &["passwd", "ann", "--file", &file]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.starts_with(&format!("added ann in {file}\n")),
+        "{said}"
+    );
+    assert!(
+        said.contains("no rights yet") && said.contains("set access.users_file"),
+        "{said}"
+    );
+    let (code, said) = run(
+        "hunter2",
+        &["passwd", "ann", "--role", "operator", "--set", &named],
+    );
+    assert_eq!((code, said), (Some(0), format!("changed ann in {file}\n")));
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(
+        text.contains("\"$argon2id$") && text.contains("[\"operator\"]"),
+        "{text}"
+    );
+    assert!(!text.contains("hunter2"));
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(run("", &open).0, Some(0));
+
+    for (password, arguments, message) in [
+        ("\n", &["passwd", "bob", "--file", &file][..], "it is empty"),
+        ("x", &["passwd", "bob"], "name it with --file"),
+        (
+            "",
+            &["passwd", "bob", "--remove", "--file", &file],
+            "no such user",
+        ),
+    ] {
+        let (code, said) = run(password, arguments);
+        assert_eq!(code, Some(64), "{said}");
+        assert!(said.contains(message), "{said}");
+    }
+    let (code, said) = run("", &["passwd", "ann", "--remove", "--set", &named]);
+    assert_eq!((code, said), (Some(0), format!("removed ann in {file}\n")));
+    let (code, said) = run("", &open);
+    assert_eq!(code, Some(64), "nobody is left: {said}");
+    assert!(said.contains("has no users"), "{said}");
 }

@@ -153,10 +153,14 @@ fn values_are_checked_against_each_other() {
     assert_eq!(
         problems("[mqtt]\nlisten = [\"0.0.0.0:1883\"]\n"),
         [
-            "mqtt.listen = \"0.0.0.0:1883\": listening beyond loopback needs users and rights, which \
-          this version doesn't have: use 127.0.0.1"
+            "mqtt.listen = \"0.0.0.0:1883\": listening beyond loopback needs users: make a file with \
+             `divisord passwd` and name it in access.users_file, or use 127.0.0.1"
         ]
     );
+    let named = World::new(
+        "[mqtt]\nlisten = [\"0.0.0.0:1883\"]\n[access]\nusers_file = \"/etc/divisor/users.toml\"\n",
+    );
+    assert!(named.load().is_ok());
     let all = problems(
         "state_dir = \"relative\"\n\
          [mqtt]\nlisten = []\nfilters_max = 0\n\
@@ -223,6 +227,40 @@ fn the_url_may_be_in_a_file() {
     fs::write(&secret, "postgres://[s3cret").unwrap();
     let message = config.database.resolve().unwrap_err().to_string();
     assert!(!message.contains("s3cret"), "{message}");
+}
+
+#[test]
+fn credentials_of_systemd_are_taken_where_nothing_else_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = |text: &str, credentials: &[&str]| {
+        for name in ["users.toml", "database.url"] {
+            let path = dir.path().join(name);
+            if credentials.contains(&name) {
+                fs::write(&path, "").unwrap();
+            } else {
+                let _ = fs::remove_file(&path);
+            }
+        }
+        let mut world = World::new(text);
+        world.env("CREDENTIALS_DIRECTORY", &dir.path().display().to_string());
+        world.load().unwrap()
+    };
+    let none = load("", &[]);
+    assert!(!none.config.access.has_users());
+    let both = load("", &["users.toml", "database.url"]);
+    assert_eq!(both.config.access.users_file, dir.path().join("users.toml"));
+    assert_eq!(
+        both.config.database.url_file,
+        dir.path().join("database.url")
+    );
+    let source = Source::Environment("CREDENTIALS_DIRECTORY".to_owned());
+    assert_eq!(both.source("access.users_file"), Some(&source));
+    let other = load(
+        "[access]\nusers_file = \"/other\"\n[database]\nurl = \"postgres://h/d\"\n",
+        &["users.toml", "database.url"],
+    );
+    assert_eq!(other.config.access.users_file, PathBuf::from("/other"));
+    assert_eq!(other.config.database.url_file, PathBuf::new());
 }
 
 /// A configuration file and an environment of its own.

@@ -1,5 +1,6 @@
 //! The door with a sequencer that only answers: real sockets on port 0, real clients and raw bytes.
 
+mod access;
 mod clients;
 mod hostile;
 mod inbound;

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Constituent, Dissemination, FxRule, Rounding, SessionRules, StaleRule, Weighting};
+use super::{
+    ActionRules, Constituent, Dissemination, FxRule, Rounding, SessionRules, StaleRule, Weighting,
+};
 use crate::{Currency, Decimal};
 
 /// What is calculated: members, weighting, base and the conventions of its publisher.
@@ -46,6 +48,9 @@ pub struct IndexDefinition {
     /// index is halted until an operator resumes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jump_max: Option<Decimal>,
+    /// What it makes of corporate actions.
+    #[serde(default, skip_serializing_if = "ActionRules::is_default")]
+    pub actions: ActionRules,
     /// The constituents.
     pub basket: Vec<Constituent>,
 }
@@ -74,6 +79,7 @@ impl IndexDefinition {
             session: SessionRules::default(),
             stale: None,
             jump_max: None,
+            actions: ActionRules::default(),
             basket,
         }
     }

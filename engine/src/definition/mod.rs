@@ -3,6 +3,7 @@
 //! These types are the public fixture format; `serde` reads them strictly (unknown fields are
 //! errors). [`crate::Engine::plan`] checks them against each other and against what is there.
 
+pub mod action;
 mod basket;
 mod calendar;
 mod dissemination;
@@ -10,12 +11,14 @@ mod gate;
 mod index;
 mod revision;
 mod rounding;
+mod rules;
 mod security;
 mod session;
 mod weighting;
 
 use serde::{Deserialize, Serialize};
 
+pub use action::{ActionDefinition, Event};
 pub use basket::Constituent;
 pub use calendar::{Break, CalendarDefinition, SpecialDay, TimeOfDay, Week, Weekday};
 pub use dissemination::Dissemination;
@@ -23,6 +26,10 @@ pub use gate::{CrossCheck, Gate, PairDefinition, SourceRule};
 pub use index::{Base, Day, IndexDefinition};
 pub use revision::{Adjustment, IndexRevision, RevisionDefinition, Split};
 pub use rounding::{Cut, FxRule, Rounding};
+pub use rules::{
+    ActionRules, Adjust, Child, ChildPrice, MergerPrice, MergerRule, Reinvest, RemovalRule,
+    RightsRule, ShareRule, SpecialDividends, SpinOffRule, Take,
+};
 pub use security::SecurityDefinition;
 pub use session::{CloseAt, CloseRule, SessionRules, StaleRule};
 pub use weighting::{Reset, Weighting};
@@ -46,4 +53,10 @@ pub struct Definitions {
     /// Changes of baskets and reference prices, applied in their order after the above.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revisions: Vec<RevisionDefinition>,
+    /// Corporate actions and reviews that are announced, or announced anew.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<ActionDefinition>,
+    /// Ids of announced actions that will not happen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cancelled: Vec<String>,
 }

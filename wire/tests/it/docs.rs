@@ -69,6 +69,7 @@ fn every_example_holds() {
     check("level", "level", same_again::<LevelMessage>);
     check("level.first", "level", same_again::<LevelMessage>);
     check("event.revision", "event", same_again::<EventMessage>);
+    check("event.action", "event", same_again::<EventMessage>);
     check("event.status", "event", same_again::<EventMessage>);
     check("event.close", "event", same_again::<EventMessage>);
     check("event.quotation", "event", same_again::<EventMessage>);

@@ -10,14 +10,12 @@ use tokio::time::timeout;
 
 use super::Connection;
 use crate::door::Counters;
-use crate::door::codec::connect::Will;
 use crate::door::codec::packet::Disconnect;
 use crate::door::codec::{Violation, encode};
 use crate::door::listener::{Door, Shutdown};
 use crate::door::parked::{DueWill, give, park, publish_will};
 use crate::door::registry::{Claim, Eviction};
 use crate::door::session::Session;
-use crate::ingress::Client;
 
 /// How long a closing connection waits for its last writes.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -90,26 +88,28 @@ where
             out,
             session,
             session_expiry,
-            client,
+            guest,
             door,
             shutdown,
             ..
         } = self;
         match ending {
             Ending::Evicted(eviction) => {
-                if let Some(will) =
-                    will.filter(|will| will.delay.is_zero() || session_expiry.is_zero())
-                {
-                    publish_will(&door, &client, session.origin, will).await;
+                let ends = session_expiry.is_zero();
+                if let Some(will) = will.filter(|will| ends || will.delay.is_zero()) {
+                    publish_will(&door, &guest, session.origin, will).await;
                 }
-                if session_expiry.is_zero() {
-                    drop(session);
-                } else {
+                if !ends {
                     give(eviction, session);
                 }
             }
             Ending::Gone | Ending::Goodbye(_) | Ending::Closed(_) | Ending::Shutdown => {
-                leave(door, claim, session, session_expiry, will, client, shutdown).await;
+                let due = will.map(|will| DueWill {
+                    due: Instant::now() + will.delay.min(session_expiry),
+                    will,
+                    guest,
+                });
+                leave(door, claim, session, session_expiry, due, shutdown).await;
             }
         }
         if code.is_some() || !out.is_empty() {
@@ -169,30 +169,16 @@ async fn leave(
     claim: Claim,
     session: Box<Session>,
     expiry: Duration,
-    will: Option<Will>,
-    client: Arc<Client>,
+    mut will: Option<DueWill>,
     shutdown: Shutdown,
 ) {
     let parked = door.counters.sessions_parked.load(Ordering::Relaxed);
     let keep = !expiry.is_zero() && parked < door.settings.sessions_max as u64;
-    let delayed = will
-        .as_ref()
-        .is_some_and(|will| keep && !will.delay.is_zero());
-    let mut due = None;
-    if let Some(will) = will {
-        if delayed {
-            let at = Instant::now() + will.delay.min(expiry);
-            due = Some(DueWill {
-                will,
-                client,
-                due: at,
-            });
-        } else {
-            publish_will(&door, &client, session.origin, will).await;
-        }
+    if let Some(due) = will.take_if(|due| !keep || due.will.delay.is_zero()) {
+        publish_will(&door, &due.guest, session.origin, due.will).await;
     }
     if keep {
-        tokio::spawn(park(door, claim, session, expiry, due, shutdown));
+        tokio::spawn(park(door, claim, session, expiry, will, shutdown));
     } else if let Some(eviction) = claim.end()
         && !expiry.is_zero()
     {

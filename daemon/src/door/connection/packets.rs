@@ -13,7 +13,6 @@ use crate::door::codec::encode::{self, PUBREL};
 use crate::door::codec::packet::{self, Packet};
 use crate::door::codec::subscribe::{Subscribe, Unsubscribe};
 use crate::door::codec::{Version, frame};
-use crate::door::rights::Verdict;
 use crate::ingress::Submission;
 
 impl<S> Connection<S>
@@ -28,7 +27,7 @@ where
             .settle(&mut self.session.received, &mut self.out);
         if !self.inbound.batch.is_empty() {
             self.submission = Some(Submission {
-                client: Arc::clone(&self.client),
+                client: Arc::clone(&self.guest.client),
                 messages: std::mem::take(&mut self.inbound.batch),
                 receipts: self.receipts_tx.clone(),
                 read: self.heard,
@@ -112,16 +111,10 @@ where
             0x9e
         } else if !filter_is_valid(filter) {
             0x8f
+        } else if self.guest.principal.may_subscribe(filter) {
+            0
         } else {
-            match self
-                .door
-                .settings
-                .access
-                .may_subscribe(&self.client, filter)
-            {
-                Verdict::Allowed => 0,
-                Verdict::NotAuthorized => 0x87,
-            }
+            0x87
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use divisor_wire::Reason;
+use divisord::access::{self, Access};
 use divisord::door::Settings;
-use divisord::door::rights::Access;
 use divisord::ingress::{Content, Receipt, Refusal};
 
 use super::rig::*;
@@ -145,11 +145,8 @@ async fn messages_are_decoded_with_their_places() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_have_reason_codes_in_mqtt_5() {
-    let mut rig = Rig::held(Settings {
-        access: Access::default(),
-        ..settings()
-    })
-    .await;
+    let access = Access::open(access::Settings::default()).unwrap();
+    let mut rig = Rig::held_for(settings(), access).await;
     let mut reader = rig.v4("reader").await;
     reader.subscribe("divisor/rejected/+", 0).await;
     let mut raw = rig.connect().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use divisord::door::rights::Access;
+use divisord::access::{self, Access};
 use divisord::door::{Counters, Door, Exchange, Publication, Settings, bind, serve};
 use divisord::ingress::{Inbound, Receipt, Submission};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,12 +28,18 @@ pub(crate) struct Rig {
     pub(crate) submissions: mpsc::Receiver<Submission>,
 }
 
-/// Limits for tests: other topics are routed, so that ordinary MQTT can be tried.
+/// Everybody is admin, and other topics are routed, so that ordinary MQTT can be tried.
+fn everybody() -> Arc<Access> {
+    let settings = access::Settings {
+        other_topics: true,
+        ..access::Settings::default()
+    };
+    Access::open(settings).unwrap()
+}
+
+/// Limits for tests.
 pub(crate) fn settings() -> Settings {
     Settings {
-        access: Access {
-            allow_other_topics: true,
-        },
         connect_timeout: Duration::from_millis(500),
         stop_grace: Duration::from_secs(1),
         ..Settings::default()
@@ -43,15 +49,25 @@ pub(crate) fn settings() -> Settings {
 impl Rig {
     /// A sequencer that acknowledges everything at once.
     pub(crate) async fn start(settings: Settings) -> Self {
-        Self::build(settings, true).await
+        Self::build(settings, everybody(), true).await
+    }
+
+    /// The same for those whom `access` lets in.
+    pub(crate) async fn guarded(settings: Settings, access: Arc<Access>) -> Self {
+        Self::build(settings, access, true).await
     }
 
     /// A sequencer that waits for the test.
     pub(crate) async fn held(settings: Settings) -> Self {
-        Self::build(settings, false).await
+        Self::held_for(settings, everybody()).await
     }
 
-    async fn build(settings: Settings, answers: bool) -> Self {
+    /// The same for those whom `access` lets in.
+    pub(crate) async fn held_for(settings: Settings, access: Arc<Access>) -> Self {
+        Self::build(settings, access, false).await
+    }
+
+    async fn build(settings: Settings, access: Arc<Access>, answers: bool) -> Self {
         let counters = Arc::new(Counters::default());
         let exchange = Exchange::start(&settings, Arc::clone(&counters)).unwrap();
         let (ingress, mut submitted) = mpsc::channel::<Submission>(64);
@@ -64,7 +80,7 @@ impl Rig {
                 let _ = forward.try_send(submission);
             }
         });
-        let door = Door::new(settings, exchange, ingress, counters);
+        let door = Door::new(settings, access, exchange, ingress, counters);
         let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
         let address = listeners[0].local_addr().unwrap();
         let (stop, shutdown) = watch::channel(false);

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Mqtt, column, daemon, stored_levels, sum_of};
 
-/// One index of each way to disseminate, one of them over a currency.
+/// One index of each way to disseminate, one of them over a currency, and actions of the days.
 fn indexes() -> serde_json::Value {
     json!({
         "securities": [
@@ -24,6 +24,13 @@ fn indexes() -> serde_json::Value {
             { "symbol": "AAA", "price": "20", "ts": "2026-01-05T16:00:00Z" },
             { "symbol": "BBB", "price": "50.125", "ts": "2026-01-05T16:00:00Z" },
             { "symbol": "CCC", "price": "7", "ts": "2026-01-05T16:00:00Z" },
+        ],
+        "actions": [
+            { "id": "split", "ex_date": "2026-01-06", "type": "split", "symbol": "AAA", "from": 1, "to": 3 },
+            { "id": "extra", "ex_date": "2026-01-06", "type": "dividend", "symbol": "BBB", "amount": "2",
+              "kind": "special" },
+            { "id": "quarter", "ex_date": "2026-01-07", "type": "dividend", "symbol": "BBB", "amount": "1" },
+            { "id": "later", "ex_date": "2027-01-07", "type": "delisting", "symbol": "BBB" },
         ],
         "indexes": [
             sum_of("PAIR", &["AAA", "BBB"], json!({ "mode": "tick" })),

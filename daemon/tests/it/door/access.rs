@@ -1,0 +1,265 @@
+//! Who is let in, with which answer, and what he may do then.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use divisord::access::{self, Access, Anonymous, Change, change};
+
+use super::rig::*;
+
+/// The users of these tests; everybody's password is his name and `-pw`.
+const USERS: [(&str, &[&str]); 4] = [
+    ("ann", &["admin"]),
+    ("bob", &["subscriber"]),
+    ("feed", &["publisher"]),
+    ("own", &[]),
+];
+
+fn write_users(path: &Path) {
+    for (name, roles) in USERS {
+        let roles: Vec<_> = roles.iter().map(|&role| role.to_owned()).collect();
+        let new = Change {
+            password: Some(&format!("{name}-pw")),
+            roles: &roles,
+            ..Change::default()
+        };
+        change(path, name, &new).unwrap();
+    }
+    let mut text = std::fs::read_to_string(path).unwrap();
+    text.push_str("securities = [\"AAPL\", \"BRK.B\"]\nsubscribe = [\"desk/{user}/#\"]\n");
+    text.push_str("publish = [\"desk/{user}/{client}\"]\n");
+    std::fs::write(path, text).unwrap();
+}
+
+struct Guests {
+    dir: tempfile::TempDir,
+    access: Arc<Access>,
+}
+
+impl Guests {
+    fn new(anonymous: Anonymous) -> Self {
+        Self::with(access::Settings {
+            anonymous,
+            anonymous_roles: vec!["subscriber".to_owned()],
+            ..access::Settings::default()
+        })
+    }
+
+    fn with(settings: access::Settings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.toml");
+        write_users(&path);
+        let settings = access::Settings {
+            users_file: Some(path),
+            ..settings
+        };
+        let access = Access::open(settings).unwrap();
+        Self { dir, access }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("users.toml")
+    }
+
+    async fn rig(&self) -> Rig {
+        // A login may take its time on a loaded machine.
+        let settings = divisord::door::Settings {
+            connect_timeout: PATIENCE,
+            ..settings()
+        };
+        Rig::guarded(settings, Arc::clone(&self.access)).await
+    }
+}
+
+/// A CONNECT of either version with user and password.
+fn connect(version: u8, id: &str, user: Option<&str>, password: Option<&str>) -> Vec<u8> {
+    let flags = 2 | u8::from(user.is_some()) << 7 | u8::from(password.is_some()) << 6;
+    let mut body = b"\0\x04MQTT".to_vec();
+    body.extend([version, flags, 0, 0]);
+    if version == 5 {
+        body.push(0);
+    }
+    body.extend(text(id));
+    for field in [user, password].into_iter().flatten() {
+        body.extend(text(field));
+    }
+    packet(0x10, &body)
+}
+
+/// The code of the CONNACK.
+async fn knock(rig: &Rig, version: u8, user: Option<&str>, password: Option<&str>) -> u8 {
+    let mut raw = rig.connect().await;
+    raw.send(&connect(version, "c", user, password)).await;
+    let (first, body) = raw.packet().await;
+    assert_eq!(first, 0x20);
+    body[1]
+}
+
+async fn login(rig: &Rig, version: u8, user: &str) -> Raw {
+    let mut raw = rig.connect().await;
+    let password = format!("{user}-pw");
+    let connect = connect(version, &format!("{user}/1"), Some(user), Some(&password));
+    raw.send(&connect).await;
+    let (_, body) = raw.packet().await;
+    assert_eq!(body[1], 0, "{user}");
+    raw
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_are_checked() {
+    let guests = Guests::new(Anonymous::Auto);
+    let rig = guests.rig().await;
+    let check = async |user: Option<&str>, password: Option<&str>, v4: u8, v5: u8| {
+        let got = [
+            knock(&rig, 4, user, password).await,
+            knock(&rig, 5, user, password).await,
+        ];
+        assert_eq!(got, [v4, v5], "{user:?} {password:?}");
+    };
+    check(Some("ann"), Some("ann-pw"), 0, 0).await;
+    check(Some("ann"), Some("bob-pw"), 4, 0x86).await;
+    check(Some("ann"), None, 4, 0x86).await;
+    check(Some("nobody"), Some("ann-pw"), 4, 0x86).await;
+    check(None, None, 5, 0x87).await;
+    let counters = guests.access.counters();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    assert_eq!(count(&counters.users), 2);
+    assert_eq!(count(&counters.bad_credentials), 6);
+    assert_eq!(count(&counters.not_authorized), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_in_particular_comes_where_it_is_configured() {
+    for (anonymous, code) in [
+        (Anonymous::Auto, 5),
+        (Anonymous::Nobody, 5),
+        (Anonymous::Loopback, 0),
+        (Anonymous::Everywhere, 0),
+    ] {
+        let guests = Guests::new(anonymous);
+        let rig = guests.rig().await;
+        assert_eq!(knock(&rig, 4, None, None).await, code, "{anonymous:?}");
+    }
+    let guests = Guests::new(Anonymous::Loopback);
+    let rig = guests.rig().await;
+    let mut raw = rig.v4("guest").await;
+    raw.subscribe("indexes/#", 1).await;
+    raw.send(&subscribe(2, "#", 0)).await;
+    raw.expect(b"\x90\x03\0\x02\x80").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_failures_lock_out() {
+    let guests = Guests::with(access::Settings {
+        failures_max: 2,
+        lockout: Duration::from_secs(3_600),
+        ..access::Settings::default()
+    });
+    let rig = guests.rig().await;
+    // Who has been here before is not locked out by others from the same place.
+    assert_eq!(knock(&rig, 4, Some("bob"), Some("bob-pw")).await, 0);
+    for _ in 0..2 {
+        assert_eq!(knock(&rig, 4, Some("ann"), Some("wrong")).await, 4);
+    }
+    assert_eq!(
+        knock(&rig, 4, Some("ann"), Some("ann-pw")).await,
+        4,
+        "locked out"
+    );
+    assert_eq!(
+        knock(&rig, 5, Some("feed"), Some("feed-pw")).await,
+        0x86,
+        "the address"
+    );
+    assert_eq!(knock(&rig, 4, Some("bob"), Some("bob-pw")).await, 0);
+    let locked_out = guests.access.counters().locked_out.load(Ordering::Relaxed);
+    assert_eq!(locked_out, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_are_checked_at_every_packet_with_a_topic() {
+    let guests = Guests::new(Anonymous::Nobody);
+    let rig = guests.rig().await;
+    // PUBACK of MQTT 5 for each of them: 0 or 0x87.
+    let check = async |user: &str, topics: &[(&str, bool)]| {
+        let mut raw = login(&rig, 5, user).await;
+        for (topic, allowed) in topics {
+            raw.send(&publish_v5(2, topic, 7, &[], "{}")).await;
+            let (first, body) = raw.packet().await;
+            assert_eq!(first, 0x40);
+            let code = body.get(2).copied().unwrap_or(0);
+            assert_eq!(code, if *allowed { 0 } else { 0x87 }, "{user} {topic}");
+        }
+    };
+    let price = "securities/AAPL/price";
+    let load = "divisor/control/load.begin";
+    let list = "divisor/control/index.list";
+    check(
+        "ann",
+        &[(price, true), (load, true), ("indexes/X/level", false)],
+    )
+    .await;
+    check("bob", &[(price, false), (load, false), (list, true)]).await;
+    check(
+        "feed",
+        &[(price, true), ("fx/EUR/USD/rate", true), (list, false)],
+    )
+    .await;
+    check(
+        "own",
+        &[
+            (price, true),
+            ("securities/BRK.B/price", true),
+            ("securities/MSFT/price", false),
+            ("desk/own/own%2F1", true),
+            ("desk/own/other", false),
+            ("divisor/status", false),
+        ],
+    )
+    .await;
+    let mut raw = login(&rig, 5, "own").await;
+    for (filter, code) in [
+        ("desk/own/#", 0),
+        ("desk/#", 0x87),
+        ("divisor/status", 0),
+        ("divisor/rejected/own%2F1", 0),
+        ("divisor/rejected/+", 0x87),
+        ("indexes/#", 0x87),
+    ] {
+        raw.send(&subscribe_v5(3, filter, 0)).await;
+        raw.expect(&[0x90, 4, 0, 3, 0, code]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_takes_the_new_file_or_keeps_the_old() {
+    let guests = Guests::new(Anonymous::Nobody);
+    let rig = guests.rig().await;
+    assert_eq!(guests.access.reload().unwrap().users, USERS.len());
+    assert!(!guests.access.reload().unwrap().changed);
+    let good = std::fs::read(guests.path()).unwrap();
+    std::fs::write(guests.path(), "[users").unwrap();
+    assert!(guests.access.reload().is_err());
+    assert_eq!(
+        knock(&rig, 4, Some("ann"), Some("ann-pw")).await,
+        0,
+        "the old one"
+    );
+    std::fs::write(guests.path(), good).unwrap();
+    let gone = Change {
+        remove: true,
+        ..Change::default()
+    };
+    change(&guests.path(), "ann", &gone).unwrap();
+    let fresh = Change {
+        password: Some("fresh"),
+        ..Change::default()
+    };
+    change(&guests.path(), "bob", &fresh).unwrap();
+    assert!(guests.access.reload().unwrap().changed);
+    assert_eq!(knock(&rig, 4, Some("ann"), Some("ann-pw")).await, 4);
+    assert_eq!(knock(&rig, 4, Some("bob"), Some("bob-pw")).await, 4);
+    assert_eq!(knock(&rig, 4, Some("bob"), Some("fresh")).await, 0);
+}

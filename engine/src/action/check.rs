@@ -1,0 +1,177 @@
+//! What can be said of an action before its day: names, ranges, and when the day begins.
+
+use crate::definition::action::{Exchange, Issue, Merger, Rebalance};
+use crate::definition::{ActionDefinition, Event};
+use crate::exact::Ratio;
+use crate::problem::Problem;
+use crate::security::check_name;
+use crate::{Decimal, Engine, Time, period};
+
+/// The longest transition of a review.
+const DAYS_MAX: i128 = 250;
+
+/// Most places of a term.
+const PLACES_MAX: u8 = 18;
+
+impl Engine {
+    /// Checks what an action states; the beginning of its day.
+    pub(super) fn check_action(&self, definition: &ActionDefinition) -> Result<Time, Problem> {
+        check_name(&definition.id)?;
+        check_terms(&definition.event)?;
+        let (security, indexes) = match definition.event.index() {
+            Some(code) => (None, vec![self.known_index(code)?]),
+            None => {
+                let symbol = definition.event.symbol().unwrap_or_default();
+                let security = self.known_security(symbol)?;
+                (Some(security), self.holding(security))
+            }
+        };
+        self.check_names(&definition.event)?;
+        let zone = match &definition.zone {
+            Some(name) => {
+                period::zone(name).ok_or_else(|| Problem::Zone(name.chars().take(64).collect()))?
+            }
+            None => indexes.first().map_or(jiff::tz::TimeZone::UTC, |index| {
+                self.indexes[index.at()].zone.clone()
+            }),
+        };
+        let due = period::start_of(Some(definition.ex_date), &zone);
+        let last = security.and_then(|s| self.securities[s.at()].origin);
+        if definition.event.moves_price() && last.is_some_and(|last| last.ts >= due) {
+            return Err(Problem::ActionLate);
+        }
+        Ok(due)
+    }
+
+    /// The further names that an event needs.
+    fn check_names(&self, event: &Event) -> Result<(), Problem> {
+        let mut symbols: Vec<&str> = Vec::new();
+        if let Event::Merger(merger) = event {
+            symbols.extend(merger.acquirer.as_deref());
+        } else if let Event::Addition(addition) = event {
+            symbols.push(&addition.member.symbol);
+        } else if let Event::Deletion(deletion) = event {
+            symbols.push(&deletion.symbol);
+        } else if let Event::CapReset(reset) = event {
+            symbols.extend(reset.caps.iter().map(|cap| cap.symbol.as_str()));
+        } else if let Event::Rebalance(review) = event {
+            let members = review.basket.iter().flatten();
+            symbols.extend(members.map(|member| member.symbol.as_str()));
+            symbols.extend(review.reference.iter().map(|price| price.symbol.as_str()));
+        } else if let Event::SymbolChange(change) = event {
+            check_name(&change.to)?;
+            if self.security_id(&change.to).is_some() {
+                return Err(Problem::NameTaken(change.to.clone()));
+            }
+        }
+        let mut symbols = symbols.into_iter();
+        symbols.try_for_each(|symbol| self.known_security(symbol).map(drop))
+    }
+}
+
+/// Checks the numbers of an event.
+fn check_terms(event: &Event) -> Result<(), Problem> {
+    match event {
+        Event::Split(x) => check_exchange(x, true),
+        Event::ReverseSplit(x) => check_exchange(x, false),
+        Event::Bonus(Issue { held, new, .. }) | Event::StockDividend(Issue { held, new, .. }) => {
+            positive("held", *held).and_then(|()| positive("new", *new))
+        }
+        Event::Dividend(x) => positive("amount", x.amount).and_then(|()| tax(x.tax)),
+        Event::ReturnOfCapital(x) => {
+            positive("amount", x.amount)?;
+            positive("from", x.from)?;
+            positive("to", x.to)?;
+            tax(x.tax)
+        }
+        Event::Rights(x) => {
+            positive("held", x.held)?;
+            positive("new", x.new)?;
+            positive("price", x.price)?;
+            optional("missed_dividend", x.missed_dividend)
+        }
+        Event::SpinOff(x) => positive("ratio", x.ratio).and_then(|()| optional("price", x.price)),
+        Event::Merger(x) => check_merger(x),
+        Event::Delisting(x) | Event::Bankruptcy(x) => match x.price {
+            Some(price) if price.mantissa() < 0 => Err(Problem::Terms("price", "0 or above")),
+            _ => Ok(()),
+        },
+        Event::ShareChange(x) => {
+            positive("shares", x.shares)?;
+            x.float.map_or(Ok(()), float)
+        }
+        Event::FloatChange(x) => float(x.float),
+        Event::CapReset(x) => x.caps.iter().try_for_each(|cap| positive("cap", cap.cap)),
+        Event::Redenomination(x) => positive("rate", x.rate),
+        Event::Rebalance(x) => check_review(x),
+        Event::SymbolChange(_)
+        | Event::Suspension(_)
+        | Event::Resumption(_)
+        | Event::Addition(_)
+        | Event::Deletion(_) => Ok(()),
+    }
+}
+
+fn check_exchange(exchange: &Exchange, grows: bool) -> Result<(), Problem> {
+    let (from, to) = (exchange.from, exchange.to);
+    positive("from", from)?;
+    positive("to", to)?;
+    match grows {
+        true if !is_less(from, to) => Err(Problem::Terms("to", "above `from`")),
+        false if !is_less(to, from) => Err(Problem::Terms("to", "below `from`")),
+        _ => Ok(()),
+    }
+}
+
+fn check_merger(merger: &Merger) -> Result<(), Problem> {
+    optional("cash", merger.cash)?;
+    optional("ratio", merger.ratio)?;
+    match (&merger.acquirer, merger.ratio) {
+        (None, Some(_)) => Err(Problem::Terms("acquirer", "stated with `ratio`")),
+        _ => Ok(()),
+    }
+}
+
+fn check_review(review: &Rebalance) -> Result<(), Problem> {
+    for stated in &review.reference {
+        positive("reference", stated.price)?;
+        optional("rate", stated.rate)?;
+    }
+    match review.days.normalized().at_places(0) {
+        Some(days) if (1..=DAYS_MAX).contains(&days) => Ok(()),
+        _ => Err(Problem::Terms("days", "a whole number from 1 to 250")),
+    }
+}
+
+fn positive(field: &'static str, value: Decimal) -> Result<(), Problem> {
+    if value.is_positive() && value.places() <= PLACES_MAX {
+        Ok(())
+    } else {
+        Err(Problem::Terms(field, "above 0, with at most 18 places"))
+    }
+}
+
+fn optional(field: &'static str, value: Option<Decimal>) -> Result<(), Problem> {
+    value.map_or(Ok(()), |value| positive(field, value))
+}
+
+fn fraction(field: &'static str, value: Decimal) -> Result<(), Problem> {
+    let fits = value.mantissa() >= 0 && !is_less(Decimal::ONE, value);
+    if fits && value.places() <= PLACES_MAX {
+        Ok(())
+    } else {
+        Err(Problem::Terms(field, "in 0 to 1"))
+    }
+}
+
+fn tax(value: Option<Decimal>) -> Result<(), Problem> {
+    value.map_or(Ok(()), |value| fraction("tax", value))
+}
+
+fn float(value: Decimal) -> Result<(), Problem> {
+    fraction("float", value).and_then(|()| positive("float", value))
+}
+
+fn is_less(a: Decimal, b: Decimal) -> bool {
+    Ratio::from(b).subtract(&a.into()).is_positive()
+}

@@ -1,0 +1,360 @@
+//! The opening of a day: all its actions together, prices and baskets exact until the end, and
+//! then one new divisor for each index that they change.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::draft::Draft;
+use crate::definition::ActionRules;
+use crate::definition::action::Dividend;
+use crate::exact::Ratio;
+use crate::index::{Basket, Kept, Overrides};
+use crate::output::{ActionState, Cause};
+use crate::problem::Problem;
+use crate::{Currency, Decimal, Engine, IndexId, Position, RoundingMode, SecurityId, Time};
+
+/// A dividend of a member whose day has come and that the price index lets pass: what total
+/// returns reinvest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExDividend {
+    /// Whose.
+    pub security: SecurityId,
+    /// Gross per share.
+    pub amount: Decimal,
+    /// The currency of the amount.
+    pub currency: Currency,
+    /// True for a special one that the rule of the index does not take out of the price.
+    pub special: bool,
+    /// Who withholds.
+    pub country: Option<String>,
+    /// The rate withheld, where it is stated.
+    pub tax: Option<Decimal>,
+}
+
+impl ExDividend {
+    pub(super) fn of(security: SecurityId, currency: Currency, stated: &Dividend) -> Self {
+        Self {
+            security,
+            amount: stated.amount,
+            currency,
+            special: stated.kind == crate::definition::action::DividendKind::Special,
+            country: stated.country.clone(),
+            tax: stated.tax,
+        }
+    }
+}
+
+/// A copy of the engine on its way through the actions of a day.
+pub(super) struct Opening {
+    pub(super) engine: Engine,
+    /// Prices that change without a trade, as everybody sees them.
+    prices: BTreeMap<SecurityId, Ratio>,
+    /// Indexes that change, as they were before the first action.
+    pub(super) drafts: BTreeMap<IndexId, Draft>,
+    /// Dividends that total returns reinvest.
+    paid: Vec<(IndexId, ExDividend)>,
+    /// The beginning of the day, of the last one where several come together.
+    effective: Time,
+}
+
+impl Engine {
+    /// The engine after these actions, and the indexes whose weights they restored.
+    pub(super) fn opened(
+        &self,
+        ids: &[String],
+        position: Position,
+    ) -> Result<(Self, Vec<IndexId>), Problem> {
+        let mut opening = Opening {
+            engine: self.clone(),
+            prices: BTreeMap::new(),
+            drafts: BTreeMap::new(),
+            paid: Vec::new(),
+            effective: Time::MIN,
+        };
+        let mut concerned = Vec::with_capacity(ids.len());
+        for id in ids {
+            let known = self.actions.known.get(id).ok_or(Problem::UnknownAction)?;
+            opening.effective = opening.effective.max(known.due);
+            let event = &known.definition.event;
+            concerned.push(opening.engine.concerned(event).1);
+            opening.event(event)?;
+        }
+        let restored = opening.drafts.iter().filter(|(_, draft)| draft.restores);
+        let restored = restored.map(|(index, _)| *index).collect();
+        let mut engine = opening.close(position)?;
+        for (id, indexes) in ids.iter().zip(concerned) {
+            engine.applied(id, indexes, position);
+        }
+        Ok((engine, restored))
+    }
+
+    /// Notes that an action has been applied.
+    fn applied(&mut self, id: &str, indexes: Vec<IndexId>, position: Position) {
+        let Some(known) = self.actions.known.get_mut(id) else {
+            return;
+        };
+        let entry = (known.due, known.definition.event.rank(), id.to_owned());
+        known.steps += 1;
+        known.state = ActionState::Applied;
+        self.actions.queue.remove(&entry);
+        self.actions.rewatch();
+        self.tell(id, ActionState::Applied, indexes, position);
+    }
+
+    /// Gives a security another name; its name before.
+    pub(super) fn rename_security(&mut self, security: SecurityId, to: &str) -> String {
+        let definition = &mut self.securities[security.at()].definition;
+        let before = std::mem::replace(&mut definition.symbol, to.to_owned());
+        self.symbols.remove(before.as_str());
+        self.symbols.insert(to.into(), security);
+        self.actions.former.remove(to);
+        self.actions.former.insert(before.clone(), security);
+        before
+    }
+
+    /// Gives a security's prices another currency, and its bound the same room in it.
+    pub(super) fn redenominate(
+        &mut self,
+        security: SecurityId,
+        currency: Currency,
+        factor: &Ratio,
+    ) -> Result<(), Problem> {
+        let security = &mut self.securities[security.at()];
+        let places = security.definition.price_places;
+        let bound = Ratio::from(security.definition.price_max).multiply(factor);
+        let units = bound.round_scaled(u32::from(places), RoundingMode::Up);
+        let units = units.and_then(|units| i64::try_from(units).ok());
+        let units = units.ok_or_else(|| Problem::PriceMax(currency.to_string()))?;
+        // A smaller one would do; the bound that was proved stays.
+        if units > security.price_max {
+            security.price_max = units;
+            security.definition.price_max = Decimal::new(units.into(), places).normalized();
+        }
+        security.definition.currency = currency;
+        Ok(())
+    }
+}
+
+impl Opening {
+    /// The draft of an index, opened before its first change.
+    pub(super) fn draft(&mut self, index: IndexId) -> &mut Draft {
+        let engine = &self.engine;
+        let open = || Draft::of(&engine.indexes[index.at()], &engine.securities);
+        self.drafts.entry(index).or_insert_with(open)
+    }
+
+    pub(super) fn rules(&self, index: IndexId) -> &ActionRules {
+        &self.engine.indexes[index.at()].definition.actions
+    }
+
+    /// The indexes that hold a security at this point of the day.
+    pub(super) fn holders(&self, security: SecurityId) -> Vec<IndexId> {
+        let all = (0u32..).map(IndexId).zip(&self.engine.indexes);
+        let holds = |(id, index): &(IndexId, &crate::index::Index)| match self.drafts.get(id) {
+            Some(draft) => draft.place(security).is_some(),
+            None => index.basket.holdings.iter().any(|h| h.security == security),
+        };
+        all.filter(holds).map(|(id, _)| id).collect()
+    }
+
+    /// The price of a security as everybody sees it; none before the first.
+    pub(super) fn price(&self, security: SecurityId) -> Option<Ratio> {
+        let changed = self.prices.get(&security).cloned();
+        changed.or_else(|| {
+            self.engine.securities[security.at()]
+                .last_price()
+                .map(Ratio::from)
+        })
+    }
+
+    pub(super) fn set_price(&mut self, security: SecurityId, price: Ratio) -> Result<(), Problem> {
+        if !price.is_positive() {
+            let symbol = &self.engine.securities[security.at()].definition.symbol;
+            return Err(Problem::AdjustedPrice(symbol.clone()));
+        }
+        self.prices.insert(security, price);
+        Ok(())
+    }
+
+    /// The smallest price that a security can have.
+    pub(super) fn smallest_price(&self, security: SecurityId) -> Ratio {
+        let places = self.engine.securities[security.at()]
+            .definition
+            .price_places;
+        Ratio::scaled(1, u32::from(places))
+    }
+
+    /// Currency of the index for one of the security's.
+    pub(super) fn rate(&self, index: IndexId, security: SecurityId) -> Option<Ratio> {
+        let definition = &self.engine.indexes[index.at()].definition;
+        let currency = self.engine.securities[security.at()].definition.currency;
+        let rates = &self.engine.rates;
+        let rate = rates.convert(currency, definition.currency, definition.fx);
+        rate.map(Ratio::from)
+    }
+
+    pub(super) fn pay(&mut self, index: IndexId, dividend: ExDividend) {
+        self.paid.push((index, dividend));
+    }
+
+    /// Puts everything into force: prices, then each index with its one new divisor.
+    fn close(mut self, position: Position) -> Result<Engine, Problem> {
+        let engine = &mut self.engine;
+        for (id, price) in &self.prices {
+            let security = &mut engine.securities[id.at()];
+            let symbol = security.definition.symbol.clone();
+            let is_first = security.price == 0;
+            security.price = units(security, price).ok_or(Problem::AdjustedPrice(symbol))?;
+            security.earliest = security.earliest.max(self.effective);
+            if is_first {
+                engine.priced(*id);
+            }
+        }
+        engine.kernel_is_stale = true;
+        engine.watch_days();
+        for (index, draft) in self.drafts {
+            let is_changed = draft.is_changed;
+            engine.conclude(index, draft)?;
+            if is_changed {
+                engine.revised(index, Cause::Action, self.effective, position);
+                engine.try_base(index, position);
+                engine.touch(index, Time::MIN);
+            }
+        }
+        engine.start_waiting(position);
+        for (index, dividend) in self.paid {
+            engine.ex_dividend(index, dividend, position);
+        }
+        Ok(self.engine)
+    }
+}
+
+/// A price in the units of a security, cut half up.
+fn units(security: &crate::security::Security, price: &Ratio) -> Option<i64> {
+    let places = security.definition.price_places;
+    let cut = price.round_scaled(u32::from(places), RoundingMode::HalfUp)?;
+    security.in_units(Decimal::new(cut, places))
+}
+
+impl Engine {
+    /// A price that no trade brought is there: indexes that waited for it count anew.
+    fn priced(&mut self, security: SecurityId) {
+        for index in self.holding(security) {
+            self.indexes[index.at()].count_missing(&self.securities);
+            self.touch(index, Time::MIN);
+        }
+    }
+
+    /// Gives one index what its draft has come to.
+    fn conclude(&mut self, id: IndexId, draft: Draft) -> Result<(), Problem> {
+        let mut state = self.indexes[id.at()].clone();
+        let constituents = draft.members.iter().map(|line| line.constituent.clone());
+        state.definition.basket = constituents.collect();
+        if draft.is_changed {
+            let level = draft.value.as_ref().zip(state.divisor);
+            let level = level.and_then(|(value, divisor)| value.divide(&divisor.into()));
+            if level.is_none() && state.has_started() {
+                return Err(Problem::NoDivisor("level"));
+            }
+            let cash = Ratio::scaled(state.basket.cash, state.basket.scale);
+            let holdings = self.holdings(&state)?;
+            state.basket = Basket::waiting(holdings, state.definition.currency, &self.securities);
+            state.refresh_rates(&self.rates);
+            self.adopt_references(&state)?;
+            if let Some(level) = level {
+                let prices: Overrides = draft.members.iter().map(|x| x.price.clone()).collect();
+                if draft.weighting.follows_weights() && !draft.restores {
+                    let kept = draft.kept(cash)?;
+                    state.carry(&level, kept, &prices, &self.securities)?;
+                } else {
+                    let reference = draft.reference_prices();
+                    state.establish_by(&reference, &level, &prices, &self.securities)?;
+                }
+            } else {
+                state.divisor = None;
+                state.combine = None;
+            }
+            state.count_missing(&self.securities);
+            let waits = state.divisor.is_none();
+            self.indexes[id.at()] = state;
+            if waits {
+                self.start(id)?;
+            }
+        } else {
+            self.indexes[id.at()] = state;
+        }
+        self.see_apart(id, &draft);
+        Ok(())
+    }
+
+    /// Lets an index see its own prices where they are not those that everybody sees, until the
+    /// next trade.
+    fn see_apart(&mut self, id: IndexId, draft: &Draft) {
+        let holdings = &mut self.indexes[id.at()].basket.holdings;
+        for (holding, line) in holdings.iter_mut().zip(&draft.members) {
+            let security = &mut self.securities[holding.security.at()];
+            let own = line.price.as_ref().and_then(|price| units(security, price));
+            holding.seen = own.filter(|own| *own != security.price);
+            security.is_seen_apart |= holding.seen.is_some();
+        }
+    }
+
+    /// A dividend of a member passes the price index by.
+    pub(crate) fn ex_dividend(
+        &mut self,
+        index: IndexId,
+        dividend: ExDividend,
+        _position: Position,
+    ) {
+        self.indexes[index.at()].dividends.push(dividend);
+    }
+
+    /// A trade: every index sees the price that it was made at. What an index saw until now, where
+    /// that was another one, leaves its sum.
+    pub(crate) fn see_together(&mut self, security: SecurityId) {
+        self.securities[security.at()].is_seen_apart = false;
+        let price = self.securities[security.at()].price;
+        for at in 0..self.kernel.entries(security).len() {
+            let entry = self.kernel.entries(security)[at];
+            let holdings = &mut self.indexes[entry.index.at()].basket.holdings;
+            let holding = holdings.iter_mut().find(|h| h.security == security);
+            if let Some(seen) = holding.and_then(|holding| holding.seen.take()) {
+                self.kernel
+                    .add(entry.slot as usize, i128::from(price - seen) * entry.q);
+            }
+        }
+    }
+}
+
+impl Draft {
+    /// The coefficients of target weights that live on.
+    fn kept(&self, cash: Ratio) -> Result<Kept, Problem> {
+        let coefficient = |line: &super::draft::Line| {
+            let exact = line
+                .coefficient
+                .as_ref()
+                .ok_or(Problem::NoDivisor("coefficient"))?;
+            super::draft::decimal(exact, self.cut)
+        };
+        let coefficients: Result<_, _> = self.members.iter().map(coefficient).collect();
+        Ok(Kept {
+            coefficients: coefficients?,
+            cash,
+        })
+    }
+
+    /// The prices by which restored weights become units, where they are not today's.
+    fn reference_prices(&self) -> Overrides {
+        let stated = |line: &super::draft::Line| {
+            let found = self
+                .reference
+                .iter()
+                .find(|(security, _)| *security == line.security);
+            found
+                .map(|(_, price)| price.clone())
+                .or_else(|| line.price.clone())
+        };
+        self.members.iter().map(stated).collect()
+    }
+}

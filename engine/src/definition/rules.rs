@@ -1,0 +1,183 @@
+//! What an index makes of corporate actions: where providers differ, a rule says who is followed
+//! (METHODOLOGY §1.6).
+
+use serde::{Deserialize, Serialize};
+
+use crate::Decimal;
+
+/// The rules of one index.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ActionRules {
+    /// Special dividends, and capital paid back.
+    #[serde(skip_serializing_if = "is_default")]
+    pub special_dividends: SpecialDividends,
+    /// Rights issues.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rights: RightsRule,
+    /// Spin-offs.
+    #[serde(skip_serializing_if = "is_default")]
+    pub spin_offs: SpinOffRule,
+    /// Takeovers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mergers: MergerRule,
+    /// Delistings and bankruptcies.
+    #[serde(skip_serializing_if = "is_default")]
+    pub removals: RemovalRule,
+    /// Changes of shares and free float.
+    #[serde(skip_serializing_if = "is_default")]
+    pub share_changes: ShareRule,
+}
+
+impl ActionRules {
+    /// True for the rules that hold where none are stated.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Special dividends.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpecialDividends {
+    /// Which special dividends adjust; the others count as ordinary ones.
+    #[serde(skip_serializing_if = "is_default")]
+    pub adjust: Adjust,
+    /// With `adjust = above`: from this share of the last price on, such as 0.05.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<Decimal>,
+    /// The price falls by the amount net of tax.
+    #[serde(skip_serializing_if = "is_default")]
+    pub net: bool,
+    /// The rate withheld where the dividend does not state one, in 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tax: Option<Decimal>,
+    /// Where the amount is reinvested.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reinvest: Reinvest,
+}
+
+/// Which special dividends adjust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Adjust {
+    /// All.
+    #[default]
+    Always,
+    /// Those of a share of the price or more.
+    Above,
+    /// None.
+    Never,
+}
+
+/// Where a special dividend goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reinvest {
+    /// Into the whole index, by its divisor.
+    #[default]
+    Index,
+    /// Into the security that paid it: its units grow by `p/(p − d)`.
+    Security,
+}
+
+/// Rights issues. Those out of the money change nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RightsRule {
+    /// What becomes of the rights.
+    #[serde(skip_serializing_if = "is_default")]
+    pub take: Take,
+}
+
+/// What becomes of rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Take {
+    /// They are taken up: shares grow, and the divisor with the money paid in.
+    #[default]
+    Up,
+    /// They are sold: the price falls, shares stay.
+    Sold,
+}
+
+/// Spin-offs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpinOffRule {
+    /// What becomes of the child.
+    #[serde(skip_serializing_if = "is_default")]
+    pub child: Child,
+    /// What the child is worth until it trades.
+    #[serde(skip_serializing_if = "is_default")]
+    pub price: ChildPrice,
+}
+
+/// What becomes of a spun-off child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Child {
+    /// It joins the index with the parent's shares times the ratio.
+    #[default]
+    Keep,
+    /// It stays outside: the value leaves by the divisor.
+    Drop,
+}
+
+/// What a spun-off child is worth until it trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChildPrice {
+    /// The stated price or its last one; the parent falls by it.
+    #[default]
+    Estimate,
+    /// The smallest price that it can have; the parent hardly falls.
+    Placeholder,
+}
+
+/// Takeovers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MergerRule {
+    /// At what price the target leaves.
+    #[serde(skip_serializing_if = "is_default")]
+    pub price: MergerPrice,
+}
+
+/// At what price a target leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergerPrice {
+    /// Its last one.
+    #[default]
+    Last,
+    /// The terms of the offer, recognised in the level before it leaves.
+    Terms,
+}
+
+/// Delistings and bankruptcies.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RemovalRule {
+    /// The value of a delisted security where none is stated; its last price when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delisted: Option<Decimal>,
+    /// The value of a bankrupt one where none is stated; nothing when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bankrupt: Option<Decimal>,
+}
+
+/// Changes of shares and free float.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShareRule {
+    /// The smallest change of shares times float that counts at once, as a share of what was
+    /// there, such as 0.05; a smaller one waits for the next review, which states it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Decimal>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
