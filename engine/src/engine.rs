@@ -295,6 +295,7 @@ impl Engine {
         }
         if before == 0 {
             self.first_price(tick.security, position);
+            self.show_complete(tick.security);
         }
         if looks || tick.kind != Kind::Trade {
             self.follow_price(tick.security, tick.kind, ts, position);

@@ -588,6 +588,16 @@ impl Engine {
         }
     }
 
+    /// An index that is closed when its last missing price comes has a level all the same.
+    pub(crate) fn show_complete(&mut self, security: SecurityId) {
+        for at in 0..self.kernel.entries(security).len() {
+            let index = self.kernel.entries(security)[at].index;
+            if self.marks[index.at()].is_quiet && self.indexes[index.at()].is_complete() {
+                self.touch(index, Time::MIN);
+            }
+        }
+    }
+
     /// The time from which on a security's ticks must look at its indexes' moments.
     pub(crate) fn next_look(&mut self, security: SecurityId) -> Time {
         if self.securities[security.at()].is_stale {

@@ -81,6 +81,7 @@ pub(crate) async fn send(
                     summary.securities,
                     summary.indexes,
                     summary.revisions,
+                    summary.actions,
                 ];
                 outcome.definitions += tallies.iter().map(|t| t.new + t.changed).sum::<u64>();
             }

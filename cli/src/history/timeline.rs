@@ -1,5 +1,5 @@
 //! What happens when: an index begins behind the prices of its base date, a revision before the
-//! prices of its effective time.
+//! prices of its effective time, an action before those of its ex-date.
 
 use divisor_engine::Time;
 use divisor_wire::command::{HistoryFile, HistoryRow, Items};
@@ -80,6 +80,16 @@ fn steps(items: &Items, rows: Vec<HistoryRow>) -> Result<Vec<Step>, Vec<String>>
         };
         loads.push((effective.as_nanos(), load));
     }
+    for action in &items.actions {
+        // Before the prices of its day in every time zone; the engine brings it about.
+        let ahead = action.ex_date.yesterday().unwrap_or(action.ex_date);
+        let at = time(&ahead.to_string()).map_or(i64::MIN, Time::as_nanos);
+        let load = Items {
+            actions: vec![action.clone()],
+            ..Items::default()
+        };
+        loads.push((at, load));
+    }
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -99,7 +109,7 @@ fn steps(items: &Items, rows: Vec<HistoryRow>) -> Result<Vec<Step>, Vec<String>>
         let rest = rows.split_off(rows.partition_point(|row| row.4 < at));
         push_rows(&mut steps, std::mem::replace(&mut rows, rest));
         match steps.last_mut() {
-            // Several at one time are one load, but a base is no revision's and the other way round.
+            // Several indexes at one time are one load.
             Some(Step::Load(last)) if !load.indexes.is_empty() && last.revisions.is_empty() => {
                 last.append(load);
             }

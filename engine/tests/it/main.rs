@@ -11,6 +11,7 @@ mod exact;
 mod model;
 mod properties;
 mod revisions;
+mod session_model;
 mod sessions;
 mod support;
 mod vectors;
