@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Constituent, IndexDefinition, Weighting};
+use crate::definition::{Constituent, IndexDefinition, Reset, ScoreRule, Weighting};
 use crate::exact::Ratio;
 use crate::problem::Problem;
 use crate::security::Security;
+use crate::weights::{cap, score};
 use crate::{Decimal, SecurityId};
 
 /// Most decimal places a stated quantity (units, shares, factors, weights, prices) may have.
@@ -45,6 +46,8 @@ pub(crate) enum Rule {
     Units(Decimal),
     /// It follows from a target weight and prices at the reset.
     Weight(TargetWeight),
+    /// The weight itself follows from prices.
+    Computed,
 }
 
 /// A target weight as a fraction: `1/n` of an equal index has no finite decimal.
@@ -63,7 +66,11 @@ impl Weighting {
     pub(crate) const fn follows_weights(self) -> bool {
         matches!(
             self,
-            Self::Equal { .. } | Self::FixedWeight { .. } | Self::ConstantWeight
+            Self::Equal { .. }
+                | Self::FixedWeight { .. }
+                | Self::ConstantWeight
+                | Self::Score { .. }
+                | Self::Geometric { .. }
         )
     }
 
@@ -83,7 +90,7 @@ pub(crate) fn holdings(
     }
     let mut seen = std::collections::BTreeSet::new();
     let count = definition.basket.len() as i128;
-    definition
+    let holdings = definition
         .basket
         .iter()
         .map(|constituent| {
@@ -92,7 +99,7 @@ pub(crate) fn holdings(
             if !seen.insert(security) {
                 return Err(Problem::TwiceInBasket(clip(symbol)));
             }
-            refuse_unused(definition.weighting, constituent)?;
+            refuse_unused(definition, constituent)?;
             let reference = optional(constituent, "price", constituent.price, Bound::Positive)?;
             let rule = rule(definition, constituent, count)?;
             Ok(Holding {
@@ -102,7 +109,9 @@ pub(crate) fn holdings(
                 seen: None,
             })
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    check_rules(definition)?;
+    Ok(holdings)
 }
 
 /// The coefficient rule of one constituent.
@@ -111,8 +120,10 @@ fn rule(
     constituent: &Constituent,
     count: i128,
 ) -> Result<Rule, Problem> {
-    let cut = definition.rounding.coefficient;
     match definition.weighting {
+        Weighting::None => Err(Problem::Variant(
+            "states neither a weighting nor what it is `of`",
+        )),
         Weighting::Price => {
             let units = optional(constituent, "units", constituent.units, Bound::Positive)?;
             Ok(Rule::Units(units.unwrap_or(Decimal::ONE)))
@@ -123,19 +134,99 @@ fn rule(
         }
         Weighting::MarketCap => {
             let shares = optional(constituent, "shares", constituent.shares, Bound::Positive)?;
-            let shares = required(constituent, "shares", shares)?;
-            let float = optional(constituent, "float", constituent.float, Bound::Fraction)?;
-            let cap = optional(constituent, "cap", constituent.cap, Bound::Positive)?;
-            let product = Ratio::from(shares)
-                .multiply(&float.unwrap_or(Decimal::ONE).into())
-                .multiply(&cap.unwrap_or(Decimal::ONE).into());
-            let units = product.round(cut).ok_or(Problem::Overflow)?;
-            Ok(Rule::Units(units.normalized()))
+            required(constituent, "shares", shares)?;
+            optional(constituent, "cap", constituent.cap, Bound::Positive)?;
+            Ok(Rule::Units(units(definition, constituent)?))
         }
         Weighting::Equal { .. } => Ok(Rule::Weight(TargetWeight(1, count))),
         Weighting::FixedWeight { .. } => weight(constituent, Bound::Positive),
         Weighting::ConstantWeight => weight(constituent, Bound::NotZero),
+        Weighting::Geometric { .. } if constituent.weight.is_none() => {
+            Ok(Rule::Weight(TargetWeight(1, count)))
+        }
+        Weighting::Geometric { .. } => weight(constituent, Bound::NotZero),
+        Weighting::Score { .. } => {
+            optional(constituent, "weight", constituent.weight, Bound::Positive)?;
+            let shares = optional(constituent, "shares", constituent.shares, Bound::Positive)?;
+            if constituent.weight.is_none() && definition.score.size.mantissa() != 0 {
+                required(constituent, "shares", shares)?;
+            }
+            float_factor(definition, constituent)?;
+            Ok(Rule::Computed)
+        }
+        Weighting::VolumeMedian => Ok(Rule::Units(Decimal::ONE)),
     }
+}
+
+/// `shares · float · cap` of a member whose fields have been checked.
+pub(crate) fn units(
+    definition: &IndexDefinition,
+    constituent: &Constituent,
+) -> Result<Decimal, Problem> {
+    let product = Ratio::from(constituent.shares.unwrap_or(Decimal::ZERO))
+        .multiply(&float_factor(definition, constituent)?.into())
+        .multiply(&constituent.cap.unwrap_or(Decimal::ONE).into());
+    let units = product.round(definition.rounding.coefficient);
+    Ok(units.ok_or(Problem::Overflow)?.normalized())
+}
+
+/// The part of a member's shares that counts: stated or what is not strategic, brought to steps, and
+/// within what foreigners may hold.
+pub(crate) fn float_factor(
+    definition: &IndexDefinition,
+    constituent: &Constituent,
+) -> Result<Decimal, Problem> {
+    let float = optional(constituent, "float", constituent.float, Bound::Fraction)?;
+    let limit = constituent.foreign_limit;
+    let limit = optional(constituent, "foreign_limit", limit, Bound::Fraction)?;
+    let raw = match (float, constituent.strategic) {
+        (Some(_), Some(_)) => {
+            return Err(Problem::Unused {
+                symbol: clip(&constituent.symbol),
+                field: "strategic",
+            });
+        }
+        (Some(float), None) => float.into(),
+        (None, None) => Ratio::one(),
+        (None, Some(strategic)) => floating(constituent, strategic)?,
+    };
+    let cut = match definition.float {
+        Some(rule) => crate::weights::to_step(&raw, rule.step, rule.mode),
+        None => raw.round(definition.rounding.coefficient),
+    };
+    let cut = cut
+        .filter(|cut| cut.is_positive())
+        .ok_or_else(|| Problem::Range {
+            symbol: clip(&constituent.symbol),
+            field: "float",
+            value: "0".to_owned(),
+            range: "above 0 after it is rounded",
+        })?;
+    Ok(match limit {
+        Some(limit) if Ratio::from(cut).subtract(&limit.into()).is_positive() => limit,
+        _ => cut,
+    })
+}
+
+/// `(shares - strategic) / shares`.
+fn floating(constituent: &Constituent, strategic: Decimal) -> Result<Ratio, Problem> {
+    optional(
+        constituent,
+        "strategic",
+        Some(strategic),
+        Bound::NotNegative,
+    )?;
+    let shares = Ratio::from(required(constituent, "shares", constituent.shares)?);
+    shares
+        .subtract(&strategic.into())
+        .divide(&shares)
+        .filter(Ratio::is_positive)
+        .ok_or_else(|| Problem::Range {
+            symbol: clip(&constituent.symbol),
+            field: "strategic",
+            value: strategic.to_string(),
+            range: "below `shares`",
+        })
 }
 
 fn weight(constituent: &Constituent, bound: Bound) -> Result<Rule, Problem> {
@@ -146,23 +237,41 @@ fn weight(constituent: &Constituent, bound: Bound) -> Result<Rule, Problem> {
 }
 
 /// Refuses fields that the weighting would silently ignore.
-fn refuse_unused(weighting: Weighting, constituent: &Constituent) -> Result<(), Problem> {
-    let used: &[&str] = match weighting {
+fn refuse_unused(definition: &IndexDefinition, constituent: &Constituent) -> Result<(), Problem> {
+    let used: &[&str] = match definition.weighting {
+        Weighting::None | Weighting::Equal { .. } | Weighting::VolumeMedian => &[],
         Weighting::Price | Weighting::FixedUnits => &["units"],
-        Weighting::MarketCap => &["shares", "float", "cap"],
-        Weighting::Equal { .. } => &[],
-        Weighting::FixedWeight { .. } | Weighting::ConstantWeight => &["weight"],
+        Weighting::MarketCap => &["shares", "float", "strategic", "foreign_limit", "cap"],
+        Weighting::FixedWeight { .. } | Weighting::ConstantWeight | Weighting::Geometric { .. } => {
+            &["weight"]
+        }
+        Weighting::Score { .. } => &[
+            "shares",
+            "float",
+            "strategic",
+            "foreign_limit",
+            "weight",
+            "score",
+            "scores",
+        ],
     };
+    let capped = definition.caps.is_some();
     let stated = [
-        ("units", constituent.units),
-        ("shares", constituent.shares),
-        ("float", constituent.float),
-        ("cap", constituent.cap),
-        ("weight", constituent.weight),
+        ("units", constituent.units.is_some()),
+        ("shares", constituent.shares.is_some()),
+        ("float", constituent.float.is_some()),
+        ("strategic", constituent.strategic.is_some()),
+        ("foreign_limit", constituent.foreign_limit.is_some()),
+        ("cap", constituent.cap.is_some()),
+        ("weight", constituent.weight.is_some()),
+        ("score", constituent.score.is_some()),
+        ("scores", !constituent.scores.is_empty()),
+        ("issuer", constituent.issuer.is_some() && !capped),
+        ("group", constituent.group.is_some() && !capped),
     ];
     match stated
         .into_iter()
-        .find(|(field, value)| value.is_some() && !used.contains(field))
+        .find(|(field, is_stated)| *is_stated && !used.contains(field))
     {
         Some((field, _)) => Err(Problem::Unused {
             symbol: clip(&constituent.symbol),
@@ -172,9 +281,42 @@ fn refuse_unused(weighting: Weighting, constituent: &Constituent) -> Result<(), 
     }
 }
 
+/// Checks the rules of an index that are about weights.
+fn check_rules(definition: &IndexDefinition) -> Result<(), Problem> {
+    let weighting = definition.weighting;
+    let refuse = |what| Err(Problem::Limits(what));
+    let counts_float = matches!(weighting, Weighting::MarketCap | Weighting::Score { .. });
+    if let Some(caps) = &definition.caps {
+        if !counts_float && !matches!(weighting, Weighting::FixedWeight { .. }) {
+            return refuse("have caps that this weighting cannot meet");
+        }
+        if caps.reset != Reset::Never && !matches!(weighting, Weighting::MarketCap) {
+            return refuse("have caps with a `reset`, which belongs to the weighting here");
+        }
+        cap::check(&definition.basket, caps)?;
+    }
+    if let Some(rule) = definition.float {
+        let one = crate::pow10(rule.step.places()).unwrap_or(i128::MAX);
+        if !rule.step.is_positive() || rule.step.mantissa() > one || rule.step.places() > 18 {
+            return refuse("bring free float to steps, which must be above 0 and at most 1");
+        }
+        if !counts_float {
+            return refuse("are about free float, which this weighting does not use");
+        }
+    }
+    if matches!(weighting, Weighting::Score { .. }) {
+        score::check(definition)
+    } else if definition.score == ScoreRule::default() {
+        Ok(())
+    } else {
+        refuse("are about scores, which this weighting does not use")
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Bound {
     Positive,
+    NotNegative,
     NotZero,
     Fraction,
 }
@@ -189,6 +331,7 @@ fn optional(
     let value = value.normalized();
     let (fits, range) = match bound {
         Bound::Positive => (value.is_positive(), "above 0, with at most 18 places"),
+        Bound::NotNegative => (value.mantissa() >= 0, "0 or above, with at most 18 places"),
         Bound::NotZero => (
             value.mantissa() != 0,
             "other than 0, with at most 18 places",

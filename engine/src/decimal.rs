@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub const PLACES_MAX: u8 = 38;
 
 /// A decimal number: `mantissa * 10^-places`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Decimal {
     mantissa: i128,
     places: u8,

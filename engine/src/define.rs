@@ -1,5 +1,7 @@
 //! Loading definitions: compared with what is there, applied whole or not at all.
 
+use std::collections::BTreeSet;
+
 use crate::definition::{
     Definitions, Dissemination, IndexDefinition, RevisionDefinition, SecurityDefinition,
 };
@@ -10,10 +12,21 @@ use crate::problem::{DefinitionError, Problem};
 use crate::revise::Turn;
 use crate::security::{Security, check_name};
 use crate::session::Clock;
-use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, period, rules};
+use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, follow, period, rules};
 
 /// Most places of a level, a divisor or a coefficient: two of them must fit one product.
 const CUT_PLACES_MAX: u8 = 18;
+
+/// Fields whose change makes a new revision.
+const ARITHMETIC: [&str; 7] = [
+    "weighting",
+    "score",
+    "caps",
+    "float",
+    "rounding",
+    "fx",
+    "basket",
+];
 
 /// What loading a set of definitions would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,7 +117,7 @@ impl Engine {
                 result.map_err(|p| p.of("security", &security.symbol)),
             );
         }
-        for index in &definitions.indexes {
+        for index in parents_first(&definitions.indexes) {
             let result = self.load_index(index, position);
             note(
                 "index",
@@ -236,6 +249,8 @@ impl Engine {
             definition: definition.clone(),
             zone,
             basket: Basket::waiting(Vec::new(), definition.currency, &[]),
+            follow: self.resolve_follow(definition)?,
+            product: None,
             divisor: None,
             combine: None,
             revision: 0,
@@ -268,7 +283,10 @@ impl Engine {
             behind: newest.map_or(0, |ts| self.time.as_nanos().saturating_sub(ts.as_nanos())),
             is_quiet: false,
             each_tick,
+            is_followed: false,
+            is_moved: false,
         });
+        self.link(id);
         self.kernel_is_stale = true;
         if let Some(newest) = newest {
             self.seat(id, newest);
@@ -293,41 +311,18 @@ impl Engine {
         if known.currency != definition.currency {
             return Err(Problem::Fixed("currency"));
         }
+        if known.of != definition.of {
+            return Err(Problem::Fixed("of"));
+        }
         if known.base != definition.base {
             return Err(Problem::Fixed("base"));
         }
-        let fields = [
-            ("name", known.name != definition.name),
-            (
-                "dissemination",
-                known.dissemination != definition.dissemination,
-            ),
-            ("day", known.day != definition.day),
-            ("calendar", known.calendar != definition.calendar),
-            ("session", known.session != definition.session),
-            ("stale", known.stale != definition.stale),
-            ("jump_max", known.jump_max != definition.jump_max),
-            ("weighting", known.weighting != definition.weighting),
-            ("rounding", known.rounding != definition.rounding),
-            ("fx", known.fx != definition.fx),
-            ("actions", known.actions != definition.actions),
-            ("basket", known.basket != definition.basket),
-        ];
-        let changed: Vec<_> = fields
-            .into_iter()
-            .filter(|(_, c)| *c)
-            .map(|(f, _)| f)
-            .collect();
+        let changed = changes(known, definition);
         if changed.is_empty() {
             return Ok(Change::Unchanged);
         }
-        let sums = self.indexes[id.at()].basket.sums(&self.securities);
+        let level = self.exact_by(id, false);
         let state = &mut self.indexes[id.at()];
-        let level = if state.is_complete() {
-            state.exact_level(&sums)
-        } else {
-            None
-        };
         state.zone = period::zone(&definition.day.zone)
             .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
         let new_basket = changed.contains(&"basket");
@@ -344,11 +339,18 @@ impl Engine {
         self.marks[id.at()].each_tick = definition.dissemination == Dissemination::Tick;
         self.change_times(id, &changed);
         self.watch_days();
-        let arithmetic = changed
-            .iter()
-            .any(|f| ["weighting", "rounding", "fx", "basket"].contains(f));
+        if definition.variant.is_some() {
+            if changed.contains(&"variant") || changed.contains(&"rounding") {
+                self.refix(id)?;
+                self.revised(id, Cause::Definition, self.time, position);
+                self.touch(id, Time::MIN);
+            }
+            return Ok(Change::Changed(changed));
+        }
+        let arithmetic = changed.iter().any(|f| ARITHMETIC.contains(f));
         if arithmetic {
-            let turn = if new_basket || changed.contains(&"weighting") {
+            let weights = ["basket", "weighting", "score", "caps", "float"];
+            let turn = if changed.iter().any(|f| weights.contains(f)) {
                 Turn::Restore
             } else {
                 Turn::Keep
@@ -384,18 +386,71 @@ impl Engine {
     }
 }
 
+/// The indexes in an order in which those that others follow come before them, else as stated.
+/// What follows itself comes last, and is refused there since its parent is not known.
+fn parents_first(indexes: &[IndexDefinition]) -> Vec<&IndexDefinition> {
+    let here: BTreeSet<&str> = indexes.iter().map(|x| x.code.as_str()).collect();
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    let mut ordered = Vec::with_capacity(indexes.len());
+    let mut left: Vec<&IndexDefinition> = indexes.iter().collect();
+    while !left.is_empty() {
+        let before = left.len();
+        left.retain(|index| {
+            let waits = index
+                .needs()
+                .any(|code| here.contains(code) && !done.contains(code));
+            if !waits {
+                done.insert(&index.code);
+                ordered.push(*index);
+            }
+            waits
+        });
+        if left.len() == before {
+            ordered.append(&mut left);
+        }
+    }
+    ordered
+}
+
 /// Reports names that occur twice.
 fn twice<'a>(
     kind: &'static str,
     names: impl Iterator<Item = &'a str>,
     note: &mut impl FnMut(&'static str, &str, Result<Change, DefinitionError>),
 ) {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
             note(kind, name, Err(Problem::Twice.of(kind, name)));
         }
     }
+}
+
+/// The fields in which two definitions differ.
+fn changes(known: &IndexDefinition, definition: &IndexDefinition) -> Vec<&'static str> {
+    let fields = [
+        ("name", known.name != definition.name),
+        (
+            "dissemination",
+            known.dissemination != definition.dissemination,
+        ),
+        ("day", known.day != definition.day),
+        ("calendar", known.calendar != definition.calendar),
+        ("session", known.session != definition.session),
+        ("stale", known.stale != definition.stale),
+        ("jump_max", known.jump_max != definition.jump_max),
+        ("variant", known.variant != definition.variant),
+        ("weighting", known.weighting != definition.weighting),
+        ("score", known.score != definition.score),
+        ("caps", known.caps != definition.caps),
+        ("float", known.float != definition.float),
+        ("rounding", known.rounding != definition.rounding),
+        ("fx", known.fx != definition.fx),
+        ("actions", known.actions != definition.actions),
+        ("basket", known.basket != definition.basket),
+    ];
+    let changed = fields.into_iter().filter(|(_, changed)| *changed);
+    changed.map(|(field, _)| field).collect()
 }
 
 /// What can be checked without looking at other definitions.
@@ -422,7 +477,9 @@ fn check(definition: &IndexDefinition) -> Result<(), Problem> {
     if definition.dissemination == (Dissemination::Interval { every_ms: 0 }) {
         return Err(Problem::Interval);
     }
+    follow::check(definition)?;
     match (definition.base.value, definition.base.divisor) {
+        _ if definition.variant.is_some() => Ok(()),
         (Some(value), None) if value.is_positive() => Ok(()),
         (None, Some(_)) if definition.weighting.follows_weights() => Err(Problem::BaseDivisor),
         (None, Some(divisor)) if divisor.is_positive() => Ok(()),

@@ -58,6 +58,15 @@ pub struct Engine {
     pub(crate) marks: Vec<Mark>,
     /// Indexes with a mark, in the order they were touched.
     touched: Vec<IndexId>,
+    /// Followed indexes that moved since the end of the last batch, in the order they did.
+    #[serde(skip)]
+    moved: Vec<IndexId>,
+    /// The variants that go back to each index, parents before their own followers.
+    #[serde(skip)]
+    pub(crate) followers: Vec<Vec<IndexId>>,
+    /// Variants that wait for their parent's first level or for a rate.
+    #[serde(skip)]
+    pub(crate) unstarted: Vec<IndexId>,
     sources: Sources,
     pub(crate) labels: Vec<Box<str>>,
     /// Only for look-ups, never iterated.
@@ -85,6 +94,12 @@ pub(crate) struct Mark {
     pub(crate) is_quiet: bool,
     /// A level leaves at each tick.
     pub(crate) each_tick: bool,
+    /// Others follow it.
+    #[serde(skip)]
+    pub(crate) is_followed: bool,
+    /// It is among those that moved, and its followers with it.
+    #[serde(skip)]
+    pub(crate) is_moved: bool,
 }
 
 impl Engine {
@@ -277,7 +292,7 @@ impl Engine {
             .received
             .as_nanos()
             .saturating_sub(ts.as_nanos());
-        let (marks, touched) = (&mut self.marks, &mut self.touched);
+        let (marks, touched, moved) = (&mut self.marks, &mut self.touched, &mut self.moved);
         self.kernel.apply(tick.security, after - before, |index| {
             let mark = &mut marks[index.at()];
             mark.ts = mark.ts.max(ts);
@@ -288,6 +303,10 @@ impl Engine {
             if !(mark.touched | mark.each_tick | mark.is_quiet) {
                 mark.touched = true;
                 touched.push(index);
+            }
+            if mark.is_followed & !mark.is_moved {
+                mark.is_moved = true;
+                moved.push(index);
             }
         });
         if tick.kind != Kind::Trade || self.securities[tick.security.at()].is_guarded {
@@ -301,6 +320,10 @@ impl Engine {
             self.follow_price(tick.security, tick.kind, ts, position);
             self.securities[tick.security.at()].roll_at = self.next_look(tick.security);
         }
+        if self.securities[tick.security.at()].is_watched {
+            self.touch_watchers(tick.security, tick.origin.ts);
+            self.publish_each_tick(position);
+        }
         self.disseminate_tick(tick.security, position);
     }
 
@@ -311,6 +334,14 @@ impl Engine {
             let mark = self.marks[index.at()];
             if mark.each_tick && !mark.is_quiet {
                 self.publish(index, position);
+            }
+            for at in 0..self.followers(index).len() {
+                let follower = self.followers(index)[at];
+                let own = self.marks[follower.at()];
+                if own.each_tick && !own.is_quiet {
+                    self.marks[follower.at()].ts = mark.ts;
+                    self.publish(follower, position);
+                }
             }
         }
     }
@@ -354,7 +385,8 @@ impl Engine {
         }
         let mut affected = self.dependent(rate);
         let ts = rate.origin.ts;
-        self.begin(None, &affected, ts, position);
+        let roots: Vec<IndexId> = affected.iter().map(|index| self.root(*index)).collect();
+        self.begin(None, &roots, ts, position);
         // An action may have changed the currencies of an index.
         if self.kernel_is_stale {
             affected = self.dependent(rate);
@@ -376,10 +408,18 @@ impl Engine {
             self.try_base(index, position);
             if !is_quiet {
                 self.touch(index, ts);
-                if self.marks[index.at()].each_tick {
-                    self.publish(index, position);
-                }
             }
+        }
+        self.start_followers(position);
+        self.publish_each_tick(position);
+    }
+
+    /// Notes that the level of an index has changed, and with it those that follow it.
+    pub(crate) fn touch(&mut self, index: IndexId, ts: Time) {
+        self.touch_one(index, ts);
+        for at in 0..self.followers(index).len() {
+            let follower = self.followers(index)[at];
+            self.touch_one(follower, ts);
         }
     }
 
@@ -391,8 +431,7 @@ impl Engine {
             .collect()
     }
 
-    /// Notes that the level of an index has changed.
-    pub(crate) fn touch(&mut self, index: IndexId, ts: Time) {
+    fn touch_one(&mut self, index: IndexId, ts: Time) {
         let mark = &mut self.marks[index.at()];
         mark.ts = mark.ts.max(ts);
         if !mark.touched {
@@ -401,11 +440,42 @@ impl Engine {
         }
     }
 
+    /// Touches the variants whose forwards a security is.
+    fn touch_watchers(&mut self, security: SecurityId, ts: Time) {
+        for at in 0..self.indexes.len() {
+            let follow = self.indexes[at].follow.as_ref();
+            let moves = follow.is_some_and(|f| f.inputs.values().any(|id| *id == security));
+            if moves && !self.marks[at].is_quiet {
+                // Ids are given in order, so the offset is the id.
+                self.touch(IndexId(u32::try_from(at).unwrap_or(u32::MAX)), ts);
+            }
+        }
+    }
+
+    /// Touches the followers of what has moved: once for a batch, not for each tick. Those that
+    /// publish at each tick have done so.
+    fn touch_followers(&mut self) {
+        let mut moved = std::mem::take(&mut self.moved);
+        for root in moved.drain(..) {
+            self.marks[root.at()].is_moved = false;
+            let ts = self.marks[root.at()].ts;
+            for at in 0..self.followers(root).len() {
+                let follower = self.followers(root)[at];
+                let own = self.marks[follower.at()];
+                if !own.each_tick && !own.is_quiet {
+                    self.touch_one(follower, ts);
+                }
+            }
+        }
+        self.moved = moved;
+    }
+
     /// The end of a batch: levels of the conflated indexes, and of those whose interval is over.
     fn disseminate(&mut self, position: Position) {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
+        self.touch_followers();
         let mut touched = std::mem::take(&mut self.touched);
         for index in touched.drain(..) {
             // Published since, by itself or at the end of a day.
@@ -439,25 +509,26 @@ impl Engine {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
-        let state = &mut self.indexes[index.at()];
         self.marks[index.at()].touched = false;
+        self.trigger(index, position);
+        let mut level = self.level(index);
+        let state = &mut self.indexes[index.at()];
         state.waiting = false;
-        let sums = self
-            .kernel
-            .sums(state.basket.first_slot, state.basket.currencies.len());
-        let mut level = if state.missing == 0 {
-            state.level(sums)
-        } else {
-            None
-        };
         if level.is_some_and(|level| state.jumps(level)) {
             state.clock.is_halted = true;
             self.marks[index.at()].is_quiet = true;
         }
         let ts = self.marks[index.at()].ts;
         let ts = if ts == Time::MIN { self.time } else { ts };
+        // A variant is worth what its parent is.
+        let root = &self.indexes[self.root(index).at()].clock;
+        let (worth, stale) = (root.worth(level.is_some()), root.stale);
         let state = &mut self.indexes[index.at()];
-        let status = state.clock.worth(level.is_some());
+        let status = if level.is_some() && state.clock.is_halted {
+            Status::Halted
+        } else {
+            worth
+        };
         if status != state.status {
             state.status = status;
             self.outputs.push_back(Output::Status {
@@ -486,10 +557,27 @@ impl Engine {
             position,
             revision: state.revision,
             status,
-            stale: state.clock.stale,
+            stale,
         };
         state.last = Some(level);
         self.outputs.push_back(Output::Level(level));
+    }
+
+    /// The level of an index, cut to the places of its definition.
+    fn level(&self, index: IndexId) -> Option<Decimal> {
+        let state = &self.indexes[index.at()];
+        if state.follow.is_some() {
+            return self.exact(index)?.round(state.definition.rounding.level);
+        }
+        if state.missing > 0 {
+            return None;
+        }
+        if state.product.is_some() {
+            let cut = state.definition.rounding.level;
+            return state.product_level(&self.securities, cut);
+        }
+        let basket = &state.basket;
+        state.level(self.kernel.sums(basket.first_slot, basket.currencies.len()))
     }
 
     /// Lays the memberships out anew and recomputes every sum from scratch.
@@ -532,18 +620,20 @@ impl Engine {
     #[must_use]
     pub fn recompute(&self, index: IndexId) -> Option<Decimal> {
         let state = self.indexes.get(index.at())?;
-        if !state.is_complete() {
-            return None;
-        }
-        let sums = state.basket.sums(&self.securities);
         let cut = state.definition.rounding.level;
-        state.exact_level(&sums)?.round(cut)
+        if state.product.is_some() {
+            return state.product_level(&self.securities, cut);
+        }
+        self.exact_by(index, false)?.round(cut)
     }
 }
 
 impl Index {
     /// True when a rate of this pair can move the level.
     fn depends_on(&self, base: Currency, quote: Currency) -> bool {
+        if let Some(follow) = &self.follow {
+            return follow.depends_on(self, base, quote);
+        }
         let foreign = &self.basket.currencies[1..];
         let own = self.definition.currency;
         if foreign.contains(&base) && quote == own {

@@ -2,6 +2,7 @@
 //! intermediate product can overflow; the tick path never comes here.
 
 use num_bigint::{BigInt, Sign};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::definition::Cut;
 use crate::{Decimal, RoundingMode};
@@ -19,6 +20,10 @@ impl Ratio {
             numerator: BigInt::ZERO,
             denominator: BigInt::from(1),
         }
+    }
+
+    pub(crate) fn one() -> Self {
+        Self::scaled(1, 0)
     }
 
     /// `numerator / denominator`, or `None` for a denominator of zero.
@@ -99,6 +104,19 @@ impl Ratio {
         }
     }
 
+    pub(crate) fn is_zero(&self) -> bool {
+        self.numerator.sign() == Sign::NoSign
+    }
+
+    /// The larger of two.
+    pub(crate) fn max(self, other: Self) -> Self {
+        if other.subtract(&self).is_positive() {
+            other
+        } else {
+            self
+        }
+    }
+
     pub(crate) fn is_positive(&self) -> bool {
         self.numerator.sign() == Sign::Plus
     }
@@ -131,6 +149,29 @@ impl Ratio {
             (true, _) => BigInt::from(1),
         };
         i128::try_from(quotient + step).ok()
+    }
+}
+
+/// As `numerator/denominator`.
+impl Serialize for Ratio {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/{}", self.numerator, self.denominator))
+    }
+}
+
+impl<'de> Deserialize<'de> for Ratio {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let parts = text.split_once('/').and_then(|(n, d)| {
+            let denominator: BigInt = d.parse().ok()?;
+            (denominator.sign() == Sign::Plus).then_some((n.parse().ok()?, denominator))
+        });
+        let (numerator, denominator) =
+            parts.ok_or_else(|| serde::de::Error::custom("not a fraction"))?;
+        Ok(Self {
+            numerator,
+            denominator,
+        })
     }
 }
 

@@ -8,12 +8,14 @@ use crate::basket::{Holding, Rule};
 use crate::combine::Combine;
 use crate::definition::{Cut, IndexDefinition, Reset, Weighting};
 use crate::exact::Ratio;
+use crate::follow::Follow;
 use crate::fx::Rates;
 use crate::output::{Level, Member, Status};
 use crate::period::Span;
 use crate::problem::Problem;
 use crate::security::Security;
 use crate::session::Clock;
+use crate::weights::product::Product;
 use crate::{Currency, Decimal, RoundingMode, Time};
 
 /// What target weights are turned into units of: large, so that units of 12 places keep more
@@ -37,6 +39,12 @@ pub(crate) struct Index {
     #[serde(skip, default = "utc")]
     pub(crate) zone: TimeZone,
     pub(crate) basket: Basket,
+    /// Of a variant: what it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) follow: Option<Follow>,
+    /// Of a geometric index: what its product is anchored at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) product: Option<Product>,
     /// None while the index waits for the prices of its base.
     pub(crate) divisor: Option<Decimal>,
     /// What the level needs besides the sums, prepared when divisor or rates change. None while
@@ -209,6 +217,13 @@ impl Basket {
 /// of a definition, or adjusted prices that no price place could express.
 pub(crate) type Overrides = Vec<Option<Ratio>>;
 
+/// Whether limits on weights are met anew, or drift on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weigh {
+    Anew,
+    Keep,
+}
+
 /// What a revision keeps of target weights that have drifted.
 pub(crate) struct Kept {
     pub(crate) coefficients: Vec<Decimal>,
@@ -249,8 +264,9 @@ impl Index {
         level: &Ratio,
         overrides: &Overrides,
         securities: &[Security],
+        weigh: Weigh,
     ) -> Result<(), Problem> {
-        self.establish_by(overrides, level, overrides, securities)
+        self.establish_by(overrides, level, overrides, securities, weigh)
     }
 
     /// As [`Self::establish`], but weights become units at the prices of `reference`, those of
@@ -261,9 +277,18 @@ impl Index {
         level: &Ratio,
         overrides: &Overrides,
         securities: &[Security],
+        weigh: Weigh,
     ) -> Result<(), Problem> {
         let prices = self.exact_prices(overrides, securities)?;
         let weighed = self.exact_prices(reference, securities)?;
+        if weigh == Weigh::Anew {
+            self.set_caps(&self.values(&weighed)?)?;
+        }
+        if matches!(self.definition.weighting, Weighting::Geometric { .. }) {
+            self.anchor(level, &self.values(&prices)?)?;
+            self.forget_references();
+            return Ok(());
+        }
         let coefficients = self.target_coefficients(&weighed)?;
         self.basket.cash = 0;
         self.basket.fix(coefficients, securities)?;
@@ -291,23 +316,36 @@ impl Index {
 
     /// The coefficients that the weighting gives at these prices.
     fn target_coefficients(&self, prices: &[Ratio]) -> Result<Vec<Decimal>, Problem> {
-        let cut = self.definition.rounding.coefficient;
-        let mut coefficients = Vec::with_capacity(prices.len());
-        for (at, holding) in self.basket.holdings.iter().enumerate() {
-            coefficients.push(match holding.rule {
-                Rule::Units(units) => units,
-                Rule::Weight(weight) => {
-                    let rate = self.rate(at)?;
-                    Ratio::from(Decimal::new(NOTIONAL, 0))
-                        .multiply(&weight.exact())
-                        .divide(&prices[at].multiply(&rate.into()))
-                        .and_then(|q| q.round(cut))
-                        .ok_or(Problem::NoDivisor("coefficient"))?
-                        .normalized()
-                }
-            });
+        if !self.definition.weighting.follows_weights() {
+            return self.stated_units();
         }
-        Ok(coefficients)
+        let cut = self.definition.rounding.coefficient;
+        let values = self.values(prices)?;
+        let weights = self.target_weights(&values)?;
+        let coefficient = |(weight, value): (&Ratio, &Ratio)| {
+            Ratio::from(Decimal::new(NOTIONAL, 0))
+                .multiply(weight)
+                .divide(value)
+                .and_then(|q| q.round(cut))
+                .map(Decimal::normalized)
+                .ok_or(Problem::NoDivisor("coefficient"))
+        };
+        weights.iter().zip(&values).map(coefficient).collect()
+    }
+
+    /// The coefficients that the definition states.
+    fn stated_units(&self) -> Result<Vec<Decimal>, Problem> {
+        let units = |holding: &Holding| match holding.rule {
+            Rule::Units(units) => Ok(units),
+            Rule::Weight(_) | Rule::Computed => Err(Problem::BaseDivisor),
+        };
+        self.basket.holdings.iter().map(units).collect()
+    }
+
+    /// What one of each holding is worth in the index currency.
+    fn values(&self, prices: &[Ratio]) -> Result<Vec<Ratio>, Problem> {
+        let value = |(at, price): (usize, &Ratio)| Ok(price.multiply(&self.rate(at)?.into()));
+        prices.iter().enumerate().map(value).collect()
     }
 
     /// What the basket is worth at these prices, in the index currency and unrounded.
@@ -342,12 +380,7 @@ impl Index {
         divisor: Decimal,
         securities: &[Security],
     ) -> Result<(), Problem> {
-        let units = |holding: &Holding| match holding.rule {
-            Rule::Units(units) => Ok(units),
-            Rule::Weight(_) => Err(Problem::BaseDivisor),
-        };
-        let coefficients: Result<Vec<_>, _> = self.basket.holdings.iter().map(units).collect();
-        self.basket.fix(coefficients?, securities)?;
+        self.basket.fix(self.stated_units()?, securities)?;
         self.divisor = Some(divisor);
         self.prepare();
         self.forget_references();
@@ -405,7 +438,9 @@ impl Index {
 
     /// True once a level was there, or could have been.
     pub(crate) const fn has_started(&self) -> bool {
-        self.last.is_some() || (self.divisor.is_some() && self.definition.base.value.is_some())
+        self.last.is_some()
+            || self.product.is_some()
+            || (self.divisor.is_some() && self.definition.base.value.is_some())
     }
 
     /// What an index without a level waits for.
@@ -441,9 +476,9 @@ impl Index {
             return Some(format!("a rate from {} to {own}", rateless.join(", ")));
         }
         let value = self.definition.base.value?;
-        let tried = self
-            .clone()
-            .establish(&value.into(), &Overrides::new(), securities);
+        let tried =
+            self.clone()
+                .establish(&value.into(), &Overrides::new(), securities, Weigh::Anew);
         Some(tried.map_or_else(
             |problem| format!("another definition: {problem}"),
             |()| "the next price".to_owned(),
@@ -452,7 +487,9 @@ impl Index {
 
     /// True when a level can be computed.
     pub(crate) fn is_complete(&self) -> bool {
-        self.missing == 0 && self.divisor.is_some() && self.basket.rates.iter().all(Option::is_some)
+        self.missing == 0
+            && (self.divisor.is_some() || self.product.is_some())
+            && self.basket.rates.iter().all(Option::is_some)
     }
 
     /// The unrounded level, for continuity.
@@ -510,9 +547,19 @@ impl Index {
     /// How often this index restores its weights.
     pub(crate) const fn reset(&self) -> Reset {
         match self.definition.weighting {
-            Weighting::Equal { reset } | Weighting::FixedWeight { reset } => reset,
+            Weighting::Equal { reset }
+            | Weighting::FixedWeight { reset }
+            | Weighting::Score { reset }
+            | Weighting::Geometric { reset } => reset,
             Weighting::ConstantWeight => Reset::Daily,
-            Weighting::Price | Weighting::MarketCap | Weighting::FixedUnits => Reset::Never,
+            Weighting::MarketCap => match &self.definition.caps {
+                Some(caps) => caps.reset,
+                None => Reset::Never,
+            },
+            Weighting::None
+            | Weighting::Price
+            | Weighting::FixedUnits
+            | Weighting::VolumeMedian => Reset::Never,
         }
     }
 }

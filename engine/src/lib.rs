@@ -17,6 +17,9 @@
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
 //! - `action`: corporate actions and reviews, and the opening of a day that has some
 //! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
+//! - `weights`: what the schemes want a member to weigh
+//! - `follow`: levels that follow another index
+//! - `float`: where roots and powers are needed
 //! - `output`, `view`: what the engine says, and what may be looked at
 //! - `snapshot`: the whole state as data, to start from
 //! - `decimal`, `exact`, `time`, `period`, `fx`, `source`: numbers, days, rates, identities
@@ -32,6 +35,8 @@ mod define;
 pub mod definition;
 mod engine;
 mod exact;
+mod float;
+mod follow;
 mod fx;
 mod gate;
 mod ids;
@@ -50,6 +55,7 @@ mod snapshot;
 mod source;
 mod time;
 mod view;
+mod weights;
 
 pub use action::{ActionView, ExDividend, IndexPreview, MemberPreview, Preview};
 pub use admit::Refused;
@@ -62,8 +68,8 @@ pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Kind, Origin, Rate, Tick};
 pub use order::{Order, OrderError};
 pub use output::{
-    ActionNews, ActionState, Cause, Closed, Effect, Level, Member, Output, Quotation, Revised,
-    Status,
+    ActionNews, ActionState, Cause, Closed, Effect, Followed, Level, Member, Output, Quotation,
+    Revised, Status,
 };
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};

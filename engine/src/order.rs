@@ -70,6 +70,9 @@ pub enum OrderError {
     /// Its session is closed already.
     #[error("{0} is closed already")]
     Closed(String),
+    /// It closes with its parent.
+    #[error("{0} is a variant: it closes with its parent")]
+    Follows(String),
     /// There is no close that waits for a confirmation.
     #[error("{0} has no close that could become final")]
     NothingToConfirm(String),
@@ -108,6 +111,9 @@ impl Engine {
             }),
             Order::Close { index } => self.ordered(index, |engine, id| {
                 let state = &engine.indexes[id.at()];
+                if state.follow.is_some() {
+                    return Err(OrderError::Follows(index.clone()));
+                }
                 let clock = &state.clock;
                 if clock.is_halted || !state.is_complete() {
                     return Err(OrderError::NoLevel(index.clone()));
@@ -119,6 +125,9 @@ impl Engine {
                     .ok_or(OrderError::Closed(index.clone()))
             }),
             Order::Confirm { index } => self.ordered(index, |engine, id| {
+                if engine.indexes[id.at()].follow.is_some() {
+                    return Err(OrderError::Follows(index.clone()));
+                }
                 let clock = &engine.indexes[id.at()].clock;
                 (clock.phase == Phase::Closed && clock.official.is_some())
                     .then_some(())

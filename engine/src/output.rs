@@ -215,8 +215,25 @@ pub struct Revised {
     pub effective: Time,
     /// The position of the input that brought it.
     pub position: Position,
-    /// The basket from here on, in the order of the definition.
+    /// The basket from here on, in the order of the definition; none of a variant.
     pub members: Vec<Member>,
+    /// What a variant is fixed at.
+    pub follows: Option<Box<Followed>>,
+}
+
+/// How a variant lies over its parent: `V = slope·U + offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Followed {
+    /// Whom it follows.
+    pub parent: IndexId,
+    /// The level that it was fixed at; none before its start.
+    pub own: Option<Decimal>,
+    /// The parent's level that it was fixed at.
+    pub parent_level: Option<Decimal>,
+    /// The slope, for people cut to the places of carried levels.
+    pub slope: Option<Decimal>,
+    /// The offset, cut likewise.
+    pub offset: Option<Decimal>,
 }
 
 /// What became of an action.
@@ -281,6 +298,8 @@ pub enum Cause {
     Revision,
     /// Target weights were restored at a period's end.
     Reset,
+    /// A variant was fixed anew at the levels before a day.
+    Fixing,
     /// Corporate actions or a review.
     Action,
 }
@@ -294,6 +313,7 @@ impl Cause {
             Self::Base => "base",
             Self::Revision => "revision",
             Self::Reset => "reset",
+            Self::Fixing => "fixing",
             Self::Action => "action",
         }
     }

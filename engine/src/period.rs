@@ -44,6 +44,11 @@ pub(crate) fn span(time: Time, zone: &TimeZone, reset: Reset) -> Span {
     }
 }
 
+/// The number of the date of `time`, counted from 1970-01-01.
+pub(crate) fn day(time: Time, zone: &TimeZone) -> i32 {
+    crate::follow::day_number(zone.to_datetime(jiff::Timestamp::from(time)).date())
+}
+
 /// The first moment of a date in a zone; "never" at the end of what can be told.
 pub(crate) fn start_of(date: Option<jiff::civil::Date>, zone: &TimeZone) -> Time {
     date.and_then(|date| date.to_zoned(zone.clone()).ok())

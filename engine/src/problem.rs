@@ -157,6 +157,18 @@ pub enum Problem {
     /// A dissemination interval of zero.
     #[error("the dissemination interval must be at least 1 ms")]
     Interval,
+    /// Limits that no weights can meet.
+    #[error("the caps leave no weights that meet them: too few members, issuers or groups")]
+    Caps,
+    /// Rules of weights that make no sense.
+    #[error("the rules {0}")]
+    Limits(&'static str),
+    /// Something that a variant cannot be.
+    #[error("the variant {0}")]
+    Variant(&'static str),
+    /// Indexes that would follow themselves.
+    #[error("follows itself, by way of {0}")]
+    Cycle(String),
     /// A text is no currency.
     #[error(transparent)]
     Currency(#[from] CurrencyError),

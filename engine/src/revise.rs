@@ -4,7 +4,8 @@
 use crate::basket::{self, Holding, Rule};
 use crate::definition::{Adjustment, Constituent, RevisionDefinition, Weighting};
 use crate::exact::Ratio;
-use crate::index::{Basket, Index, Kept, Overrides};
+use crate::follow::Closing;
+use crate::index::{Basket, Index, Kept, Overrides, Weigh};
 use crate::output::{Cause, Output, Revised};
 use crate::problem::{DefinitionError, Problem};
 use crate::session::Phase;
@@ -18,6 +19,16 @@ pub(crate) struct Adjusted {
     factor: Ratio,
     /// Units are multiplied by the factor, not only those of target weights.
     split: bool,
+}
+
+/// A day that has ended.
+struct Ended {
+    index: IndexId,
+    day_end: Time,
+    /// The end of a period of resets that ended with it.
+    period_end: Option<Time>,
+    /// The last levels of those that follow the index.
+    closings: Vec<Closing>,
 }
 
 /// What a revision does to the basket of an index.
@@ -39,15 +50,19 @@ impl Engine {
             self.indexes[index.at()].missing -= 1;
             self.try_base(index, position);
         }
+        self.start_followers(position);
     }
 
     /// Starts an index from its base value once every constituent has a price.
     pub(crate) fn try_base(&mut self, index: IndexId, position: Position) {
         let state = &self.indexes[index.at()];
-        let Some(value) = state.definition.base.value else {
+        let (Some(value), None) = (state.definition.base.value, &state.follow) else {
             return;
         };
-        if state.divisor.is_some() || state.basket.rates.iter().any(Option::is_none) {
+        if state.divisor.is_some()
+            || state.product.is_some()
+            || state.basket.rates.iter().any(Option::is_none)
+        {
             return;
         }
         let referenced = state.basket.holdings.iter().all(|h| h.reference.is_some());
@@ -58,7 +73,12 @@ impl Engine {
         // A base that cannot be computed leaves the index pending; the definition was checked
         // as far as it can be without prices.
         if next
-            .establish(&value.into(), &Overrides::new(), &self.securities)
+            .establish(
+                &value.into(),
+                &Overrides::new(),
+                &self.securities,
+                Weigh::Anew,
+            )
             .is_ok()
         {
             self.indexes[index.at()] = next;
@@ -97,27 +117,41 @@ impl Engine {
         } else {
             &concerned
         };
-        let mut resets = Vec::new();
-        for index in all {
-            if let Some(period_end) = self.end_day(*index, ts, position) {
-                resets.push((*index, period_end));
-            }
-        }
+        let ended: Vec<Ended> = all
+            .iter()
+            .filter_map(|index| self.end_day(*index, ts, position))
+            .collect();
         let mut restored = Vec::new();
         if !actions.is_empty() {
             restored = self.apply_actions(&actions, position);
         }
-        for (index, period_end) in resets {
-            if self.indexes[index.at()].is_complete() && !restored.contains(&index) {
-                self.restore_weights(index, period_end, position);
+        for end in &ended {
+            let is_complete = self.indexes[end.index.at()].is_complete();
+            if let Some(period_end) = end.period_end
+                && is_complete
+                && !restored.contains(&end.index)
+            {
+                self.restore_weights(end.index, period_end, position);
+            }
+        }
+        for end in &ended {
+            self.fix_followers(end.index, &end.closings, (ts, end.day_end), position);
+        }
+        if !actions.is_empty() {
+            for index in concerned {
+                self.pay_followers(index, position);
             }
         }
     }
 
     /// Ends the day of an index when `ts` lies behind it: the last level becomes the previous
-    /// close. Returns the end of a period of resets that ended with it.
-    fn end_day(&mut self, index: IndexId, ts: Time, position: Position) -> Option<Time> {
+    /// close.
+    fn end_day(&mut self, index: IndexId, ts: Time, position: Position) -> Option<Ended> {
         let state = &mut self.indexes[index.at()];
+        if state.follow.is_some() {
+            // Its parent's days are its own.
+            return None;
+        }
         let reset = state.reset();
         let next = || period::span(ts, &state.zone, reset);
         let Some(span) = state.span else {
@@ -127,31 +161,38 @@ impl Engine {
         if ts < span.day_end {
             return None;
         }
-        state.dividends.clear();
         state.span = Some(next());
         // A day's last level leaves even where a batch or an interval spans its end: it is the
         // close. What caused it lies before this input.
         if state.waiting || self.marks[index.at()].touched {
             self.publish(index, position - 1);
         }
+        let closings = self.close_followers(index, position - 1);
         let state = &mut self.indexes[index.at()];
+        state.dividends.clear();
         // By a calendar the sessions say what the previous close is.
         if state.clock.phase == Phase::Always {
             let official = state.clock.official.take().map(|(_, level)| level);
             let last = state.last.map(|last| last.level);
             state.prev_close = official.or(last).or(state.prev_close);
         }
-        (ts >= span.period_end).then_some(span.period_end)
+        Some(Ended {
+            index,
+            day_end: span.day_end,
+            period_end: (ts >= span.period_end).then_some(span.period_end),
+            closings,
+        })
     }
 
     /// Restores the target weights of an index at the last prices.
     fn restore_weights(&mut self, index: IndexId, effective: Time, position: Position) {
         let mut next = self.indexes[index.at()].clone();
-        let sums = next.basket.sums(&self.securities);
-        let restored = next
-            .exact_level(&sums)
+        let restored = self
+            .exact_by(index, false)
             .ok_or(Problem::NoDivisor("level"))
-            .and_then(|level| next.establish(&level, &Overrides::new(), &self.securities));
+            .and_then(|level| {
+                next.establish(&level, &Overrides::new(), &self.securities, Weigh::Anew)
+            });
         // Weights that cannot be restored (a market value not above 0) stay as they were; the
         // level remains right, and the missing revision shows it.
         if restored.is_ok() {
@@ -195,6 +236,11 @@ impl Engine {
             effective,
             position,
             members: state.members(&self.securities),
+            follows: None,
+        };
+        let revised = Revised {
+            follows: self.followed(index).map(Box::new),
+            ..revised
         };
         self.outputs.push_back(Output::Revised(revised));
     }
@@ -243,15 +289,7 @@ impl Engine {
         // Levels at the prices before; none for an index that has not started.
         let levels: Vec<Option<Ratio>> = affected
             .iter()
-            .map(|(index, _)| {
-                let state = &self.indexes[index.at()];
-                let sums = state.basket.sums(&self.securities);
-                if state.is_complete() {
-                    state.exact_level(&sums)
-                } else {
-                    None
-                }
-            })
+            .map(|(index, _)| self.exact_by(*index, false))
             .collect();
         for change in &adjusted {
             let security = &mut self.securities[change.security.at()];
@@ -303,6 +341,9 @@ impl Engine {
                 .codes
                 .get(&change.code)
                 .ok_or_else(|| Problem::UnknownIndex(change.code.chars().take(64).collect()))?;
+            if self.indexes[index.at()].follow.is_some() {
+                return Err(Problem::Variant("has no basket that could be revised"));
+            }
             let turn = match &change.basket {
                 Some(members) => Turn::Members(members.clone()),
                 None => Turn::Restore,
@@ -361,6 +402,10 @@ impl Engine {
             return Err(Problem::NoDivisor("level"));
         }
         let new_members = matches!(turn, Turn::Members(_));
+        let weigh = match turn {
+            Turn::Keep => Weigh::Keep,
+            Turn::Members(_) | Turn::Restore => Weigh::Anew,
+        };
         let kept = match turn {
             Turn::Members(members) => {
                 state.definition.basket = members;
@@ -386,11 +431,12 @@ impl Engine {
             let overrides = state.overrides(adjusted);
             match kept {
                 Some(kept) => state.carry(level, kept, &overrides, &self.securities)?,
-                None => state.establish(level, &overrides, &self.securities)?,
+                None => state.establish(level, &overrides, &self.securities, weigh)?,
             }
         } else {
             self.adopt_references(&state)?;
             state.divisor = None;
+            state.product = None;
             state.combine = None;
         }
         state.count_missing(&self.securities);
@@ -405,6 +451,9 @@ impl Engine {
 
     /// A basket's holdings, resolved against the securities.
     pub(crate) fn holdings(&self, index: &Index) -> Result<Vec<Holding>, Problem> {
+        if index.follow.is_some() {
+            return Ok(Vec::new());
+        }
         basket::holdings(&index.definition, |symbol| self.security_id(symbol))
     }
 
@@ -442,11 +491,15 @@ impl Engine {
         for id in (0u32..).map(IndexId).take(self.indexes.len()) {
             self.try_base(id, position);
         }
+        self.start_followers(position);
     }
 
     /// Starts an index that has no level yet, as far as prices and rates allow.
     pub(crate) fn start(&mut self, id: IndexId) -> Result<(), Problem> {
         let state = &mut self.indexes[id.at()];
+        if state.follow.is_some() {
+            return Ok(());
+        }
         if let Some(divisor) = state.definition.base.divisor {
             state.establish_with_divisor(divisor, &self.securities)?;
             return Ok(());
@@ -477,7 +530,11 @@ impl Index {
     /// units make the coefficients, or none are in force.
     fn keep(&self, adjusted: &[Adjusted]) -> Result<Option<Kept>, Problem> {
         let basket = &self.basket;
-        if !self.definition.weighting.follows_weights() || basket.coefficients.is_empty() {
+        // A product is anchored anew instead, at the adjusted prices.
+        if !self.definition.weighting.follows_weights()
+            || basket.coefficients.is_empty()
+            || self.product.is_some()
+        {
             return Ok(None);
         }
         let cut = self.definition.rounding.coefficient;
@@ -508,17 +565,20 @@ impl Index {
             let split = adjusted
                 .iter()
                 .find(|a| a.split && a.security == holding.security);
-            let (Some(split), Rule::Units(_)) = (split, holding.rule) else {
+            let (Some(split), Rule::Units(_) | Rule::Computed) = (split, holding.rule) else {
                 continue;
             };
             let constituent = &mut self.definition.basket[at];
             let quantity = match self.definition.weighting {
-                Weighting::MarketCap => &mut constituent.shares,
-                Weighting::Price
+                Weighting::MarketCap | Weighting::Score { .. } => &mut constituent.shares,
+                Weighting::None
+                | Weighting::Price
                 | Weighting::FixedUnits
                 | Weighting::Equal { .. }
                 | Weighting::FixedWeight { .. }
-                | Weighting::ConstantWeight => &mut constituent.units,
+                | Weighting::ConstantWeight
+                | Weighting::Geometric { .. }
+                | Weighting::VolumeMedian => &mut constituent.units,
             };
             if let Some(stated) = quantity {
                 let multiplied = Ratio::from(*stated).multiply(&split.factor);

@@ -129,6 +129,12 @@ pub(crate) fn check_index(definition: &IndexDefinition) -> Result<(), Problem> {
     {
         return Err(Problem::Rule("`session.opening` is more than 100 percent"));
     }
+    let has_day = definition.calendar.is_some() || definition.stale.is_some();
+    if definition.of.is_some() && has_day {
+        return Err(Problem::Rule(
+            "the day of a variant is that of its parent: state `calendar` and `stale` there",
+        ));
+    }
     if definition.calendar.is_none() && !session.is_default() {
         return Err(Problem::Rule("`session` needs a `calendar`"));
     }

@@ -32,6 +32,9 @@ pub(crate) struct Security {
     pub(crate) is_stale: bool,
     pub(crate) prints: Prints,
     pub(crate) known: Known,
+    /// Its price moves variants although it is no member: a forward.
+    #[serde(skip)]
+    pub(crate) is_watched: bool,
     /// An index sees another price than [`Self::price`] until the next trade.
     #[serde(default)]
     pub(crate) is_seen_apart: bool,
@@ -69,6 +72,7 @@ impl Security {
             is_stale: false,
             prints: Prints::new(),
             known: Known::default(),
+            is_watched: false,
             is_seen_apart: false,
             suspended: false,
             definition,

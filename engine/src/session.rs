@@ -353,13 +353,21 @@ impl Engine {
         position: Position,
     ) {
         self.touch(index, moment);
-        let before = self.indexes[index.at()].seq;
-        self.publish(index, position);
-        let state = &mut self.indexes[index.at()];
-        if let Some(level) = state.last.filter(|last| last.seq > before) {
-            state.clock.official = Some((day, level.level));
-            self.tell_close(index, day, false);
+        for index in self.with_followers(index) {
+            let before = self.indexes[index.at()].seq;
+            self.publish(index, position);
+            let state = &mut self.indexes[index.at()];
+            if let Some(level) = state.last.filter(|last| last.seq > before) {
+                state.clock.official = Some((day, level.level));
+                self.tell_close(index, day, false);
+            }
         }
+    }
+
+    /// An index and the variants that follow it, which close with it.
+    fn with_followers(&self, index: IndexId) -> Vec<IndexId> {
+        let followers = self.followers(index).iter().copied();
+        std::iter::once(index).chain(followers).collect()
     }
 
     fn tell_close(&mut self, index: IndexId, day: Date, is_final: bool) {
@@ -386,8 +394,10 @@ impl Engine {
         };
         clock.phase = Phase::Final;
         self.touch(index, moment);
-        self.publish(index, position);
-        self.tell_close(index, day, true);
+        for index in self.with_followers(index) {
+            self.publish(index, position);
+            self.tell_close(index, day, true);
+        }
     }
 
     /// Closes by an operator's word; see [`crate::Order::Close`].
@@ -620,8 +630,12 @@ impl Engine {
     /// After the state of an index's day has changed: which of its ticks count for a level, and
     /// from when on its securities must look.
     pub(crate) fn watch_session(&mut self, index: IndexId) {
+        for follower in self.with_followers(index) {
+            let own = &self.indexes[follower.at()].clock;
+            let root = &self.indexes[self.root(follower).at()].clock;
+            self.marks[follower.at()].is_quiet = root.is_quiet() || own.is_halted;
+        }
         let state = &self.indexes[index.at()];
-        self.marks[index.at()].is_quiet = state.clock.is_quiet();
         let look = if state.clock.is_opening() {
             Time::MIN
         } else {
@@ -672,9 +686,16 @@ impl Index {
                 picked[basket.slots[at]] += value;
             }
         }
-        basket
-            .market_value(&picked)?
-            .divide(&basket.market_value(&all)?)
+        let total = basket.market_value(&all)?;
+        if total.is_positive() {
+            return basket.market_value(&picked)?.divide(&total);
+        }
+        // Where no sum makes the level (geometric means), each constituent counts as one.
+        let holdings = basket.holdings.iter();
+        let count = holdings
+            .filter(|h| pick(h.security, &securities[h.security.at()]))
+            .count();
+        Ratio::new(count as i128, basket.holdings.len() as i128)
     }
 }
 

@@ -97,6 +97,9 @@ impl Snapshot {
             }
             index.prepare();
         }
+        if let Err(id) = engine.link_all() {
+            return wrong(format!("index {} follows itself or nothing", id.0));
+        }
         engine.kernel_is_stale = true;
         Ok(engine)
     }

@@ -9,7 +9,7 @@ use crate::definition::{
 use crate::engine::Engine;
 use crate::exact::Ratio;
 use crate::input::Origin;
-use crate::output::{Level, Member, Status};
+use crate::output::{Followed, Level, Member, Status};
 use crate::{Currency, Decimal, IndexId, RoundingMode, SecurityId};
 
 /// A security with its last price.
@@ -67,6 +67,8 @@ pub struct IndexView<'a> {
     pub members: Vec<Member>,
     /// Constituents that have no price yet.
     pub missing: usize,
+    /// Of a variant: what it is fixed at.
+    pub follows: Option<Followed>,
     /// Why there is no level, in words for people; none while there is one.
     pub waits_for: Option<String>,
 }
@@ -113,8 +115,32 @@ impl Engine {
             level: index.last,
             members: index.members(&self.securities),
             missing: index.missing,
-            waits_for: index.waits_for(&self.securities),
+            follows: self.followed(id),
+            waits_for: self.waits_for(id),
         })
+    }
+
+    /// What an index without a level waits for.
+    fn waits_for(&self, id: IndexId) -> Option<String> {
+        let index = &self.indexes[id.at()];
+        let Some(follow) = &index.follow else {
+            return index.waits_for(&self.securities);
+        };
+        if self.exact(id).is_some() {
+            return None;
+        }
+        let parent = &self.indexes[follow.parent.at()].definition.code;
+        if self.exact(follow.parent).is_none() {
+            return Some(format!("a level of {parent}"));
+        }
+        let unpriced = follow
+            .inputs
+            .iter()
+            .find(|(_, id)| self.securities[id.at()].price == 0);
+        Some(unpriced.map_or_else(
+            || format!("the rates of {parent}'s currencies"),
+            |(symbol, _)| format!("a price of {symbol}"),
+        ))
     }
 
     /// The code of an index.

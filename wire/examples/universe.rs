@@ -263,7 +263,12 @@ fn constituent(
 ) -> Constituent {
     let mut constituent = Constituent::new(&company.definition.symbol);
     match weighting {
-        Weighting::Price | Weighting::Equal { .. } => {}
+        Weighting::None
+        | Weighting::Price
+        | Weighting::Equal { .. }
+        | Weighting::Score { .. }
+        | Weighting::Geometric { .. }
+        | Weighting::VolumeMedian => {}
         Weighting::MarketCap => {
             constituent.shares = Some(Decimal::new(company.shares.into(), 0));
             constituent.float = Some(Decimal::new(company.float as i128, 2).normalized());
@@ -298,10 +303,9 @@ fn lines(index: &IndexDefinition) -> String {
         ..index.clone()
     };
     let members: Vec<String> = index.basket.iter().map(line).collect();
-    line(&head).replace(
-        r#""basket":[]"#,
-        &format!("\"basket\":[\n   {}]", members.join(",\n   ")),
-    )
+    let head = line(&head);
+    let head = head.strip_suffix('}').unwrap();
+    format!("{head},\"basket\":[\n   {}]}}", members.join(",\n   "))
 }
 
 fn list(out: &mut String, name: &str, rows: impl Iterator<Item = String>, end: &str) {

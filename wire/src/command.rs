@@ -431,7 +431,7 @@ pub struct IndexRow {
     pub name: Option<String>,
     /// The currency of the level.
     pub currency: Currency,
-    /// The weighting scheme.
+    /// The weighting scheme, or the kind of variant.
     pub weighting: String,
     /// How many constituents.
     pub constituents: u32,
@@ -463,6 +463,9 @@ pub struct IndexDetail {
     pub definition: IndexDefinition,
     /// The divisor in force.
     pub divisor: Option<Decimal>,
+    /// Of a variant: what it follows and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<FollowRow>,
     /// Why there is no level, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
@@ -472,6 +475,25 @@ pub struct IndexDetail {
     pub prev_close: Option<Decimal>,
     /// The constituents with what they contribute.
     pub members: Vec<MemberRow>,
+}
+
+/// How a variant lies over its parent since it was fixed last: level = slope · parent + offset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowRow {
+    /// The parent's code.
+    pub of: String,
+    /// The level that it was fixed at; absent before its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Decimal>,
+    /// The parent's level that it was fixed at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_level: Option<Decimal>,
+    /// The slope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slope: Option<Decimal>,
+    /// The offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Decimal>,
 }
 
 /// A constituent of `index show`.

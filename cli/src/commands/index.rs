@@ -1,7 +1,7 @@
 //! `divisor index`: the indexes of the daemon.
 
 use clap::{Args, Subcommand};
-use divisor_wire::command::{IndexDetail, IndexRow, MemberRow, Request};
+use divisor_wire::command::{FollowRow, IndexDetail, IndexRow, MemberRow, Request};
 use serde::Serialize;
 
 use crate::cli::Globals;
@@ -134,6 +134,15 @@ pub(crate) async fn request(
     connection.request("index.show", request, TIMEOUT).await
 }
 
+/// `0.5 · DJIA + 12.25`, so that a person with a calculator gets the level.
+fn line(follows: &FollowRow) -> String {
+    let parts = follows.slope.as_ref().zip(follows.offset.as_ref());
+    parts.map_or_else(
+        || follows.of.clone(),
+        |(slope, offset)| format!("{slope} · {} + {offset}", follows.of),
+    )
+}
+
 fn print(format: Format, detail: IndexDetail) -> std::io::Result<()> {
     if format == Format::Json {
         return output::json(&detail);
@@ -153,6 +162,10 @@ fn print(format: Format, detail: IndexDetail) -> std::io::Result<()> {
             ("waits for", text(detail.waits_for.as_ref())),
             ("weighting", row.weighting.clone()),
             ("currency", row.currency.to_string()),
+            (
+                "follows",
+                detail.follows.as_ref().map_or_else(|| "-".to_owned(), line),
+            ),
             ("divisor", text(detail.divisor.as_ref())),
             ("cash", detail.cash.to_string()),
             ("revision", row.rev.to_string()),

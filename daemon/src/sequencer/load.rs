@@ -213,7 +213,7 @@ fn stages(items: &Items) -> Vec<Items> {
     times.sort_unstable();
     // By how many prices come before it; the ends of days between the same two prices are one.
     let cut = |index: &IndexDefinition| {
-        let end = index.base.date.as_deref().and_then(end_of_day)?;
+        let end = base_date(index, &items.indexes).and_then(end_of_day)?;
         let before = times.partition_point(|time| *time < end);
         (before < times.len()).then_some(before)
     };
@@ -262,6 +262,20 @@ fn stages(items: &Items) -> Vec<Items> {
     stages[0].cancelled.clone_from(&items.cancelled);
     stages[last].revisions.clone_from(&items.revisions);
     stages
+}
+
+/// The base date of an index; a variant without one starts with what it follows.
+fn base_date<'a>(index: &'a IndexDefinition, indexes: &'a [IndexDefinition]) -> Option<&'a str> {
+    let mut index = index;
+    // No way up is longer than the list; what follows itself is refused later.
+    for _ in 0..=indexes.len() {
+        if let Some(date) = &index.base.date {
+            return Some(date);
+        }
+        let of = index.of.as_ref()?;
+        index = indexes.iter().find(|parent| parent.code == *of)?;
+    }
+    None
 }
 
 /// The first moment after a date, or after the date of a time, in UTC.

@@ -2,8 +2,8 @@
 
 use divisor_engine::{Decimal, Engine, IndexId, IndexView, RoundingMode, SecurityId, SecurityView};
 use divisor_wire::command::{
-    CommandError, DaemonStatus, IndexDetail, IndexRow, MemberRow, Page, RateRow, SecurityDetail,
-    SecurityRow,
+    CommandError, DaemonStatus, FollowRow, IndexDetail, IndexRow, MemberRow, Page, RateRow,
+    SecurityDetail, SecurityRow,
 };
 
 use super::staging::{clip, error};
@@ -51,6 +51,7 @@ pub(crate) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDet
         row: index_row(&view),
         definition: view.definition.clone(),
         divisor: view.divisor,
+        follows: follow_row(engine, &view),
         waits_for: view.waits_for.clone(),
         cash: view.cash,
         prev_close: view.level.and_then(|level| level.prev_close),
@@ -152,7 +153,7 @@ pub(crate) fn index_row(view: &IndexView<'_>) -> IndexRow {
         code: view.definition.code.clone(),
         name: view.definition.name.clone(),
         currency: view.definition.currency,
-        weighting: view.definition.weighting.as_str().to_owned(),
+        weighting: view.definition.kind().to_owned(),
         constituents: u32::try_from(view.members.len()).unwrap_or(u32::MAX),
         missing: u32::try_from(view.missing).unwrap_or(u32::MAX),
         level: level.map(|l| l.level),
@@ -163,6 +164,18 @@ pub(crate) fn index_row(view: &IndexView<'_>) -> IndexRow {
         status: view.status.as_str().to_owned(),
         stale: view.stale,
     }
+}
+
+/// What a variant is fixed at, by the code of whom it follows.
+fn follow_row(engine: &Engine, view: &IndexView<'_>) -> Option<FollowRow> {
+    let follows = view.follows?;
+    Some(FollowRow {
+        of: engine.index_code(follows.parent)?.to_owned(),
+        own: follows.own,
+        parent_level: follows.parent_level,
+        slope: follows.slope,
+        offset: follows.offset,
+    })
 }
 
 fn security_row(view: &SecurityView<'_>) -> SecurityRow {

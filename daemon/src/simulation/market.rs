@@ -51,7 +51,25 @@ pub(super) const DEFINITIONS: &str = r#"{
     {"code": "CL", "currency": "USD", "weighting": {"scheme": "price"}, "base": {"value": "100"},
      "calendar": "QUICK", "session": {"opening": "40", "close": {"after_s": 600},
      "final_after_s": 1800}, "stale": {"after_s": 300, "weight": "50"}, "jump_max": "1.2",
-     "basket": [{"symbol": "AAPL"}, {"symbol": "KO"}, {"symbol": "BRK.B"}]}]}"#;
+     "basket": [{"symbol": "AAPL"}, {"symbol": "KO"}, {"symbol": "BRK.B"}]},
+    {"code": "CAP", "currency": "USD", "weighting": {"scheme": "market_cap"},
+     "base": {"value": "1000"}, "caps": {"reset": "daily", "weight_max": "0.4"},
+     "basket": [{"symbol": "AAPL", "shares": "90"}, {"symbol": "SAP", "shares": "40"},
+                {"symbol": "NESN", "shares": "20", "strategic": "5"}]},
+    {"code": "GEO", "currency": "USD", "weighting": {"scheme": "geometric", "reset": "daily"},
+     "base": {"value": "100"}, "basket": [{"symbol": "KO"}, {"symbol": "SIE"}]},
+    {"code": "PW2", "currency": "USD", "of": "PW", "dissemination": {"mode": "tick"},
+     "variant": {"kind": "leveraged", "factor": "2", "cost": "0.0001", "trigger": "0.1"}},
+    {"code": "EQD", "currency": "USD", "of": "EQ",
+     "variant": {"kind": "decrement", "rate": "0.05", "day_count": "act_365"}},
+    {"code": "EQDE", "currency": "EUR", "of": "EQD", "fx": {"pivot": "USD"},
+     "variant": {"kind": "converted"}},
+    {"code": "GEOV", "currency": "USD", "of": "GEO",
+     "variant": {"kind": "volatility_control", "target": "0.1", "exposure_max": "1.5", "lag": 1,
+                 "volatility": {"decay": ["0.94", "0.97"]}}},
+    {"code": "EQH", "currency": "USD", "of": "EQ",
+     "variant": {"kind": "hedged", "reset": "daily",
+                 "forwards": [{"currency": "EUR", "security": "SIE"}]}}]}"#;
 
 /// Messages that must be refused, and why.
 const POISON: [(&str, &str, Reason); 28] = [

@@ -210,9 +210,23 @@ impl Projection {
             effective: revised.effective,
             divisor: revised.divisor,
             cash: Some(revised.cash).filter(|cash| cash.mantissa() != 0),
-            body: format!(r#"{{"cause":"{}"}}"#, revised.cause.as_str()),
+            body: self.revision_body(revised),
             members: members.collect(),
         });
+    }
+
+    /// The cause, and of a variant what it is fixed at.
+    fn revision_body(&self, revised: &Revised) -> String {
+        let mut body = serde_json::json!({"cause": revised.cause.as_str()});
+        if let Some(follows) = &revised.follows {
+            let number = |value: Option<Decimal>| value.map(|value| value.to_string());
+            body["of"] = self.engine.index_code(follows.parent).into();
+            body["own"] = number(follows.own).into();
+            body["parent_level"] = number(follows.parent_level).into();
+            body["slope"] = number(follows.slope).into();
+            body["offset"] = number(follows.offset).into();
+        }
+        body.to_string()
     }
 
     /// What became of an action: each step of its life has a row, none is ever changed.

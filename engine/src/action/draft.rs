@@ -15,6 +15,8 @@ pub(super) struct Draft {
     pub(super) weighting: Weighting,
     /// What the basket is worth that the level must be kept of; none without a level.
     pub(super) value: Option<Ratio>,
+    /// The level of a geometric index, whose value is no sum.
+    pub(super) level: Option<Ratio>,
     /// It gets a new revision.
     pub(super) is_changed: bool,
     /// How stated quantities are cut that follow from a division.
@@ -59,6 +61,9 @@ impl Draft {
             members: (0..basket.holdings.len()).map(line).collect(),
             weighting: index.definition.weighting,
             value,
+            level: index
+                .product_level(securities, index.definition.rounding.carried)
+                .map(Ratio::from),
             is_changed: false,
             cut: index.definition.rounding.coefficient,
             restores: false,

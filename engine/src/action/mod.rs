@@ -116,6 +116,9 @@ impl Engine {
         if change != Change::Unchanged && self.has_begun(definition, due) {
             let id = &definition.id;
             self.apply_actions(std::slice::from_ref(id), position);
+            for index in (0u32..).map(IndexId).take(self.indexes.len()) {
+                self.pay_followers(index, position);
+            }
             if let Some(ActionState::Refused(why)) = self.actions.known.get(id).map(|k| &k.state) {
                 return Err(Problem::ActionRefused(why.clone()));
             }

@@ -9,7 +9,7 @@ use super::draft::Draft;
 use crate::definition::ActionRules;
 use crate::definition::action::Dividend;
 use crate::exact::Ratio;
-use crate::index::{Basket, Kept, Overrides};
+use crate::index::{Basket, Kept, Overrides, Weigh};
 use crate::output::{ActionState, Cause};
 use crate::problem::Problem;
 use crate::{Currency, Decimal, Engine, IndexId, Position, RoundingMode, SecurityId, Time};
@@ -253,7 +253,11 @@ impl Engine {
         state.definition.basket = constituents.collect();
         if draft.is_changed {
             let level = draft.value.as_ref().zip(state.divisor);
-            let level = level.and_then(|(value, divisor)| value.divide(&divisor.into()));
+            let level = if state.product.is_some() {
+                draft.level.clone()
+            } else {
+                level.and_then(|(value, divisor)| value.divide(&divisor.into()))
+            };
             if level.is_none() && state.has_started() {
                 return Err(Problem::NoDivisor("level"));
             }
@@ -264,15 +268,21 @@ impl Engine {
             self.adopt_references(&state)?;
             if let Some(level) = level {
                 let prices: Overrides = draft.members.iter().map(|x| x.price.clone()).collect();
-                if draft.weighting.follows_weights() && !draft.restores {
+                if draft.weighting.follows_weights() && !draft.restores && state.product.is_none() {
                     let kept = draft.kept(cash)?;
                     state.carry(&level, kept, &prices, &self.securities)?;
                 } else {
                     let reference = draft.reference_prices();
-                    state.establish_by(&reference, &level, &prices, &self.securities)?;
+                    let weigh = if draft.restores {
+                        Weigh::Anew
+                    } else {
+                        Weigh::Keep
+                    };
+                    state.establish_by(&reference, &level, &prices, &self.securities, weigh)?;
                 }
             } else {
                 state.divisor = None;
+                state.product = None;
                 state.combine = None;
             }
             state.count_missing(&self.securities);

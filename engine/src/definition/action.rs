@@ -298,7 +298,7 @@ pub struct Addition {
     /// Which index.
     pub index: String,
     /// The member, as its basket would state it.
-    pub member: Constituent,
+    pub member: Box<Constituent>,
 }
 
 /// A member that leaves.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionRules, Constituent, Dissemination, FxRule, Rounding, SessionRules, StaleRule, Weighting,
+    ActionRules, Caps, Constituent, Dissemination, FloatRule, FxRule, Rounding, ScoreRule,
+    SessionRules, StaleRule, Variant, Weighting,
 };
 use crate::{Currency, Decimal};
 
@@ -18,9 +19,26 @@ pub struct IndexDefinition {
     pub name: Option<String>,
     /// The currency of the level.
     pub currency: Currency,
+    /// The index that a variant follows; it needs no basket then, and has its parent's days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// How it follows; stated together with `of`, instead of weighting and basket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Variant>,
     /// How coefficients follow from the basket.
+    #[serde(default, skip_serializing_if = "Weighting::is_none")]
     pub weighting: Weighting,
+    /// How the scheme `score` makes weights.
+    #[serde(default, skip_serializing_if = "ScoreRule::is_default")]
+    pub score: ScoreRule,
+    /// Limits on the weights: `market_cap`, `fixed_weight` and `score`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caps: Option<Caps>,
+    /// Steps of free-float factors; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub float: Option<FloatRule>,
     /// Where the level starts.
+    #[serde(default, skip_serializing_if = "Base::is_empty")]
     pub base: Base,
     /// Places and modes of everything that is cut.
     #[serde(default)]
@@ -52,6 +70,7 @@ pub struct IndexDefinition {
     #[serde(default, skip_serializing_if = "ActionRules::is_default")]
     pub actions: ActionRules,
     /// The constituents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub basket: Vec<Constituent>,
 }
 
@@ -69,7 +88,12 @@ impl IndexDefinition {
             code: code.to_owned(),
             name: None,
             currency,
+            of: None,
+            variant: None,
             weighting,
+            score: ScoreRule::default(),
+            caps: None,
+            float: None,
             base,
             rounding: Rounding::default(),
             fx: FxRule::default(),
@@ -83,11 +107,36 @@ impl IndexDefinition {
             basket,
         }
     }
+
+    /// A definition of a level that follows the index `of`, from its parent's level on.
+    #[must_use]
+    pub fn following(code: &str, currency: Currency, of: &str, variant: Variant) -> Self {
+        let base = Base::default();
+        let mut definition = Self::new(code, currency, Weighting::None, base, Vec::new());
+        definition.of = Some(of.to_owned());
+        definition.variant = Some(variant);
+        definition
+    }
+
+    /// The codes of the indexes that must be there before this one.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = &str> {
+        self.of.as_deref().into_iter()
+    }
+
+    /// What kind of index it is, in one word: the scheme, or what it is of another one.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.variant {
+            Some(variant) => variant.as_str(),
+            None => self.weighting.as_str(),
+        }
+    }
 }
 
 /// The start of an index: either a base value, from which the divisor follows as soon as every
-/// constituent has a price, or a divisor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// constituent has a price, or a divisor. A variant may state a value, or start at its parent's
+/// level.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
     /// The level on the base date: `D = MV / value`.
@@ -100,6 +149,12 @@ pub struct Base {
     /// days move the index instead of starting it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
+}
+
+impl Base {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The day of an index.

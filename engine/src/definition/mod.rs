@@ -6,6 +6,7 @@
 pub mod action;
 mod basket;
 mod calendar;
+mod caps;
 mod dissemination;
 mod gate;
 mod index;
@@ -14,6 +15,7 @@ mod rounding;
 mod rules;
 mod security;
 mod session;
+mod variant;
 mod weighting;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use action::{ActionDefinition, Event};
 pub use basket::Constituent;
 pub use calendar::{Break, CalendarDefinition, SpecialDay, TimeOfDay, Week, Weekday};
+pub use caps::{Caps, Concentration, FloatRule, ScoreRule, Trigger};
 pub use dissemination::Dissemination;
 pub use gate::{CrossCheck, Gate, PairDefinition, SourceRule};
 pub use index::{Base, Day, IndexDefinition};
@@ -32,6 +35,11 @@ pub use rules::{
 };
 pub use security::SecurityDefinition;
 pub use session::{CloseAt, CloseRule, SessionRules, StaleRule};
+pub use variant::{
+    Converted, DayCount, Decrement, DividendPoints, ExcessMethod, ExcessReturn, Forward, Hedged,
+    Interest, Leveraged, RateQuote, Reinvestment, TotalReturn, Valuation, Variant, Volatility,
+    VolatilityControl, Withholding, WithholdingRule,
+};
 pub use weighting::{Reset, Weighting};
 
 /// A set of definitions that is applied whole or not at all.

@@ -83,7 +83,7 @@ pub enum Reinvestment {
 pub struct Withholding {
     /// Where no rule fits.
     pub rate: Decimal,
-    /// Exceptions by country and type.
+    /// Exceptions by country and kind.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<WithholdingRule>,
 }
@@ -95,9 +95,9 @@ pub struct WithholdingRule {
     /// The payer's country, as the dividend states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// The kind of dividend or payer, as the dividend states it: `reit`.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    pub payer: Option<String>,
+    /// `ordinary` or `special`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// The fraction withheld.
     pub rate: Decimal,
 }

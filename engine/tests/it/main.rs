@@ -14,4 +14,5 @@ mod revisions;
 mod session_model;
 mod sessions;
 mod support;
+mod variants;
 mod vectors;

@@ -267,6 +267,10 @@ impl Model {
                 Weighting::MarketCap => or_one(c.shares),
                 Weighting::Equal { .. } => &Q::int(1) / &count,
                 Weighting::FixedWeight { .. } | Weighting::ConstantWeight => or_one(c.weight),
+                Weighting::None
+                | Weighting::Score { .. }
+                | Weighting::Geometric { .. }
+                | Weighting::VolumeMedian => unreachable!("outside the model"),
             },
             factor: &or_one(c.float) * &or_one(c.cap),
         };
@@ -331,6 +335,10 @@ impl Model {
             Weighting::Equal { reset } | Weighting::FixedWeight { reset } => reset,
             Weighting::ConstantWeight => Reset::Daily,
             Weighting::Price | Weighting::MarketCap | Weighting::FixedUnits => Reset::Never,
+            Weighting::None
+            | Weighting::Score { .. }
+            | Weighting::Geometric { .. }
+            | Weighting::VolumeMedian => unreachable!("outside the model"),
         };
         let Some(day) = self.indexes[at].day else {
             self.indexes[at].day = Some(ts);
@@ -412,6 +420,10 @@ impl Model {
         let cut = definition.rounding.coefficient;
         let q = |(at_member, m): (usize, &Member)| {
             Some(match definition.weighting {
+                Weighting::None
+                | Weighting::Score { .. }
+                | Weighting::Geometric { .. }
+                | Weighting::VolumeMedian => unreachable!("outside the model"),
                 Weighting::Price | Weighting::FixedUnits => m.amount.clone(),
                 Weighting::MarketCap => stored(&(&m.amount * &m.factor), cut)?,
                 Weighting::Equal { .. }

@@ -362,6 +362,10 @@ impl Run {
             let hundredths = Some(Decimal::new((*amount).into(), 2));
             let positive = Some(Decimal::new(amount.unsigned_abs().into(), 2));
             match weighting {
+                Weighting::None
+                | Weighting::Score { .. }
+                | Weighting::Geometric { .. }
+                | Weighting::VolumeMedian => unreachable!("outside the model"),
                 Weighting::Price if amount % 2 == 0 => member.units = positive,
                 Weighting::Price | Weighting::Equal { .. } => {}
                 Weighting::FixedUnits => member.units = hundredths,

@@ -1,0 +1,131 @@
+//! Indexes of indexes: the level of one index as a member of another (METHODOLOGY §1.5).
+//!
+//! A basket names an index by its topic, `indexes/CODE`. Its published level then is the price of a
+//! hidden security, so that weights, resets, revisions and the kernel need to know nothing of it;
+//! when the level moves, so does every index that holds it.
+
+use crate::definition::{Constituent, SecurityDefinition};
+use crate::problem::Problem;
+use crate::security::Security;
+use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time};
+
+/// How a basket names an index.
+pub(crate) const PREFIX: &str = "indexes/";
+
+/// The largest level that counts as a member of another index.
+const LEVEL_MAX: i64 = 1_000_000_000;
+
+/// Units of a price are `i64`: a bound and its places must fit.
+const DIGITS_MAX: u8 = 18;
+
+impl Engine {
+    /// Makes the hidden securities of the indexes that a basket names.
+    pub(crate) fn ensure_components(&mut self, basket: &[Constituent]) -> Result<(), Problem> {
+        for member in basket {
+            let Some(code) = member.symbol.strip_prefix(PREFIX) else {
+                continue;
+            };
+            if self.symbols.contains_key(member.symbol.as_str()) {
+                continue;
+            }
+            let unknown = || Problem::UnknownIndex(code.chars().take(64).collect());
+            let index = *self.codes.get(code).ok_or_else(unknown)?;
+            let definition = &self.indexes[index.at()].definition;
+            let places = definition.rounding.level.places.min(DIGITS_MAX);
+            let digits = DIGITS_MAX - places;
+            let most = crate::pow10(digits).unwrap_or(1).min(i128::from(LEVEL_MAX));
+            let mut hidden = SecurityDefinition::new(&member.symbol, definition.currency);
+            hidden.price_places = places;
+            hidden.price_max = Decimal::new(most, 0);
+            let mut security = Security::hidden(hidden, index)?;
+            let level = self.indexes[index.at()].last.map(|last| last.level);
+            security.price = level.and_then(|level| security.in_units(level)).unwrap_or(0);
+            let id =
+                SecurityId(u32::try_from(self.securities.len()).map_err(|_| Problem::Overflow)?);
+            self.securities.push(security);
+            self.symbols.insert(member.symbol.as_str().into(), id);
+            self.indexes[index.at()].component = Some(id);
+        }
+        Ok(())
+    }
+
+    /// Refuses an index that would hold or follow itself.
+    pub(crate) fn refuse_cycle(&self, id: IndexId, basket: &[Constituent]) -> Result<(), Problem> {
+        let named = basket.iter().filter_map(|m| m.symbol.strip_prefix(PREFIX));
+        let mut below: Vec<IndexId> = named.filter_map(|c| self.codes.get(c).copied()).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(next) = below.pop() {
+            if next == id {
+                let code = &self.indexes[id.at()].definition.code;
+                return Err(Problem::Cycle(code.clone()));
+            }
+            if seen.insert(next) {
+                below.extend(self.needs(next));
+            }
+        }
+        Ok(())
+    }
+
+    /// The indexes that one is made of, directly.
+    fn needs(&self, id: IndexId) -> impl Iterator<Item = IndexId> {
+        let index = &self.indexes[id.at()];
+        let held = index.basket.holdings.iter();
+        let held = held.filter_map(|h| self.securities[h.security.at()].component);
+        held.chain(index.follow.as_ref().map(|follow| follow.parent))
+    }
+
+    /// How many indexes lie below one, at the deepest; what a batch publishes goes upwards by it.
+    /// `None` for an index that is below itself.
+    pub(crate) fn ranks(&self) -> Option<Vec<u32>> {
+        let mut ranks = vec![0u32; self.indexes.len()];
+        // A chain without a cycle settles within as many rounds as there are indexes.
+        for _ in 0..=self.indexes.len() {
+            let mut changed = false;
+            for id in (0u32..).map(IndexId).take(self.indexes.len()) {
+                let above = self.needs(id).map(|below| ranks[below.at()] + 1).max();
+                if let Some(above) = above.filter(|rank| *rank > ranks[id.at()]) {
+                    ranks[id.at()] = above;
+                    changed = true;
+                }
+            }
+            if !changed {
+                return Some(ranks);
+            }
+        }
+        None
+    }
+
+    /// Hands the level of an index, or that it has none, to the indexes that hold it.
+    pub(crate) fn component_moved(
+        &mut self,
+        index: IndexId,
+        level: Option<Decimal>,
+        position: Position,
+    ) {
+        let Some(component) = self.indexes[index.at()].component else {
+            return;
+        };
+        let security = &self.securities[component.at()];
+        let units = level.and_then(|level| security.in_units(level)).unwrap_or(0);
+        let before = security.price;
+        if units == before {
+            return;
+        }
+        let ts = self.marks[index.at()].ts;
+        if units != 0 && ts != Time::MIN && ts >= security.roll_at {
+            self.begin_day_of_security(component, ts, position);
+        }
+        self.securities[component.at()].price = units;
+        self.move_sums(component, units - before, ts);
+        if before == 0 {
+            self.first_price(component, position);
+        } else if units == 0 {
+            for at in 0..self.kernel.entries(component).len() {
+                let holder = self.kernel.entries(component)[at].index;
+                self.indexes[holder.at()].missing += 1;
+                self.touch(holder, ts);
+            }
+        }
+        self.disseminate_tick(component, position);
+    }
+}

@@ -1,0 +1,61 @@
+//! Index dividends: what the members pay, in points of the index (METHODOLOGY §1.4).
+
+use crate::action::ExDividend;
+use crate::definition::{Variant, Withholding};
+use crate::exact::Ratio;
+use crate::{Engine, IndexId};
+
+/// What is left of a unit of a dividend.
+fn kept(dividend: &ExDividend, rule: Option<&Withholding>) -> Ratio {
+    let Some(rule) = rule else {
+        return Ratio::one();
+    };
+    let kind = if dividend.special {
+        "special"
+    } else {
+        "ordinary"
+    };
+    let fits = |stated: Option<&str>, own: Option<&str>| stated.is_none() || stated == own;
+    let exception = rule.rules.iter().find(|r| {
+        fits(r.country.as_deref(), dividend.country.as_deref())
+            && fits(r.kind.as_deref(), Some(kind))
+    });
+    let rate = dividend
+        .tax
+        .unwrap_or_else(|| exception.map_or(rule.rate, |r| r.rate));
+    Ratio::one().subtract(&rate.into())
+}
+
+impl Engine {
+    /// `Σ d·q·FX / D` of an index for the ex-dates of its present day, with the coefficients, the
+    /// divisor and the rates of this moment. Cash in a currency without a rate counts nothing.
+    pub(super) fn index_dividends(&self, id: IndexId, net: Option<&Withholding>) -> Option<Ratio> {
+        let index = &self.indexes[id.at()];
+        if let Some(follow) = &index.follow {
+            // Only a converted level passes its parent's dividends on.
+            let below = self.index_dividends(follow.parent, net)?;
+            return match index.definition.variant {
+                Some(Variant::Converted(_)) => Some(below.multiply(&self.line(id)?.slope)),
+                _ => Some(Ratio::zero()),
+            };
+        }
+        let divisor = Ratio::from(index.divisor?);
+        let (own, rule) = (index.definition.currency, index.definition.fx);
+        let mut sum = Ratio::zero();
+        for dividend in &index.dividends {
+            let held = index.basket.holdings.iter();
+            let place = held.clone().position(|h| h.security == dividend.security);
+            let coefficient = place.and_then(|at| index.basket.coefficients.get(at));
+            let rate = self.rates.convert(dividend.currency, own, rule);
+            let (Some(coefficient), Some(rate)) = (coefficient, rate) else {
+                continue;
+            };
+            let value = Ratio::from(dividend.amount)
+                .multiply(&kept(dividend, net))
+                .multiply(&(*coefficient).into())
+                .multiply(&rate.into());
+            sum = sum.add(&value);
+        }
+        sum.divide(&divisor)
+    }
+}

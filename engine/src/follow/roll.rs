@@ -1,0 +1,423 @@
+//! How a variant starts, and how the days of its parent fix it anew.
+
+use super::fix::Through;
+use super::interest::Span;
+use super::{Fixing, Follow, check, volatility};
+use crate::definition::{IndexDefinition, Reset, Variant};
+use crate::exact::Ratio;
+use crate::output::Cause;
+use crate::problem::Problem;
+use crate::{Decimal, Engine, IndexId, Position, Time, period};
+
+/// The last levels of a variant and its parent before a day.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    index: IndexId,
+    own: Option<Ratio>,
+    parent: Option<Ratio>,
+}
+
+impl Engine {
+    /// Resolves what a variant follows and names.
+    pub(crate) fn resolve_follow(
+        &self,
+        definition: &IndexDefinition,
+    ) -> Result<Option<Follow>, Problem> {
+        let (Some(of), Some(variant)) = (&definition.of, &definition.variant) else {
+            return Ok(None);
+        };
+        let clip = |text: &str| text.chars().take(64).collect::<String>();
+        let parent = self
+            .codes
+            .get(of)
+            .ok_or_else(|| Problem::UnknownIndex(clip(of)))?;
+        let above = &self.indexes[parent.at()].definition;
+        if definition.day != above.day && definition.day != crate::definition::Day::default() {
+            return Err(Problem::Variant(
+                "has its parent's days and cannot state others",
+            ));
+        }
+        let is_converted = matches!(variant, Variant::Converted(_));
+        if above.currency != definition.currency && !is_converted {
+            let what = "is in another currency than its parent, which only `converted` can be";
+            return Err(Problem::Variant(what));
+        }
+        if matches!(
+            variant,
+            Variant::TotalReturn(_) | Variant::DividendPoints(_)
+        ) {
+            let pays = matches!(above.variant, None | Some(Variant::Converted(_)));
+            let root = &self.indexes[self.root(*parent).at()].definition;
+            if !pays || !root.weighting.pays_dividends() {
+                return Err(Problem::Variant(
+                    "has a parent without dividends of its own",
+                ));
+            }
+        }
+        let mut inputs = std::collections::BTreeMap::new();
+        for symbol in check::inputs(variant) {
+            let id = self
+                .security_id(symbol)
+                .ok_or_else(|| Problem::UnknownSecurity(clip(symbol)))?;
+            inputs.insert(symbol.to_owned(), id);
+        }
+        Ok(Some(Follow::new(*parent, inputs)))
+    }
+
+    /// Starts the variants whose parents and rates are there now.
+    pub(crate) fn start_followers(&mut self, position: Position) {
+        if self.unstarted.is_empty() {
+            return;
+        }
+        // In the order in which they were linked: a parent starts before those that follow it.
+        let waiting = std::mem::take(&mut self.unstarted);
+        for id in waiting {
+            if self.start_follower(id) {
+                self.revised(id, Cause::Base, self.time, position);
+                self.touch(id, Time::MIN);
+            } else {
+                self.unstarted.push(id);
+            }
+        }
+    }
+
+    fn start_follower(&mut self, id: IndexId) -> bool {
+        let Some(follow) = self.indexes[id.at()].follow.clone() else {
+            return true;
+        };
+        let Some(level) = self.exact(follow.parent) else {
+            return false;
+        };
+        let root = &self.indexes[self.root(id).at()];
+        let definition = &self.indexes[id.at()].definition;
+        let mark = self.marks[self.root(id).at()].ts;
+        let newest = root.newest_price(&self.securities);
+        let ts = if mark == Time::MIN {
+            newest.unwrap_or(self.time)
+        } else {
+            mark
+        };
+        let day = definition
+            .base
+            .date
+            .as_deref()
+            .and_then(|date| date.get(..10)?.parse().ok())
+            .map_or_else(|| period::day(ts, &root.zone), super::interest::number);
+        let own = match (&definition.variant, definition.base.value) {
+            (Some(Variant::DividendPoints(_)), _) => Some(Ratio::zero()),
+            (_, Some(value)) => Some(value.into()),
+            (Some(Variant::Converted(rule)), None) if rule.direct => self
+                .legs(id, &follow, day)
+                .and_then(|legs| Some(level.multiply(&legs.first()?.spot.into()))),
+            (_, None) => Some(level.clone()),
+        };
+        let closing = Closing {
+            index: id,
+            own,
+            parent: Some(level),
+        };
+        let first = Span { from: day, to: day };
+        self.fix(&closing, first, ts)
+    }
+
+    /// Publishes what the followers of an index still owe of a day that ends, and takes their last
+    /// levels.
+    pub(crate) fn close_followers(&mut self, root: IndexId, position: Position) -> Vec<Closing> {
+        let ids = self.followers(root).to_vec();
+        let moved = self.marks[root.at()].is_moved;
+        let mut closings = Vec::with_capacity(ids.len());
+        for id in ids {
+            let mark = self.marks[id.at()];
+            let owes = moved && !mark.each_tick;
+            if owes || mark.touched || self.indexes[id.at()].waiting {
+                let ts = self.marks[root.at()].ts;
+                self.marks[id.at()].ts = self.marks[id.at()].ts.max(ts);
+                self.publish(id, position);
+            }
+            let state = &mut self.indexes[id.at()];
+            if let Some(last) = state.last {
+                state.prev_close = Some(last.level);
+            }
+            let parent = self.indexes[id.at()].follow.as_ref().map(|f| f.parent);
+            closings.push(Closing {
+                index: id,
+                own: self.exact(id),
+                parent: parent.and_then(|parent| self.exact(parent)),
+            });
+        }
+        closings
+    }
+
+    /// Fixes the followers of an index for the day of `ts`, which `begins` ended the one before.
+    pub(crate) fn fix_followers(
+        &mut self,
+        root: IndexId,
+        closings: &[Closing],
+        (ts, begins): (Time, Time),
+        position: Position,
+    ) {
+        if closings.is_empty() {
+            return;
+        }
+        let day = period::day(ts, &self.indexes[root.at()].zone);
+        for closing in closings {
+            let Some(before) = super::started(&self.indexes[closing.index.at()]) else {
+                continue;
+            };
+            let span = Span {
+                from: before.day,
+                to: day,
+            };
+            let old = before.clone();
+            // A fixing that cannot be had (a level of 0) leaves the line as it was.
+            if self.fix(closing, span, ts) && self.line_differs(closing.index, &old) {
+                self.revised(closing.index, Cause::Fixing, begins, position);
+            }
+        }
+    }
+
+    fn line_differs(&self, id: IndexId, old: &Fixing) -> bool {
+        super::started(&self.indexes[id.at()]).is_some_and(|new| {
+            (new.own, new.parent, new.dividends) != (old.own, old.parent, old.dividends)
+                || new.line.differs(&old.line)
+        })
+    }
+
+    /// Lays the line of a variant anew through its last levels; false when it cannot be done.
+    pub(super) fn fix(&mut self, closing: &Closing, span: Span, ts: Time) -> bool {
+        let id = closing.index;
+        match self.fixed(closing, span, ts) {
+            Some(follow) => {
+                self.indexes[id.at()].follow = Some(follow);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn fixed(&self, closing: &Closing, span: Span, ts: Time) -> Option<Follow> {
+        let state = &self.indexes[closing.index.at()];
+        let definition = &state.definition;
+        let variant = definition.variant.as_ref()?;
+        let mut follow = state.follow.clone()?;
+        let before = follow.fixing.take();
+        let cut = definition.rounding.carried;
+        let level = closing.own.as_ref()?.round(cut)?;
+        let parent = closing.parent.as_ref()?.round(cut)?;
+        let zone = &self.indexes[self.root(closing.index).at()].zone;
+        let reset = reset(variant);
+        let is_new_period = before.as_ref().is_none_or(|b| ts >= b.period_end);
+        let dividends = match variant {
+            Variant::TotalReturn(rule) => self.paid(&follow, span, rule.net.as_ref())?,
+            Variant::DividendPoints(rule) => self.paid(&follow, span, rule.net.as_ref())?,
+            Variant::ExcessReturn(_)
+            | Variant::Decrement(_)
+            | Variant::Converted(_)
+            | Variant::Hedged(_)
+            | Variant::Leveraged(_)
+            | Variant::VolatilityControl(_) => Ratio::zero(),
+        };
+        let dividends = dividends.round(cut)?;
+        if let Variant::VolatilityControl(rule) = variant
+            && !span.is_empty()
+        {
+            volatility::take(rule, parent, &mut follow.closes, &mut follow.variances);
+        }
+        let keeps = before
+            .as_ref()
+            .filter(|before| keeps(variant, before, dividends, is_new_period));
+        let starts_again = is_new_period && matches!(variant, Variant::DividendPoints(_));
+        let closing_own = if starts_again { Decimal::ZERO } else { level };
+        let last = (closing_own, parent);
+        let (own, parent) = keeps.map_or(last, |before| (before.own, before.parent));
+        let through = Through {
+            own,
+            parent,
+            dividends,
+            span,
+        };
+        let (line, legs) = match keeps {
+            Some(before) => (before.line.clone(), before.legs.clone()),
+            None => (
+                self.fixed_line(definition, &follow, through)?,
+                self.legs(closing.index, &follow, span.from)?,
+            ),
+        };
+        follow.fixing = Some(Fixing {
+            day: span.to,
+            period_end: before.filter(|_| !is_new_period).map_or_else(
+                || period::span(ts, zone, reset).period_end,
+                |b| b.period_end,
+            ),
+            own,
+            parent,
+            closing: last,
+            dividends,
+            line,
+            legs,
+        });
+        Some(follow)
+    }
+
+    fn paid(
+        &self,
+        follow: &Follow,
+        span: Span,
+        net: Option<&crate::definition::Withholding>,
+    ) -> Option<Ratio> {
+        if span.is_empty() {
+            return Some(Ratio::zero());
+        }
+        self.index_dividends(follow.parent, net)
+    }
+
+    /// Lets the total returns of an index have dividends that came after its day had begun.
+    pub(crate) fn pay_followers(&mut self, root: IndexId, position: Position) {
+        for at in 0..self.followers(root).len() {
+            let id = self.followers(root)[at];
+            if self.repaid(id).is_some() {
+                self.revised(id, Cause::Fixing, self.time, position);
+                self.touch(id, Time::MIN);
+            }
+        }
+    }
+
+    /// Lays the line through the last levels before the day, with the dividends that are known now.
+    fn repaid(&mut self, id: IndexId) -> Option<()> {
+        let state = &self.indexes[id.at()];
+        let net = match state.definition.variant.as_ref()? {
+            Variant::TotalReturn(rule) => rule.net.as_ref(),
+            Variant::DividendPoints(rule) => rule.net.as_ref(),
+            Variant::ExcessReturn(_)
+            | Variant::Decrement(_)
+            | Variant::Converted(_)
+            | Variant::Hedged(_)
+            | Variant::Leveraged(_)
+            | Variant::VolatilityControl(_) => return None,
+        };
+        let mut follow = state.follow.clone()?;
+        let dividends = self.index_dividends(follow.parent, net)?;
+        let dividends = dividends.round(state.definition.rounding.carried)?;
+        let fixing = follow.fixing.as_ref()?;
+        if dividends == fixing.dividends {
+            return None;
+        }
+        let (own, parent) = fixing.closing;
+        let through = Through {
+            own,
+            parent,
+            dividends,
+            span: Span {
+                from: fixing.day,
+                to: fixing.day,
+            },
+        };
+        let line = self.fixed_line(&state.definition, &follow, through)?;
+        let fixing = follow.fixing.as_mut()?;
+        (fixing.own, fixing.parent) = (own, parent);
+        fixing.dividends = dividends;
+        fixing.line = line;
+        self.indexes[id.at()].follow = Some(follow);
+        Some(())
+    }
+
+    /// Fixes a leveraged level anew where its parent has moved too far against it.
+    pub(crate) fn trigger(&mut self, id: IndexId, position: Position) {
+        let index = &self.indexes[id.at()];
+        let Some(Variant::Leveraged(rule)) = &index.definition.variant else {
+            return;
+        };
+        let (Some(trigger), Some(fixing)) = (rule.trigger, super::started(index)) else {
+            return;
+        };
+        let Some(parent) = index.follow.as_ref().and_then(|f| self.exact(f.parent)) else {
+            return;
+        };
+        let before = Ratio::from(fixing.parent);
+        let against = if rule.factor.is_positive() {
+            before.subtract(&parent)
+        } else {
+            parent.subtract(&before)
+        };
+        if before
+            .multiply(&trigger.into())
+            .subtract(&against)
+            .is_positive()
+        {
+            return;
+        }
+        let day = fixing.day;
+        let closing = Closing {
+            index: id,
+            own: self.exact(id),
+            parent: Some(parent),
+        };
+        let ts = self.marks[id.at()].ts;
+        if self.fix(&closing, Span { from: day, to: day }, ts) {
+            self.revised(id, Cause::Fixing, ts, position);
+        }
+    }
+
+    /// Lays a variant's line anew at its level of this moment, by a rule that has changed.
+    pub(crate) fn refix(&mut self, id: IndexId) -> Result<(), Problem> {
+        let definition = &self.indexes[id.at()].definition;
+        let Some(fresh) = self.resolve_follow(definition)? else {
+            return Ok(());
+        };
+        let level = self.exact(id);
+        let parent = self.exact(fresh.parent);
+        let state = &mut self.indexes[id.at()];
+        let before = state.follow.replace(fresh).and_then(|f| f.fixing);
+        let Some(before) = before else {
+            return Ok(());
+        };
+        let closing = Closing {
+            index: id,
+            own: level,
+            parent,
+        };
+        let today = Span {
+            from: before.day,
+            to: before.day,
+        };
+        let ts = self.marks[id.at()].ts;
+        if self.fix(&closing, today, ts) {
+            Ok(())
+        } else {
+            Err(Problem::NoDivisor("level"))
+        }
+    }
+}
+
+/// Whether a day leaves the line as it was: what a total return reinvests stays invested until
+/// the next dividend, a conversion is fixed once, a hedge for its period.
+fn keeps(variant: &Variant, before: &Fixing, dividends: Decimal, is_new_period: bool) -> bool {
+    match variant {
+        Variant::TotalReturn(rule) => match rule.reinvestment {
+            crate::definition::Reinvestment::Close => {
+                before.dividends.mantissa() == 0 && dividends.mantissa() == 0
+            }
+            crate::definition::Reinvestment::PriorClose => dividends.mantissa() == 0,
+        },
+        Variant::Converted(_) => true,
+        Variant::Hedged(_) => !is_new_period,
+        Variant::DividendPoints(_) => !is_new_period && dividends.mantissa() == 0,
+        Variant::ExcessReturn(_)
+        | Variant::Decrement(_)
+        | Variant::Leveraged(_)
+        | Variant::VolatilityControl(_) => false,
+    }
+}
+
+const fn reset(variant: &Variant) -> Reset {
+    match variant {
+        Variant::Hedged(rule) => rule.reset,
+        Variant::DividendPoints(rule) => rule.reset,
+        Variant::TotalReturn(_)
+        | Variant::ExcessReturn(_)
+        | Variant::Decrement(_)
+        | Variant::Converted(_)
+        | Variant::Leveraged(_)
+        | Variant::VolatilityControl(_) => Reset::Never,
+    }
+}
