@@ -39,6 +39,8 @@ pub(crate) struct Clock {
     final_at: Time,
     /// When a constituent may become stale.
     stale_at: Time,
+    /// How far time has come, for what is stale.
+    now: Time,
     /// Constituents that are stale.
     pub(crate) stale: u32,
     /// Their weight has reached the rule's threshold.
@@ -75,6 +77,7 @@ impl Clock {
             due: Time::MAX,
             final_at: Time::MAX,
             stale_at: Time::MAX,
+            now: Time::MIN,
             stale: 0,
             is_stale: false,
             has_opened: true,
@@ -178,7 +181,14 @@ impl Engine {
             let (state, mark) = (&self.indexes[at], &self.marks[at]);
             let delay = state.delay();
             let until = self.time.saturating_add(-delay);
-            if state.clock.next_moment() <= until && mark.behind <= PRESENT.saturating_add(delay) {
+            if mark.behind > PRESENT.saturating_add(delay) {
+                continue;
+            }
+            if state.definition.stale.is_some() {
+                let clock = &mut self.indexes[at].clock;
+                clock.now = clock.now.max(until);
+            }
+            if self.indexes[at].clock.next_moment() <= until {
                 let index = IndexId(u32::try_from(at).unwrap_or(u32::MAX));
                 self.pass_moments(index, until, position);
             }
@@ -212,6 +222,8 @@ impl Engine {
 
     /// Lets everything happen that an index has due until a time.
     fn pass_moments(&mut self, index: IndexId, until: Time, position: Position) {
+        let clock = &mut self.indexes[index.at()].clock;
+        clock.now = clock.now.max(until);
         let mut has_passed = false;
         loop {
             let moment = self.indexes[index.at()].clock.next_moment();
@@ -579,7 +591,7 @@ impl Engine {
                 }
             }
             if was_stale {
-                let now = self.marks[index.at()].ts.max(ts);
+                let now = self.indexes[index.at()].clock.now.max(ts);
                 self.recheck_stale(index, now, position);
                 self.watch_session(index);
             }
