@@ -316,6 +316,25 @@ mod tests {
             "2021-11-05T13:30:00Z",
             "2021-11-05T20:00:00Z",
         );
+        assert_eq!(
+            n.last(time("2021-11-25T15:00:00Z"))
+                .unwrap()
+                .day
+                .to_string(),
+            "2021-11-24"
+        );
+    }
+
+    #[test]
+    fn sessions_may_touch_or_begin_the_evening_before() {
+        let check = |calendar: &Calendar, at: &str, open: &str, close: &str| {
+            let session = calendar.next(time(at)).unwrap();
+            assert_eq!(
+                (session.open, session.close),
+                (time(open), time(close)),
+                "{at}"
+            );
+        };
         let always = calendar(
             r#"{"name":"24x7","zone":"UTC","week":[{"days":["mon","tue","wed","thu","fri","sat","sun"],
                 "open":"00:00","close":"24:00"}]}"#,
@@ -349,13 +368,6 @@ mod tests {
                 .day
                 .to_string(),
             "2021-11-22"
-        );
-        assert_eq!(
-            n.last(time("2021-11-25T15:00:00Z"))
-                .unwrap()
-                .day
-                .to_string(),
-            "2021-11-24"
         );
     }
 

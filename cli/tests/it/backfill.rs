@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::{Files, Run, daemon, fixture};
 
+/// When New York closed at one o'clock.
+const HALF_DAY: &str = "2021-11-26";
+
 /// The Dow of November 2021 by the New York calendar: definitions, the spin-off, and closes by day.
 struct Dow {
     definitions: String,
@@ -40,7 +43,9 @@ impl Dow {
         for day in &self.days {
             for (symbol, close) in day["closes"].as_object().unwrap() {
                 let (date, close) = (day["date"].as_str().unwrap(), close.as_str().unwrap());
-                writeln!(csv, "{date},{symbol},{close}").unwrap();
+                // The day after Thanksgiving ends three hours earlier.
+                let time = if date == HALF_DAY { "T18:00:00Z" } else { "" };
+                writeln!(csv, "{date}{time},{symbol},{close}").unwrap();
             }
         }
         csv
@@ -88,7 +93,11 @@ fn the_dow_is_the_same_live_and_from_files() {
         for (symbol, close) in day["closes"].as_object().unwrap() {
             let (date, close) = (day["date"].as_str().unwrap(), close.as_str().unwrap());
             // New York changed its clocks on the 7th.
-            let utc = if date < "2021-11-07" { "20" } else { "21" };
+            let utc = match date {
+                HALF_DAY => "18",
+                _ if date < "2021-11-07" => "20",
+                _ => "21",
+            };
             writeln!(lines, "{symbol} {close} {date}T{utc}:00:00Z").unwrap();
         }
     }
