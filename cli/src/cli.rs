@@ -79,6 +79,7 @@ enum Command {
     Publish(commands::publish::Opts),
     Index(commands::index::Opts),
     Action(commands::action::Opts),
+    Rebalance(commands::rebalance::Opts),
     Security(commands::security::Opts),
     Rate(commands::rate::Opts),
     Price(commands::price::Opts),
@@ -118,6 +119,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Tail(opts) => commands::tail::run(opts, globals, &interrupt).await,
             Command::Publish(opts) => commands::publish::run(opts, globals, &interrupt).await,
             Command::Index(opts) => commands::index::run(opts, globals).await,
+            Command::Rebalance(opts) => commands::rebalance::run(opts, globals).await,
             Command::Action(opts) => commands::action::run(opts, globals).await,
             Command::Security(opts) => commands::security::run(opts, globals).await,
             Command::Rate(opts) => commands::rate::run(opts, globals).await,
@@ -192,6 +194,12 @@ mod tests {
         check("divisor index show DJIA --url mqtt://h", true);
         check("divisor action preview X --url mqtt://h", true);
         check("divisor action add", false);
+        check(
+            "divisor rebalance plan X --effective 2026-06-22 --days 4",
+            true,
+        );
+        check("divisor rebalance plan X --effective soon", false);
+        check("divisor index explain X", true);
         check("divisor status --url ftp://h", false);
         check("divisor demo --days 3 --seconds 1", true);
         check("divisor price hold release 1 2", true);

@@ -192,6 +192,12 @@ impl Engine {
         self.labels.len()
     }
 
+    /// Numbers that sources have left out since this process began, and that have not come since.
+    #[must_use]
+    pub const fn gaps(&self) -> u64 {
+        self.sources.missing()
+    }
+
     /// The id of a security.
     #[must_use]
     pub fn security_id(&self, symbol: &str) -> Option<SecurityId> {

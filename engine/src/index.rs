@@ -499,6 +499,15 @@ impl Index {
             .divide(&self.divisor?.into())
     }
 
+    /// What the basket is worth at these prices, cash included.
+    pub(crate) fn worth(
+        &self,
+        overrides: &Overrides,
+        securities: &[Security],
+    ) -> Result<Ratio, Problem> {
+        self.value_at(&self.exact_prices(overrides, securities)?)
+    }
+
     /// The published level: `Σ FX·N / D` cut to the definition's places. `None` when a rate or
     /// the divisor is missing.
     pub(crate) fn level(&self, sums: &[i128]) -> Option<Decimal> {

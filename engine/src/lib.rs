@@ -20,7 +20,7 @@
 //! - `weights`: what the schemes want a member to weigh
 //! - `follow`: levels that follow another index
 //! - `float`: where roots and powers are needed
-//! - `output`, `view`: what the engine says, and what may be looked at
+//! - `output`, `view`, `explain`: what the engine says, and what may be looked at
 //! - `snapshot`: the whole state as data, to start from
 //! - `decimal`, `exact`, `time`, `period`, `fx`, `source`: numbers, days, rates, identities
 #![deny(clippy::float_arithmetic)]
@@ -35,6 +35,7 @@ mod define;
 pub mod definition;
 mod engine;
 mod exact;
+mod explain;
 mod float;
 mod follow;
 mod fx;
@@ -57,12 +58,15 @@ mod time;
 mod view;
 mod weights;
 
-pub use action::{ActionView, ExDividend, IndexPreview, MemberPreview, Preview};
+pub use action::{
+    ActionView, ExDividend, IndexPreview, MemberPreview, Preview, Proforma, ProformaMember,
+};
 pub use admit::Refused;
 pub use calendar::Session;
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
 pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};
+pub use explain::{Explained, Explanation};
 pub use gate::{Doubt, Held, HeldInput};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Kind, Origin, Rate, Tick};
@@ -74,4 +78,4 @@ pub use output::{
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;
-pub use view::{IndexView, RateView, SecurityView};
+pub use view::{IndexView, RateView, SecurityView, contribution};

@@ -255,6 +255,8 @@ pub struct ActionNews {
 pub enum ActionState {
     /// Its day has not come: it may be changed or cancelled.
     Announced,
+    /// A review that takes several days has begun.
+    Applying,
     /// It is in the levels.
     Applied,
     /// It will not happen.
@@ -269,6 +271,7 @@ impl ActionState {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Announced => "announced",
+            Self::Applying => "applying",
             Self::Applied => "applied",
             Self::Cancelled => "cancelled",
             Self::Refused(_) => "refused",

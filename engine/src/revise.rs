@@ -123,7 +123,7 @@ impl Engine {
             .collect();
         let mut restored = Vec::new();
         if !actions.is_empty() {
-            restored = self.apply_actions(&actions, position);
+            restored = self.apply_actions(&actions, ts, position);
         }
         for end in &ended {
             let is_complete = self.indexes[end.index.at()].is_complete();

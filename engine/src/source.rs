@@ -22,6 +22,9 @@ pub(crate) struct Sources {
     seen: BTreeMap<LabelId, Source>,
     /// Counts the identities admitted, so that the longest silent source can be told.
     admitted: u64,
+    /// Numbers that were left out and have not come since; for people, and no part of the state.
+    #[serde(skip)]
+    missing: u64,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -55,6 +58,7 @@ impl Sources {
         let incarnations = &mut known.incarnations;
         // The last one used is the last in the list, and most often the one that is asked for.
         let at = incarnations.iter().rposition(|i| i.inc == inc);
+        let high = at.map(|at| incarnations[at].high);
         let is_new = at.is_none_or(|at| incarnations[at].admit(seq));
         // A repetition leaves no trace: it has no row, and a replay from rows must agree.
         if !is_new {
@@ -70,8 +74,20 @@ impl Sources {
             }
         }
         self.admitted += 1;
+        if let Some(high) = high {
+            let skipped = seq.saturating_sub(high).saturating_sub(1);
+            let filled = u64::from(seq < high);
+            self.missing = self.missing.saturating_add(skipped).saturating_sub(filled);
+        }
         known.heard = self.admitted;
         true
+    }
+}
+
+impl Sources {
+    /// Numbers that sources have left out, and that have not come since.
+    pub(crate) const fn missing(&self) -> u64 {
+        self.missing
     }
 }
 
@@ -136,6 +152,17 @@ mod tests {
                 prop_assert_eq!(sources.admit(LabelId(7), inc, seq), model.insert((inc, seq)));
             }
         }
+    }
+
+    #[test]
+    fn counts_what_is_left_out() {
+        let mut sources = Sources::default();
+        for (seq, missing) in [(5, 0), (6, 0), (9, 2), (8, 1), (8, 1), (20, 11), (7, 10)] {
+            sources.admit(LabelId(1), 1, seq);
+            assert_eq!(sources.missing(), missing, "after {seq}");
+        }
+        sources.admit(LabelId(1), 2, 50);
+        assert_eq!(sources.missing(), 10, "a new incarnation begins anywhere");
     }
 
     #[test]

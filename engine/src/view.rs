@@ -73,6 +73,26 @@ pub struct IndexView<'a> {
     pub waits_for: Option<String>,
 }
 
+/// The points by which a constituent has moved its index, cut half up: `q·(p - p_close) / D`, for
+/// a price in the currency of the index. None for a divisor of zero, or beyond 38 digits.
+#[must_use]
+pub fn contribution(
+    price: Decimal,
+    close: Decimal,
+    coefficient: Decimal,
+    divisor: Decimal,
+    places: u8,
+) -> Option<Decimal> {
+    let cut = Cut {
+        places,
+        mode: RoundingMode::HalfUp,
+    };
+    let moved = Ratio::from(price)
+        .subtract(&close.into())
+        .multiply(&coefficient.into());
+    moved.divide(&divisor.into())?.round(cut)
+}
+
 impl Engine {
     /// A security by id.
     #[must_use]

@@ -8,6 +8,8 @@
 //! | `load.abort` | `{id, load}` | `{}` |
 //! | `index.list` | `{id, after?, limit?}` | [`Page`] of [`IndexRow`] |
 //! | `index.show` | `{id, code}` | [`IndexDetail`] |
+//! | `index.explain` | `{id, code}` | [`IndexExplanation`] |
+//! | `rebalance.plan` | `{id, action}` or `{id, items: {actions}}` | [`Proforma`] |
 //! | `security.list` | `{id, after?, limit?}` | [`Page`] of [`SecurityRow`] |
 //! | `security.show` | `{id, symbol}` | [`SecurityDetail`] |
 //! | `rate.list` | `{id, after?, limit?}` | [`Page`] of [`RateRow`]; `after` is `EUR/USD` |
@@ -528,7 +530,7 @@ pub struct ActionRow {
     pub ex_date: String,
     /// The beginning of that day.
     pub due: String,
-    /// `announced`, `applied`, `cancelled` or `refused`.
+    /// `announced`, `applying`, `applied`, `cancelled` or `refused`.
     pub state: String,
     /// Why it was refused.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
@@ -582,6 +584,89 @@ pub struct MemberPreview {
     pub shares: BeforeAfter,
     /// The coefficient in force.
     pub coefficient: BeforeAfter,
+}
+
+/// `index explain`: the parts of a level, `(sum of values + cash) / divisor` cut at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexExplanation {
+    /// The index.
+    pub code: String,
+    /// The currency of the level.
+    pub currency: Currency,
+    /// The revision in force.
+    pub rev: u32,
+    /// The members in the order of the basket.
+    pub members: Vec<ExplainedRow>,
+    /// The constant part of the sum.
+    pub cash: Decimal,
+    /// All values and the cash.
+    pub sum: Decimal,
+    /// What it is divided by.
+    pub divisor: Decimal,
+    /// The quotient before the last cut.
+    pub quotient: Decimal,
+    /// The last cut.
+    pub rounding: divisor_engine::definition::Cut,
+    /// The level.
+    pub level: Decimal,
+}
+
+/// A constituent of `index explain`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedRow {
+    /// Whose.
+    pub symbol: String,
+    /// The currency of its price.
+    pub currency: Currency,
+    /// The price that the index sees.
+    pub price: Decimal,
+    /// The coefficient in force.
+    pub coefficient: Decimal,
+    /// Index currency for one of the price's.
+    pub rate: Decimal,
+    /// `price · coefficient · rate`.
+    pub value: Decimal,
+    /// `value / divisor`: its points of the level.
+    pub points: Decimal,
+    /// Its share of the market value, six places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Decimal>,
+}
+
+/// `rebalance plan`: a pro-forma composition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proforma {
+    /// The index.
+    pub index: String,
+    /// The effective day.
+    pub effective: String,
+    /// The level that is kept.
+    pub level: Option<Decimal>,
+    /// The divisor.
+    pub divisor: BeforeAfter,
+    /// Half of the sum of all changes of weights.
+    pub turnover: Decimal,
+    /// Members that join.
+    pub additions: Vec<String>,
+    /// Members that leave.
+    pub deletions: Vec<String>,
+    /// Members after the review in the order of the basket, then those that leave.
+    pub members: Vec<ProformaRow>,
+    /// The review with its reference prices, as it can be announced.
+    pub action: ActionDefinition,
+}
+
+/// A member of `rebalance plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProformaRow {
+    /// Whose.
+    pub symbol: String,
+    /// The price of the moment.
+    pub price: Option<Decimal>,
+    /// The coefficient.
+    pub coefficient: BeforeAfter,
+    /// The weight.
+    pub weight: BeforeAfter,
 }
 
 /// A line of `security list`.

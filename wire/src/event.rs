@@ -38,7 +38,7 @@ pub enum EventMessage {
         action: String,
         /// What kind: `split`, `dividend`, `rebalance`.
         kind: String,
-        /// `announced`, `applied`, `cancelled` or `refused`.
+        /// `announced`, `applying`, `applied`, `cancelled` or `refused`.
         state: String,
         /// Why it was refused.
         #[serde(default, skip_serializing_if = "Option::is_none")]

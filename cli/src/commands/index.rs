@@ -1,7 +1,9 @@
 //! `divisor index`: the indexes of the daemon.
 
 use clap::{Args, Subcommand};
-use divisor_wire::command::{FollowRow, IndexDetail, IndexRow, MemberRow, Request};
+use divisor_wire::command::{
+    ExplainedRow, FollowRow, IndexDetail, IndexExplanation, IndexRow, MemberRow, Request,
+};
 use serde::Serialize;
 
 use crate::cli::Globals;
@@ -13,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   divisor index list
   divisor index show DJIA
+  divisor index explain DJIA
   divisor index show DJIA -o json | jq .definition    as a fixture states it";
 
 /// List indexes, or show one with its constituents
@@ -28,6 +31,14 @@ enum Verb {
     /// One line for each index
     #[command(after_help = "Examples:\n  divisor index list -o csv")]
     List,
+    /// The level taken apart, so that a calculator gives it again
+    ///
+    /// `level = (Σ price · coefficient · rate + cash) / divisor`, cut once at the end.
+    #[command(after_help = "Examples:\n  divisor index explain DJIA -o csv")]
+    Explain {
+        /// The index code
+        code: String,
+    },
     /// An index with divisor, constituents and weights
     #[command(after_help = "Examples:\n  divisor index show DJIA")]
     Show {
@@ -108,6 +119,16 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
             let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
             output::rows(globals.output, &rows)?;
         }
+        Verb::Explain { code } => {
+            let request = Request {
+                code: Some(code),
+                ..Request::default()
+            };
+            let explanation = connection
+                .request("index.explain", request, TIMEOUT)
+                .await?;
+            explain(globals.output, explanation)?;
+        }
         Verb::Show { code } => {
             let detail = show(&connection, &code).await?;
             print(globals.output, detail)?;
@@ -115,6 +136,71 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
     }
     connection.close().await;
     Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Part(ExplainedRow);
+
+impl Row for Part {
+    const COLUMNS: &'static [&'static str] = &[
+        "symbol",
+        "ccy",
+        ">price",
+        ">coefficient",
+        ">rate",
+        ">value",
+        ">points",
+        ">weight",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let row = &self.0;
+        vec![
+            row.symbol.clone(),
+            row.currency.to_string(),
+            row.price.to_string(),
+            row.coefficient.to_string(),
+            row.rate.to_string(),
+            row.value.to_string(),
+            row.points.to_string(),
+            text(row.weight.as_ref()),
+        ]
+    }
+}
+
+/// The parts first, then what is done with them.
+fn explain(format: Format, explanation: IndexExplanation) -> std::io::Result<()> {
+    if format == Format::Json {
+        return output::json(&explanation);
+    }
+    let cut = explanation.rounding;
+    let mode = serde_json::to_string(&cut.mode).unwrap_or_default();
+    let steps = [
+        ("cash", explanation.cash.to_string()),
+        (
+            "sum",
+            format!("{} {}", explanation.sum, explanation.currency),
+        ),
+        ("divisor", explanation.divisor.to_string()),
+        ("sum / divisor", explanation.quotient.to_string()),
+        (
+            "cut to",
+            format!("{} places, {}", cut.places, mode.trim_matches('"')),
+        ),
+        (
+            "level",
+            format!("{} (revision {})", explanation.level, explanation.rev),
+        ),
+    ];
+    let parts: Vec<Part> = explanation.members.into_iter().map(Part).collect();
+    output::rows(format, &parts)?;
+    if format == Format::Table {
+        for (name, value) in steps {
+            output::line(format_args!("  {name:<16}{value}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Asks for one index.

@@ -10,6 +10,7 @@ pub(crate) mod load;
 pub(crate) mod price;
 pub(crate) mod publish;
 pub(crate) mod rate;
+pub(crate) mod rebalance;
 pub(crate) mod security;
 pub(crate) mod simulate;
 pub(crate) mod status;

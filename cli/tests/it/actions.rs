@@ -67,3 +67,73 @@ fn an_action_is_announced_previewed_and_applied_on_its_day() {
     let wrong = files.write("wrong.json", r#"{"prices":[{"symbol":"ALFA","price":1}]}"#);
     Run::of(&daemon, &["action", "add", &wrong]).code(2);
 }
+
+#[test]
+fn a_review_is_planned_saved_announced_and_applied() {
+    let daemon = daemon();
+    Run::of(&daemon, &["load", &fixture("actions/universe.json")]).code(0);
+    let before = levels(&daemon);
+    let files = Files::new();
+    let basket = files.write("basket.json", r#"[{"symbol":"ALFA"},{"symbol":"DELTA"}]"#);
+    let plan = files.write("plan.json", "");
+    let arguments = [
+        "rebalance",
+        "plan",
+        "EQUAL",
+        "--effective",
+        "2026-06-10",
+        "--basket",
+        &basket,
+    ];
+    let planned = Run::of(
+        &daemon,
+        &[&arguments[..], &["--save", &plan, "-o", "json"]].concat(),
+    )
+    .code(0);
+    let planned = planned.object();
+    assert_eq!(planned["additions"], json!(["DELTA"]));
+    assert_eq!(planned["deletions"], json!(["BRAVO", "CHARLIE"]));
+    assert_eq!(planned["turnover"], "0.6666666666");
+    assert_eq!(
+        planned["members"][1]["weight"],
+        json!({"before": null, "after": "0.5000000000"})
+    );
+    assert_eq!(
+        planned["action"]["reference"][1],
+        json!({"symbol": "DELTA", "price": "25"})
+    );
+    Run::of(&daemon, &[&arguments[..], &["-o", "csv"]].concat())
+        .code(0)
+        .shows("symbol,price,coefficient_before,coefficient_after,weight_before,weight_after\nALFA,100,");
+    Run::of(&daemon, &["rebalance", "apply", &plan]).code(0);
+    Run::of(&daemon, &["rebalance", "show", "2026-06-10-EQUAL"])
+        .code(0)
+        .shows("turnover");
+    assert_eq!(levels(&daemon), before, "nothing before its day");
+    // Half of the move from the reference date to the effective day is DELTA's.
+    let day = files.write(
+        "day.csv",
+        "symbol,price,ts\nALFA,100,2026-06-10\nDELTA,30,2026-06-10\n",
+    );
+    Run::of(&daemon, &["load", &day]).code(0);
+    assert_eq!(levels(&daemon)[2], "EQUAL 1100.00");
+    // A calculator gives the level again.
+    let parts = Run::of(&daemon, &["index", "explain", "EQUAL", "-o", "json"])
+        .code(0)
+        .object();
+    let number = |value: &serde_json::Value| value.as_str().unwrap().parse::<f64>().unwrap();
+    let sum: f64 = parts["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| number(&m["price"]) * number(&m["coefficient"]) * number(&m["rate"]))
+        .sum();
+    assert!(
+        (sum / number(&parts["divisor"]) - 1100.0).abs() < 1e-9,
+        "{parts}"
+    );
+    assert_eq!(parts["level"], "1100.00");
+    Run::of(&daemon, &["index", "explain", "EQUAL"])
+        .code(0)
+        .shows("2 places, half_up");
+}

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{ConfigError, check_positive, mask_url};
 
+/// Less would drop what the daemon itself looks back to.
+const KEEP_LEAST: Duration = Duration::from_secs(7 * 86_400);
+
 /// Which PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -123,6 +126,12 @@ pub struct Store {
     /// How long rows wait for others to share it.
     #[serde(with = "super::units::duration")]
     pub flush_interval: Duration,
+    /// How long ticks and rates are kept; 0 means for ever.
+    #[serde(with = "super::units::duration")]
+    pub keep_ticks: Duration,
+    /// How long levels are kept; 0 means for ever.
+    #[serde(with = "super::units::duration")]
+    pub keep_levels: Duration,
 }
 
 impl Default for Store {
@@ -131,6 +140,8 @@ impl Default for Store {
             partition: Partition::Month,
             batch_rows_max: 10_000,
             flush_interval: Duration::from_millis(200),
+            keep_ticks: Duration::ZERO,
+            keep_levels: Duration::ZERO,
         }
     }
 }
@@ -143,6 +154,17 @@ impl Store {
             u64::from(self.batch_rows_max),
             problems,
         );
+        for (key, keep) in [
+            ("store.keep_ticks", self.keep_ticks),
+            ("store.keep_levels", self.keep_levels),
+        ] {
+            // The previous close, and what is late, are looked up in the last days.
+            if !keep.is_zero() && keep < KEEP_LEAST {
+                problems.push(format!(
+                    "{key} must be at least 7d, or 0ms to keep everything"
+                ));
+            }
+        }
     }
 }
 

@@ -117,11 +117,23 @@ pub(super) fn rows<R: Record>(
     parameter: &str,
     uri: &Uri,
 ) -> Result<Response, Problem> {
+    let next = page.next.as_deref().map(|next| (parameter, next));
+    self::page(form, page, &page.rows, next, uri)
+}
+
+/// The same where the JSON has more than rows; `next` is the parameter that goes on, and its value.
+pub(super) fn page<R: Record>(
+    form: Form,
+    document: &impl Serialize,
+    rows: &[R],
+    next: Option<(&str, &str)>,
+    uri: &Uri,
+) -> Result<Response, Problem> {
     let mut response = match form {
-        Form::Json => json(page)?,
-        Form::Csv => csv(&page.rows)?,
+        Form::Json => json(document)?,
+        Form::Csv => csv(rows)?,
     };
-    if let Some(next) = &page.next {
+    if let Some((parameter, next)) = next {
         let link = format!("<{}>; rel=\"next\"", next_address(uri, parameter, next));
         if let Ok(link) = HeaderValue::from_str(&link) {
             response.headers_mut().insert(header::LINK, link);

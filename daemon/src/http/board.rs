@@ -109,6 +109,7 @@ struct Row {
 struct Posted {
     version: u64,
     index: IndexId,
+    notice: Arc<Notice>,
     text: Arc<str>,
 }
 
@@ -290,6 +291,12 @@ impl Board {
             .find(|(_, row)| row.line.code == code);
         found.map(|(id, row)| (IndexId(id), Arc::clone(&row.line)))
     }
+
+    /// The last notices, the oldest first.
+    pub(super) fn notices(&self) -> Vec<Arc<Notice>> {
+        let wall = lock(&self.wall);
+        wall.notices.iter().map(|p| Arc::clone(&p.notice)).collect()
+    }
 }
 
 impl Wall {
@@ -339,6 +346,7 @@ impl Wall {
             self.notices.push_back(Posted {
                 version,
                 index,
+                notice: Arc::new(notice),
                 text,
             });
             self.version = version;

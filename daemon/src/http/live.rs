@@ -6,13 +6,15 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use divisor_engine::definition::{IndexDefinition, SecurityDefinition};
-use divisor_engine::{Currency, Decimal, Engine};
+use divisor_engine::{Currency, Decimal, Engine, Time, contribution};
 use divisor_wire::command::{self, CommandError, IndexDetail};
+use divisor_wire::level::change;
 use serde::{Deserialize, Serialize};
 
 use super::Http;
 use super::answer::{self, Form, Record, Rows};
 use super::board::Line;
+use super::history::{self, Closes};
 use super::problem::Problem;
 use super::query::{Query, limit};
 use super::status::StatusDocument;
@@ -22,6 +24,9 @@ use crate::sequencer::queries;
 /// sequencer's thread, so their pages are smaller.
 const INDEXES: (usize, usize) = (1_000, 10_000);
 const SECURITIES: (usize, usize) = (500, 500);
+
+/// Places of a contribution beyond those of the level.
+const POINTS_PLACES: u8 = 2;
 
 /// Paging by name.
 #[derive(Debug, Deserialize)]
@@ -114,8 +119,16 @@ pub(super) async fn index(
         })
         .await?
         .map_err(refused)?;
-    let (_, row) = (http.board.line(&code))
+    let (id, row) = (http.board.line(&code))
         .ok_or_else(|| Problem::unavailable("the index was defined just now"))?;
+    let mut members = members;
+    if let Some(day) = day_of(&row, &detail.definition.day.zone)
+        && let Some(closes) = history::closes(&http, id, &row, day).await
+    {
+        for member in &mut members {
+            member.compare(&closes, &row, detail.divisor);
+        }
+    }
     let base = serde_json::to_value(&detail.definition.base).unwrap_or_default();
     let facts = Facts {
         row: &row,
@@ -152,6 +165,36 @@ fn members(engine: &Engine, detail: &IndexDetail) -> Vec<Member> {
         }
     };
     detail.members.iter().map(member).collect()
+}
+
+/// When the day of the last level began, by the index's zone.
+fn day_of(row: &Line, zone: &str) -> Option<Time> {
+    let level: jiff::Timestamp = row.ts.as_deref()?.parse().ok()?;
+    let zone = jiff::tz::TimeZone::get(zone).ok()?;
+    let begin = level.to_zoned(zone).start_of_day().ok()?;
+    let nanos = i64::try_from(begin.timestamp().as_nanosecond()).ok()?;
+    Some(Time::from_nanos(nanos))
+}
+
+impl Member {
+    /// Puts the last price beside the previous close.
+    fn compare(&mut self, closes: &Closes, row: &Line, divisor: Option<Decimal>) {
+        let (Some(price), Some(close)) = (self.price, closes.of(&self.symbol)) else {
+            return;
+        };
+        self.prev_close = Some(queries::at_least_two_places(close));
+        self.chg_pct = change(price, Some(close)).map(|(_, percent)| percent);
+        // Across a revision, or a rate that moved too, points are not told by these numbers.
+        let (Some(coefficient), Some(divisor), Some(level)) =
+            (self.coefficient, divisor, row.level)
+        else {
+            return;
+        };
+        if row.rev == closes.revision && self.currency == row.currency {
+            let places = level.places() + POINTS_PLACES;
+            self.contribution = contribution(price, close, coefficient, divisor, places);
+        }
+    }
 }
 
 /// `GET api/v1/securities`

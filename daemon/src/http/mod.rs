@@ -18,8 +18,10 @@
 mod answer;
 pub mod board;
 mod finish;
+mod history;
 mod listener;
 mod live;
+mod metrics;
 mod notice;
 mod page;
 mod patient;
@@ -60,6 +62,10 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What the door counts.
     pub door: Arc<Counters>,
+    /// How to connect to PostgreSQL, where there is one.
+    pub database: Option<tokio_postgres::Config>,
+    /// Where MQTT clients connect.
+    pub mqtt: Vec<std::net::SocketAddr>,
 }
 
 /// What all requests share.
@@ -71,6 +77,10 @@ struct Http {
     health: Health,
     metrics: Metrics,
     door: Arc<Counters>,
+    history: Option<history::History>,
+    closes: history::Remembered,
+    mqtt: Vec<String>,
+    answered: metrics::Answered,
     samples: status::Samples,
     streams: stream::Streams,
     stream_permits: Arc<Semaphore>,
@@ -80,6 +90,13 @@ struct Http {
 
 /// Serves until `closing` turns true, and a moment longer for what is under way.
 pub async fn serve(listeners: Vec<TcpListener>, parts: Parts, closing: watch::Receiver<bool>) {
+    let (connections, timeout) = (
+        parts.settings.history_connections,
+        parts.settings.history_timeout,
+    );
+    let history = parts
+        .database
+        .map(|database| history::History::new(database, connections, timeout));
     let http = Arc::new(Http {
         stream_permits: Arc::new(Semaphore::new(parts.settings.streams_max)),
         settings: parts.settings,
@@ -88,6 +105,10 @@ pub async fn serve(listeners: Vec<TcpListener>, parts: Parts, closing: watch::Re
         health: parts.health,
         metrics: parts.metrics,
         door: parts.door,
+        history,
+        closes: history::Remembered::default(),
+        mqtt: parts.mqtt.iter().map(ToString::to_string).collect(),
+        answered: metrics::Answered::default(),
         samples: status::Samples::default(),
         streams: stream::Streams::default(),
         started: Instant::now(),

@@ -116,6 +116,13 @@ mod tests {
             "1970-01-01T00:00:00.000000Z",
         );
         check(
+            r#"{"event":"action","v":1,"index":"X","action":"a1","kind":"split","state":"applied",
+               "ex_date":"2026-01-06","pos":9}"#,
+            "action",
+            "split a1 is applied, ex-date 2026-01-06",
+            "1970-01-01T00:00:00.000000Z",
+        );
+        check(
             r#"{"event":"eclipse","index":"X","note":"dark","pos":1}"#,
             "eclipse",
             "dark",

@@ -2,6 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use divisor_engine::Time;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
@@ -24,6 +25,33 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
             }
         }
     }
+}
+
+/// A point in time: RFC 3339 with its offset, or a date, whose day begins in UTC.
+pub(super) fn time(name: &str, text: Option<&str>) -> Result<Option<Time>, Problem> {
+    text.map(|text| {
+        parse_time(text).ok_or_else(|| {
+            Problem::bad_request(format!(
+                "{name} must be a time like 2026-01-05T14:30:00Z or a date like 2026-01-05"
+            ))
+        })
+    })
+    .transpose()
+}
+
+fn parse_time(text: &str) -> Option<Time> {
+    // A plus that was not escaped arrives as a space.
+    let text = text.replace(' ', "+");
+    let stamp = match text.parse::<jiff::Timestamp>() {
+        Ok(stamp) => stamp,
+        Err(_) => {
+            let date: jiff::civil::Date = text.parse().ok()?;
+            date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
+        }
+    };
+    i64::try_from(stamp.as_nanosecond())
+        .ok()
+        .map(Time::from_nanos)
 }
 
 /// How many rows: `usual` where the request does not say, never more than `most`.
@@ -82,6 +110,27 @@ pub(super) fn unescape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_times() {
+        let check = |text: &str, expected: Option<&str>| {
+            let got = parse_time(text).map(|time| time.to_string());
+            assert_eq!(got.as_deref(), expected, "{text}");
+        };
+        check("2026-01-05T14:30:00Z", Some("2026-01-05T14:30:00.000000Z"));
+        check(
+            "2026-01-05T14:30:00.5+01:00",
+            Some("2026-01-05T13:30:00.500000Z"),
+        );
+        check(
+            "2026-01-05T14:30:00 01:00",
+            Some("2026-01-05T13:30:00.000000Z"),
+        );
+        check("2026-01-05", Some("2026-01-05T00:00:00.000000Z"));
+        check("yesterday", None);
+        check("9999-01-01", None);
+        check("", None);
+    }
 
     #[test]
     fn what_is_escaped_comes_back() {

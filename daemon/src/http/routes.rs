@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::problem::Problem;
-use super::{Http, answer, finish, live, page, probe, stream};
+use super::{Http, answer, finish, history, live, metrics, page, probe, stream};
 
 /// Nothing that is sent here is long.
 const BODY_BYTES_MAX: usize = 4 << 10;
@@ -26,17 +26,20 @@ pub(super) fn router(http: Arc<Http>) -> Router {
         .route("/securities/{symbol}", get(live::security))
         .route("/status", get(live::status))
         .route("/stream", get(stream::stream))
+        .merge(history::routes())
         .route("/openapi.json", get(openapi));
     Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(probe::live))
         .route("/readyz", get(probe::ready))
+        .route("/metrics", get(metrics::metrics))
         .route("/", get(page::index))
         .route("/{*path}", get(page::asset))
         .method_not_allowed_fallback(|| async { Problem::method() })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(Arc::clone(&http), in_time))
         .layer(from_fn(finish::finish))
+        .layer(from_fn_with_state(Arc::clone(&http), metrics::count))
         .with_state(http)
 }
 

@@ -37,7 +37,14 @@ pub(super) struct StatusDocument {
     uptime_s: u64,
     /// The daemon's own time.
     now: String,
+    mqtt: Door,
     feed: Feed,
+}
+
+/// Where MQTT clients connect.
+#[derive(Debug, Serialize)]
+struct Door {
+    listen: Vec<String>,
 }
 
 /// How the feed does.
@@ -95,6 +102,9 @@ impl StatusDocument {
             projected: status.projected,
             uptime_s: http.started.elapsed().as_secs(),
             now: WallClock.now().to_string(),
+            mqtt: Door {
+                listen: http.mqtt.clone(),
+            },
             feed: Feed {
                 rate: recent.rate,
                 last_tick: reading.last_tick.map(|time| time.to_string()),

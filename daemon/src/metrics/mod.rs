@@ -151,9 +151,9 @@ impl Metrics {
         self.0.queued.store(submissions as u64, Ordering::Relaxed);
     }
 
-    /// Counts numbers that a source has left out.
-    pub fn gap(&self, numbers: u64) {
-        self.0.gaps.fetch_add(numbers, Ordering::Relaxed);
+    /// Notes how many numbers sources have left out.
+    pub fn set_gaps(&self, numbers: u64) {
+        self.0.gaps.store(numbers, Ordering::Relaxed);
     }
 
     /// All numbers now.

@@ -59,16 +59,7 @@ const LAST_HEARD: Duration = Duration::from_millis(100);
 pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Failure> {
     let access = guests(config)?;
     let state = StateDir::take(&config.state_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("door")
-        .build()
-        .context("start threads")
-        .map_err(internal)?;
-    runtime
-        .block_on(async { trigger.follow_signals() })
-        .context("listen for signals")
-        .map_err(internal)?;
+    let runtime = door_runtime(trigger).map_err(internal)?;
     let listeners = runtime
         .block_on(door::bind(&config.mqtt.listen))
         .map_err(|error| busy(error, "--listen"))?;
@@ -84,7 +75,13 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let counters = Arc::default();
     let door_settings = settings::door(config);
     let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;
-    let (web, shown) = web.start(config, &health, Arc::clone(&counters));
+    let (web, shown) = web.start(
+        config,
+        &health,
+        Arc::clone(&counters),
+        store::reading(config)?,
+        addresses.clone(),
+    );
     let parts = Parts {
         log: journal,
         outlet: Tee(Arc::clone(&exchange), shown.board),
@@ -127,6 +124,19 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(internal(anyhow!("go on: the sequencer's thread panicked"))),
     }
+}
+
+/// The threads of the door; one of its tasks hears the signals.
+fn door_runtime(trigger: Trigger) -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("door")
+        .build()
+        .context("start threads")?;
+    runtime
+        .block_on(async { trigger.follow_signals() })
+        .context("listen for signals")?;
+    Ok(runtime)
 }
 
 /// Serves until a stop is asked for, the sequencer has ended or the router has died.

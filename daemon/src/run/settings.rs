@@ -77,6 +77,15 @@ pub(super) const fn store(config: &Config) -> store::Settings {
     }
 }
 
+/// How long the store's rows are kept.
+pub(super) fn keep(config: &Config) -> store::Keep {
+    let bound = |keep: std::time::Duration| Some(keep).filter(|keep| !keep.is_zero());
+    store::Keep {
+        ticks: bound(config.store.keep_ticks),
+        levels: bound(config.store.keep_levels),
+    }
+}
+
 /// How the store's tables are divided.
 pub(super) const fn partition(config: &Config) -> store::PartitionUnit {
     match config.store.partition {

@@ -68,7 +68,12 @@ impl StoreThread {
             .context("name the journal")
             .map_err(|error| Failure::new(exit::STATE, error))?;
         let mut follower = Follower::new(
-            Server::new(backing, settings::partition(config), identity),
+            Server::new(
+                backing,
+                settings::partition(config),
+                settings::keep(config),
+                identity,
+            ),
             journal.source(),
             snapshots.clone(),
             health.clone(),
@@ -147,12 +152,8 @@ fn wait_until(deadline: Instant, thread: &JoinHandle<()>) {
 /// Which database the configuration asks for.
 fn backing(config: &Config) -> Result<Option<Backing>, Failure> {
     if let Some(url) = config.database.resolve()? {
-        let mut parsed: postgres::Config = url.expose().parse().map_err(|_| {
-            Failure::new(
-                exit::CONFIG,
-                anyhow!("read database.url: it is not a url of PostgreSQL"),
-            )
-        })?;
+        let parsed = url.expose().parse();
+        let mut parsed: postgres::Config = parsed.map_err(|_| not_a_url())?;
         parsed.application_name("divisord");
         if parsed.get_connect_timeout().is_none() {
             parsed.connect_timeout(CONNECT_MAX);
@@ -161,6 +162,26 @@ fn backing(config: &Config) -> Result<Option<Backing>, Failure> {
     }
     let private = config.database.private;
     Ok(private.then(|| Backing::Private(config.state_dir.join("postgres"))))
+}
+
+/// How those who only read connect to the configured database.
+pub(super) fn reading(config: &Config) -> Result<Option<tokio_postgres::Config>, Failure> {
+    if let Some(url) = config.database.resolve()? {
+        let parsed = url.expose().parse();
+        return parsed.map(Some).map_err(|_| not_a_url());
+    }
+    let dir = config.state_dir.join("postgres");
+    Ok(config
+        .database
+        .private
+        .then(|| PrivateCluster::address(&dir)))
+}
+
+fn not_a_url() -> Failure {
+    Failure::new(
+        exit::CONFIG,
+        anyhow!("read database.url: it is not a url of PostgreSQL"),
+    )
 }
 
 /// What a verb works with: a database, and the state directory while no daemon has it.

@@ -1,5 +1,6 @@
 //! The HTTP side's life: a runtime of its own, so that readers and the door never share a thread.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ impl Bound {
         config: &Config,
         health: &Health,
         door: Arc<Counters>,
+        database: Option<tokio_postgres::Config>,
+        mqtt: Vec<SocketAddr>,
     ) -> (Web, Shown) {
         for address in self.listeners.iter().filter_map(|l| l.local_addr().ok()) {
             tracing::info!(url = %format_args!("http://{address}/"), "listening for HTTP");
@@ -88,6 +91,8 @@ impl Bound {
             health: health.clone(),
             metrics: shown.metrics.clone(),
             door,
+            database,
+            mqtt,
         };
         let (close, closing) = watch::channel(false);
         let serving = http::serve(self.listeners, parts, closing);

@@ -1,10 +1,11 @@
 //! Commands about corporate actions: what they ask for as items of a load, and what is known of
 //! actions in the terms of the wire.
 
-use divisor_engine::{ActionState, ActionView, Decimal, Engine};
+use divisor_engine::definition::ActionDefinition;
+use divisor_engine::{ActionState, ActionView, Decimal, Engine, ProformaMember};
 use divisor_wire::command::{
     ActionPreview, ActionRow, BeforeAfter, CommandError, IndexPreview, Items, MemberPreview, Page,
-    Request,
+    Proforma, ProformaRow, Request,
 };
 
 use super::staging::{clip, error};
@@ -71,29 +72,73 @@ fn row(view: &ActionView<'_>) -> ActionRow {
         state: view.state.as_str().to_owned(),
         why: match view.state {
             ActionState::Refused(why) => Some(why.clone()),
-            ActionState::Announced | ActionState::Applied | ActionState::Cancelled => None,
+            ActionState::Announced
+            | ActionState::Applying
+            | ActionState::Applied
+            | ActionState::Cancelled => None,
         },
         definition: definition.clone(),
     }
 }
 
-/// What an announced action, or one in the request, would do at the prices of the moment.
-pub(super) fn preview(engine: &Engine, request: &Request) -> Result<ActionPreview, CommandError> {
+/// The action that a request states, or names.
+fn asked<'a>(
+    engine: &'a Engine,
+    request: &'a Request,
+) -> Result<&'a ActionDefinition, CommandError> {
     let stated = request
         .items
         .as_ref()
         .and_then(|items| items.actions.first());
-    let definition = match (stated, &request.action) {
-        (Some(definition), _) => definition,
+    match (stated, &request.action) {
+        (Some(definition), _) => Ok(definition),
         (None, Some(id)) => {
             let missing = || error("not_found", &format!("there is no action {}", clip(id)));
-            engine.action(id).ok_or_else(missing)?.definition
+            Ok(engine.action(id).ok_or_else(missing)?.definition)
         }
-        (None, None) => return Err(error("bad_request", "`action` or `items` is missing")),
+        (None, None) => Err(error("bad_request", "`action` or `items` is missing")),
+    }
+}
+
+const fn pair((before, after): (Option<Decimal>, Option<Decimal>)) -> BeforeAfter {
+    BeforeAfter { before, after }
+}
+
+/// The composition that a review would give at the prices of the moment.
+pub(super) fn proforma(engine: &Engine, request: &Request) -> Result<Proforma, CommandError> {
+    let definition = asked(engine, request)?;
+    let proforma = engine.proforma(definition);
+    let proforma = proforma.map_err(|problem| error("refused", &problem.to_string()))?;
+    let members = proforma.members.iter().map(|member| ProformaRow {
+        symbol: member.symbol.clone(),
+        price: member.price,
+        coefficient: pair(member.coefficient),
+        weight: pair(member.weight),
+    });
+    let joins = |m: &&ProformaMember| m.coefficient.0.is_none() && m.coefficient.1.is_some();
+    let leaves = |m: &&ProformaMember| m.coefficient.1.is_none();
+    let symbols = |wanted: &dyn Fn(&&ProformaMember) -> bool| {
+        let found = proforma.members.iter().filter(|m| wanted(m));
+        found.map(|m| m.symbol.clone()).collect()
     };
+    Ok(Proforma {
+        index: definition.event.index().unwrap_or_default().to_owned(),
+        effective: definition.ex_date.to_string(),
+        level: proforma.level,
+        divisor: pair(proforma.divisor),
+        turnover: proforma.turnover,
+        additions: symbols(&joins),
+        deletions: symbols(&leaves),
+        members: members.collect(),
+        action: proforma.action.clone(),
+    })
+}
+
+/// What an announced action, or one in the request, would do at the prices of the moment.
+pub(super) fn preview(engine: &Engine, request: &Request) -> Result<ActionPreview, CommandError> {
+    let definition = asked(engine, request)?;
     let preview = engine.preview(definition);
     let preview = preview.map_err(|problem| error("refused", &problem.to_string()))?;
-    let pair = |(before, after): (Option<Decimal>, Option<Decimal>)| BeforeAfter { before, after };
     let indexes = preview.indexes.into_iter().map(|index| IndexPreview {
         code: index.code,
         level: pair(index.level),

@@ -223,7 +223,10 @@ fn action(engine: &Engine, news: &ActionNews, into: &mut Vec<Announcement>) {
             tracing::warn!(action = %news.id, why, "an action could not be applied");
             Some(why.clone())
         }
-        ActionState::Announced | ActionState::Applied | ActionState::Cancelled => None,
+        ActionState::Announced
+        | ActionState::Applying
+        | ActionState::Applied
+        | ActionState::Cancelled => None,
     };
     for index in &news.indexes {
         let Some(code) = engine.index_code(*index) else {

@@ -135,6 +135,11 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             "index.list" => done(&id, queries::index_list(engine, after, limit)),
             "index.show" => queries::index_show(engine, request.code.as_deref())
                 .and_then(|detail| done(&id, detail)),
+            "index.explain" => queries::index_explain(engine, request.code.as_deref())
+                .and_then(|explanation| done(&id, explanation)),
+            "rebalance.plan" => {
+                actions::proforma(engine, &request).and_then(|proforma| done(&id, proforma))
+            }
             "security.list" => done(&id, queries::security_list(engine, after, limit)),
             "security.show" => queries::security_show(engine, request.symbol.as_deref())
                 .and_then(|detail| done(&id, detail)),

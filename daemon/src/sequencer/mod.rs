@@ -483,6 +483,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             .outputs(&mut self.engine, &mut self.announcements);
         let inputs = self.batch.inputs.len() as u64;
         self.metrics.applied(tally, inputs, self.batch.time);
+        self.metrics.set_gaps(self.engine.gaps());
     }
 
     /// Prepares an empty batch at the present time, which never falls.

@@ -2,8 +2,8 @@
 
 use divisor_engine::{Decimal, Engine, IndexId, IndexView, RoundingMode, SecurityId, SecurityView};
 use divisor_wire::command::{
-    CommandError, DaemonStatus, FollowRow, IndexDetail, IndexRow, MemberRow, Page, RateRow,
-    SecurityDetail, SecurityRow,
+    CommandError, DaemonStatus, ExplainedRow, FollowRow, IndexDetail, IndexExplanation, IndexRow,
+    MemberRow, Page, RateRow, SecurityDetail, SecurityRow,
 };
 
 use super::staging::{clip, error};
@@ -56,6 +56,59 @@ pub(crate) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDet
         cash: view.cash,
         prev_close: view.level.and_then(|level| level.prev_close),
         members: members.collect(),
+    })
+}
+
+/// The parts of a level.
+pub(super) fn index_explain(
+    engine: &Engine,
+    code: Option<&str>,
+) -> Result<IndexExplanation, CommandError> {
+    let code = code.ok_or_else(|| error("bad_request", "`code` is missing"))?;
+    let view = engine.index_id(code).and_then(|id| engine.index(id));
+    let view =
+        view.ok_or_else(|| error("not_found", &format!("there is no index {}", clip(code))))?;
+    let explanation = engine.explain(view.id).ok_or_else(|| {
+        if view.level.is_some() {
+            let message = format!("the level of {} is no sum of members", clip(code));
+            return error("not_found", &message);
+        }
+        let waits = view.waits_for.as_deref().unwrap_or("something");
+        error(
+            "not_found",
+            &format!("{} has no level yet, it waits for {waits}", clip(code)),
+        )
+    })?;
+    let weights = engine.weights(view.id, WEIGHT_PLACES);
+    let members = explanation
+        .members
+        .into_iter()
+        .enumerate()
+        .filter_map(|(at, member)| {
+            Some(ExplainedRow {
+                symbol: engine.security(member.security)?.definition.symbol.clone(),
+                currency: member.currency,
+                price: member.price,
+                coefficient: member.coefficient,
+                rate: member.rate,
+                value: member.value,
+                points: member.points,
+                weight: weights
+                    .as_ref()
+                    .and_then(|weights| weights.get(at).copied()),
+            })
+        });
+    Ok(IndexExplanation {
+        code: code.to_owned(),
+        currency: view.definition.currency,
+        rev: view.revision,
+        members: members.collect(),
+        cash: explanation.cash,
+        sum: explanation.sum,
+        divisor: explanation.divisor,
+        quotient: explanation.quotient,
+        rounding: explanation.rounding,
+        level: explanation.level,
     })
 }
 

@@ -26,6 +26,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// another journal. An operator may still mend it while the daemon runs.
 const RETRY_REFUSED: Duration = Duration::from_secs(15);
 
+/// How often old rows are looked for.
+const TIDY: Duration = Duration::from_secs(3_600);
+
 /// How often a sleeping thread looks whether it should end.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -58,6 +61,14 @@ pub trait Rows {
     /// [`StoreError`]. After an outage it is unknown whether the batch is there; the next
     /// connection's [`Self::last_position`] tells.
     fn write(&mut self, batch: &RowBatch, position: u64) -> Result<(), StoreError>;
+
+    /// Drops what need not be kept. Called now and then, while everything committed is here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn drop_old(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// How the follower works.
@@ -152,6 +163,8 @@ pub struct Follower<D: Database> {
     progress: Option<Progress>,
     /// When a transaction was written last.
     written: Option<Instant>,
+    /// When old rows were dropped last.
+    tidied: Option<Instant>,
     /// What was said last of a trouble, so that a log does not repeat itself every second.
     trouble: Option<String>,
 }
@@ -198,6 +211,7 @@ impl<D: Database> Follower<D> {
             settings,
             progress: None,
             written: None,
+            tidied: None,
             trouble: None,
         }
     }
@@ -280,11 +294,14 @@ impl<D: Database> Follower<D> {
         }
         let position = progress.projection.next_position();
         if position == progress.from {
-            return Ok(if progress.reader.is_finished() {
-                Step::Finished
-            } else {
-                Step::Idle
-            });
+            if progress.reader.is_finished() {
+                return Ok(Step::Finished);
+            }
+            if self.tidied.is_none_or(|tidied| tidied.elapsed() >= TIDY) {
+                self.tidied = Some(Instant::now());
+                rows.drop_old()?;
+            }
+            return Ok(Step::Idle);
         }
         let interval = self.settings.flush_interval;
         let rest = self.written.map_or(interval, |written| {

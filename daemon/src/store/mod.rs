@@ -9,6 +9,7 @@
 //! crate `postgres` panics inside a runtime.
 
 mod bulk;
+mod candles;
 pub mod cluster;
 mod encode;
 mod error;
@@ -18,6 +19,7 @@ mod migrate;
 mod partition;
 pub(crate) mod project;
 mod rare;
+mod retention;
 pub mod rows;
 mod server;
 mod writer;
@@ -29,6 +31,7 @@ pub use follower::{Database, FollowError, Follower, Rows, Settings};
 pub use history::{History, HistoryError, Stored};
 pub use migrate::{MigrateError, Report, migrate};
 pub use partition::PartitionUnit;
+pub use retention::Keep;
 pub use rows::RowBatch;
 pub use server::{Backing, Server};
 pub use writer::Writer;

@@ -127,14 +127,14 @@ impl Cover {
 
 /// The span of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range {
+pub(super) struct Range {
     first: Date,
     unit: PartitionUnit,
 }
 
 impl Range {
     /// The first day after it. The years are those of [`Time`], far from the ends of a date's.
-    fn end(self) -> Date {
+    pub(super) fn end(self) -> Date {
         match self.unit {
             PartitionUnit::Month => self.first.saturating_add(1.month()),
             PartitionUnit::Day => self.first.saturating_add(1.day()),
@@ -150,7 +150,7 @@ impl Range {
     }
 
     /// Reads a name back; `None` for a partition that was made by hand.
-    fn parse(table: &str, name: &str) -> Option<Self> {
+    pub(super) fn parse(table: &str, name: &str) -> Option<Self> {
         let mut parts = name.strip_prefix(table)?.strip_prefix('_')?.split('_');
         let year = parts.next()?.parse().ok()?;
         let month = parts.next()?.parse().ok()?;

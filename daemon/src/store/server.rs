@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::PartitionUnit;
 use super::cluster::PrivateCluster;
 use super::error::StoreError;
 use super::follower::{Database, FollowError, Rows};
 use super::rows::RowBatch;
 use super::writer::Writer;
+use super::{Keep, PartitionUnit};
+use crate::clock::{Clock, WallClock};
 
 /// Where the rows go.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Server {
     backing: Backing,
     /// The width of a partition.
     partition: PartitionUnit,
+    /// How long rows are kept.
+    keep: Keep,
     /// Names the journal, so that the rows of two never mix.
     journal: String,
     cluster: Option<PrivateCluster>,
@@ -32,10 +35,16 @@ pub struct Server {
 impl Server {
     /// This server for the rows of this journal.
     #[must_use]
-    pub const fn new(backing: Backing, partition: PartitionUnit, journal: String) -> Self {
+    pub const fn new(
+        backing: Backing,
+        partition: PartitionUnit,
+        keep: Keep,
+        journal: String,
+    ) -> Self {
         Self {
             backing,
             partition,
+            keep,
             journal,
             cluster: None,
         }
@@ -43,10 +52,10 @@ impl Server {
 }
 
 impl Database for Server {
-    type Rows = Writer;
+    type Rows = Kept;
 
     /// Connects to the server, starting it where it is ours.
-    fn connect(&mut self) -> Result<Writer, FollowError> {
+    fn connect(&mut self) -> Result<Kept, FollowError> {
         let config = match &self.backing {
             Backing::Url(config) => config.as_ref().clone(),
             Backing::Private(dir) => {
@@ -60,7 +69,10 @@ impl Database for Server {
         };
         let mut writer = Writer::connect(&config, self.partition)?;
         writer.claim(&self.journal)?;
-        Ok(writer)
+        Ok(Kept {
+            writer,
+            keep: self.keep,
+        })
     }
 
     fn stop(&mut self) {
@@ -70,12 +82,33 @@ impl Database for Server {
     }
 }
 
-impl Rows for Writer {
+/// A writer, and how long what it has written is kept.
+#[expect(
+    missing_debug_implementations,
+    reason = "a connection of the driver has nothing to show"
+)]
+pub struct Kept {
+    writer: Writer,
+    keep: Keep,
+}
+
+impl Rows for Kept {
     fn last_position(&mut self) -> Result<u64, StoreError> {
-        Self::last_position(self)
+        self.writer.last_position()
     }
 
     fn write(&mut self, batch: &RowBatch, position: u64) -> Result<(), StoreError> {
-        Self::write(self, batch, position)
+        self.writer.write(batch, position)
+    }
+
+    fn drop_old(&mut self) -> Result<(), StoreError> {
+        // A partition that somebody reads is tried again; nothing else waits for it.
+        match self.writer.drop_old(self.keep, WallClock.now()) {
+            Err(error) if error.is_outage() => {
+                tracing::warn!(%error, "old partitions are kept until the next try");
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 }

@@ -8,14 +8,17 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use divisor_engine::Time;
 use postgres::{Client, Config, NoTls, Statement, Transaction};
 
 use super::bulk::BulkRow;
+use super::candles::Candles;
 use super::encode::CopyBuffer;
 use super::error::StoreError;
 use super::migrate::migrate;
 use super::partition::{PartitionUnit, Partitions};
 use super::rare;
+use super::retention::{self, Keep};
 use super::rows::{BatchRow, LevelRow, RateRow, RowBatch, TickRow};
 
 /// A chunk of a COPY stream: large enough that a message's cost vanishes, small enough that the
@@ -52,6 +55,7 @@ struct Statements {
     rates: Statement,
     levels: Statement,
     members: Statement,
+    candles: Candles,
 }
 
 impl Writer {
@@ -187,6 +191,15 @@ impl Writer {
         outcome
     }
 
+    /// Drops the partitions that end before what is to be kept.
+    ///
+    /// # Errors
+    /// [`StoreError`], where a reader held one for too long; what could be dropped is.
+    pub fn drop_old(&mut self, keep: Keep, now: Time) -> Result<(), StoreError> {
+        self.partitions.forget();
+        retention::drop_old(&mut self.client, keep, now)
+    }
+
     fn attempt(&mut self, batch: &RowBatch, position: u64) -> Result<(), StoreError> {
         let Self {
             client,
@@ -205,6 +218,7 @@ impl Writer {
         copy(&mut tx, &statements.ticks, &batch.ticks, buffer)?;
         copy(&mut tx, &statements.rates, &batch.rates, buffer)?;
         copy(&mut tx, &statements.levels, &batch.levels, buffer)?;
+        statements.candles.write(&mut tx, &batch.levels)?;
         let moved = tx.execute(
             &statements.advance,
             &[&position.cast_signed(), &expected.cast_signed()],
@@ -233,6 +247,7 @@ impl Statements {
             rates: client.prepare(&copy_sql::<RateRow>())?,
             levels: client.prepare(&copy_sql::<LevelRow>())?,
             members: client.prepare(members)?,
+            candles: Candles::prepare(client)?,
         })
     }
 }

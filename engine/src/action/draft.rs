@@ -25,6 +25,10 @@ pub(super) struct Draft {
     pub(super) restores: bool,
     /// Prices by which restored weights become units, in the index currency at today's rates.
     pub(super) reference: Vec<(SecurityId, Ratio)>,
+    /// The part of the way that a review over several days goes today.
+    pub(super) blend: Option<Ratio>,
+    /// The constant part of the sum, where it changes.
+    pub(super) cash: Option<Ratio>,
 }
 
 /// One member.
@@ -38,6 +42,8 @@ pub(super) struct Line {
     pub(super) rate: Option<Ratio>,
     /// In force; none while the index waits.
     pub(super) coefficient: Option<Ratio>,
+    /// On its way out of the index, with the review that takes several days.
+    pub(super) leaves: bool,
 }
 
 impl Draft {
@@ -51,6 +57,7 @@ impl Draft {
                 price: holding.price(securities).map(Ratio::from),
                 rate: basket.rates[basket.slots[at]].map(Ratio::from),
                 coefficient: basket.coefficients.get(at).copied().map(Ratio::from),
+                leaves: false,
             }
         };
         let value = index
@@ -68,6 +75,8 @@ impl Draft {
             cut: index.definition.rounding.coefficient,
             restores: false,
             reference: Vec::new(),
+            blend: None,
+            cash: None,
         }
     }
 
@@ -151,6 +160,31 @@ impl Line {
         if let Some(stated) = self.quantity() {
             *stated = decimal(&Ratio::from(*stated).multiply(factor), cut)?;
         }
+        Ok(())
+    }
+
+    /// Sets the coefficient, and the quantity that states it where one does.
+    pub(super) fn set(
+        &mut self,
+        coefficient: Ratio,
+        weighting: Weighting,
+        cut: Cut,
+    ) -> Result<(), Problem> {
+        if !weighting.follows_weights() {
+            let factors = [self.constituent.float, self.constituent.cap];
+            let mut product = Ratio::from(Decimal::ONE);
+            for factor in factors.into_iter().flatten() {
+                product = product.multiply(&factor.into());
+            }
+            let stated = coefficient.divide(&product).ok_or(Problem::Overflow)?;
+            if self.constituent.shares.is_none() {
+                self.constituent.units.get_or_insert(Decimal::ONE);
+            }
+            if let Some(quantity) = self.quantity() {
+                *quantity = decimal(&stated, cut)?;
+            }
+        }
+        self.coefficient = Some(coefficient);
         Ok(())
     }
 

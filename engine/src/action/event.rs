@@ -41,7 +41,7 @@ impl Opening {
             Event::Resumption(x) => self.suspend(&x.symbol, false),
             Event::Addition(x) => self.addition(x),
             Event::Deletion(x) => self.deletion(x),
-            Event::Rebalance(x) => self.rebalance(x),
+            Event::Rebalance(x) => self.rebalance(x, 1),
         }
     }
 
@@ -396,14 +396,16 @@ impl Opening {
         Ok(())
     }
 
-    fn rebalance(&mut self, review: &Rebalance) -> Result<(), Problem> {
+    /// Gives an index the basket of a review, or, with several days left, its part of today.
+    pub(super) fn rebalance(&mut self, review: &Rebalance, left: u32) -> Result<(), Problem> {
         let index = self.engine.known_index(&review.index)?;
         if let Some(basket) = &review.basket {
             let mut lines = Vec::with_capacity(basket.len());
             for constituent in basket {
                 lines.push(self.line(index, constituent)?);
             }
-            self.draft(index).members = lines;
+            let before = std::mem::replace(&mut self.draft(index).members, lines);
+            self.draft(index).succeed(before, left > 1);
         }
         let mut reference = Vec::with_capacity(review.reference.len());
         for stated in &review.reference {
@@ -421,6 +423,9 @@ impl Opening {
         draft.reference = reference;
         draft.is_changed = true;
         draft.restores = true;
+        if left > 1 {
+            draft.blend = Ratio::new(1, left.into());
+        }
         Ok(())
     }
 
@@ -451,11 +456,26 @@ impl Opening {
             price,
             rate: self.rate(index, security),
             coefficient: None,
+            leaves: false,
         })
     }
 }
 
 impl Draft {
+    /// New members take over what those before them had; the others go, at once or by and by.
+    fn succeed(&mut self, before: Vec<Line>, by_and_by: bool) {
+        for old in before {
+            match self.place(old.security) {
+                Some(at) => self.members[at].coefficient = old.coefficient,
+                None if by_and_by => self.members.push(Line {
+                    leaves: true,
+                    ..old
+                }),
+                None => {}
+            }
+        }
+    }
+
     /// A child joins beside its parent, whose price falls by what the child is worth.
     fn adopt(
         &mut self,

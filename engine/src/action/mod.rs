@@ -6,13 +6,14 @@
 //! - `opening`: all actions of a day together, with one new divisor for each index
 //! - `event`: what each kind of action does
 //! - `draft`: an index on its way through them
-//! - `preview`: what an action would do now
+//! - `preview`, `proforma`: what an action, or a review, would do now
 
 mod check;
 mod draft;
 mod event;
 mod opening;
 mod preview;
+mod proforma;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,7 @@ use crate::{Change, Currency, Engine, IndexId, Position, SecurityId, Time};
 
 pub use opening::ExDividend;
 pub use preview::{IndexPreview, MemberPreview, Preview};
+pub use proforma::{Proforma, ProformaMember};
 
 /// All actions that were ever announced.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -115,7 +117,8 @@ impl Engine {
         // A day that has begun already brings no further first input.
         if change != Change::Unchanged && self.has_begun(definition, due) {
             let id = &definition.id;
-            self.apply_actions(std::slice::from_ref(id), position);
+            let ts = self.newest(definition).max(due);
+            self.apply_actions(std::slice::from_ref(id), ts, position);
             for index in (0u32..).map(IndexId).take(self.indexes.len()) {
                 self.pay_followers(index, position);
             }
@@ -139,9 +142,6 @@ impl Engine {
         }
         if let Some(known) = known.filter(|known| known.state != ActionState::Announced) {
             return Err(Problem::ActionClosed(known.state.as_str()));
-        }
-        if known.is_some_and(|known| known.steps > 0) {
-            return Err(Problem::ActionClosed("applied in part"));
         }
         let due = self.check_action(definition)?;
         let change = match known {
@@ -173,9 +173,8 @@ impl Engine {
         let known = known.ok_or(Problem::UnknownAction)?;
         match known.state {
             ActionState::Cancelled => return Ok(Change::Unchanged),
-            ActionState::Announced if known.steps == 0 => {}
-            ActionState::Announced => return Err(Problem::ActionClosed("applied in part")),
-            ActionState::Applied | ActionState::Refused(_) => {
+            ActionState::Announced => {}
+            ActionState::Applying | ActionState::Applied | ActionState::Refused(_) => {
                 return Err(Problem::ActionClosed(known.state.as_str()));
             }
         }
@@ -247,9 +246,16 @@ impl Engine {
 
     /// True when an input of the action's day, or of a later one, was there already.
     fn has_begun(&self, definition: &ActionDefinition, due: Time) -> bool {
+        self.newest(definition) >= due
+    }
+
+    /// The time of the newest input of what an action concerns.
+    fn newest(&self, definition: &ActionDefinition) -> Time {
         let (security, indexes) = self.concerned(&definition.event);
-        let traded = |s: SecurityId| self.securities[s.at()].origin.is_some_and(|o| o.ts >= due);
-        security.is_some_and(traded) || indexes.iter().any(|x| self.marks[x.at()].ts >= due)
+        let traded = security.and_then(|s| self.securities[s.at()].origin);
+        let moved = indexes.iter().map(|index| self.marks[index.at()].ts);
+        let newest = moved.chain(traded.map(|origin| origin.ts)).max();
+        newest.unwrap_or(Time::MIN)
     }
 
     /// From when on an input of this security or of these indexes brings about an action.
@@ -338,14 +344,19 @@ impl Engine {
 
     /// Applies due actions together; where they cannot go together, one by one, and those that
     /// cannot at all are refused. Returns the indexes whose weights were restored by a review.
-    pub(crate) fn apply_actions(&mut self, ids: &[String], position: Position) -> Vec<IndexId> {
-        if let Ok((next, restored)) = self.opened(ids, position) {
+    pub(crate) fn apply_actions(
+        &mut self,
+        ids: &[String],
+        ts: Time,
+        position: Position,
+    ) -> Vec<IndexId> {
+        if let Ok((next, restored)) = self.opened(ids, ts, position) {
             *self = next;
             return restored;
         }
         let mut restored = Vec::new();
         for id in ids {
-            match self.opened(std::slice::from_ref(id), position) {
+            match self.opened(std::slice::from_ref(id), ts, position) {
                 Ok((next, mut more)) => {
                     *self = next;
                     restored.append(&mut more);

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::draft::Draft;
-use crate::definition::ActionRules;
 use crate::definition::action::Dividend;
+use crate::definition::{ActionRules, Event, Reset};
 use crate::exact::Ratio;
 use crate::index::{Basket, Kept, Overrides, Weigh};
 use crate::output::{ActionState, Cause};
 use crate::problem::Problem;
-use crate::{Currency, Decimal, Engine, IndexId, Position, RoundingMode, SecurityId, Time};
+use crate::{Currency, Decimal, Engine, IndexId, Position, RoundingMode, SecurityId, Time, period};
 
 /// A dividend of a member whose day has come and that the price index lets pass: what total
 /// returns reinvest.
@@ -63,6 +63,7 @@ impl Engine {
     pub(super) fn opened(
         &self,
         ids: &[String],
+        ts: Time,
         position: Position,
     ) -> Result<(Self, Vec<IndexId>), Problem> {
         let mut opening = Opening {
@@ -78,28 +79,44 @@ impl Engine {
             opening.effective = opening.effective.max(known.due);
             let event = &known.definition.event;
             concerned.push(opening.engine.concerned(event).1);
-            opening.event(event)?;
+            if let Event::Rebalance(review) = event {
+                opening.rebalance(review, review.days() - known.steps)?;
+            } else {
+                opening.event(event)?;
+            }
         }
         let restored = opening.drafts.iter().filter(|(_, draft)| draft.restores);
         let restored = restored.map(|(index, _)| *index).collect();
         let mut engine = opening.close(position)?;
         for (id, indexes) in ids.iter().zip(concerned) {
-            engine.applied(id, indexes, position);
+            engine.applied(id, indexes, ts, position);
         }
         Ok((engine, restored))
     }
 
-    /// Notes that an action has been applied.
-    fn applied(&mut self, id: &str, indexes: Vec<IndexId>, position: Position) {
+    /// Notes that an action has been applied, or one day of it, because of an input at `ts`.
+    fn applied(&mut self, id: &str, indexes: Vec<IndexId>, ts: Time, position: Position) {
+        let zone = indexes
+            .first()
+            .map(|index| self.indexes[index.at()].zone.clone());
         let Some(known) = self.actions.known.get_mut(id) else {
             return;
         };
         let entry = (known.due, known.definition.event.rank(), id.to_owned());
-        known.steps += 1;
-        known.state = ActionState::Applied;
         self.actions.queue.remove(&entry);
+        known.steps += 1;
+        known.state = match (&known.definition.event, zone) {
+            (Event::Rebalance(review), Some(zone)) if known.steps < review.days() => {
+                known.due = period::span(ts.max(known.due), &zone, Reset::Never).day_end;
+                let entry = (known.due, entry.1, entry.2);
+                self.actions.queue.insert(entry);
+                ActionState::Applying
+            }
+            _ => ActionState::Applied,
+        };
+        let state = known.state.clone();
         self.actions.rewatch();
-        self.tell(id, ActionState::Applied, indexes, position);
+        self.tell(id, state, indexes, position);
     }
 
     /// Gives a security another name; its name before.
@@ -247,7 +264,8 @@ impl Engine {
     }
 
     /// Gives one index what its draft has come to.
-    fn conclude(&mut self, id: IndexId, draft: Draft) -> Result<(), Problem> {
+    fn conclude(&mut self, id: IndexId, mut draft: Draft) -> Result<(), Problem> {
+        self.blend(id, &mut draft)?;
         let mut state = self.indexes[id.at()].clone();
         let constituents = draft.members.iter().map(|line| line.constituent.clone());
         state.definition.basket = constituents.collect();
@@ -269,7 +287,7 @@ impl Engine {
             if let Some(level) = level {
                 let prices: Overrides = draft.members.iter().map(|x| x.price.clone()).collect();
                 if draft.weighting.follows_weights() && !draft.restores && state.product.is_none() {
-                    let kept = draft.kept(cash)?;
+                    let kept = draft.kept(draft.cash.clone().unwrap_or(cash))?;
                     state.carry(&level, kept, &prices, &self.securities)?;
                 } else {
                     let reference = draft.reference_prices();
@@ -295,6 +313,58 @@ impl Engine {
             self.indexes[id.at()] = state;
         }
         self.see_apart(id, &draft);
+        Ok(())
+    }
+
+    /// A day of a review that takes several: each coefficient goes its part of the way to what the
+    /// review would make it today.
+    fn blend(&mut self, id: IndexId, draft: &mut Draft) -> Result<(), Problem> {
+        let Some(left) = draft.blend.take() else {
+            return Ok(());
+        };
+        if self.indexes[id.at()].product.is_some() {
+            return Err(Problem::Terms("days", "1 in a geometric index"));
+        }
+        let Some(value) = draft.value.clone() else {
+            return Err(Problem::NoDivisor("level"));
+        };
+        let mut target = self.indexes[id.at()].clone();
+        let cash = Ratio::scaled(target.basket.cash, target.basket.scale);
+        let staying = draft.members.iter().filter(|line| !line.leaves);
+        let prices: Overrides = staying.clone().map(|line| line.price.clone()).collect();
+        target.definition.basket = staying.map(|line| line.constituent.clone()).collect();
+        let holdings = self.holdings(&target)?;
+        target.basket = Basket::waiting(holdings, target.definition.currency, &self.securities);
+        target.refresh_rates(&self.rates);
+        let reference = draft.reference_prices();
+        let one = Ratio::from(Decimal::ONE);
+        target.establish_by(&reference, &one, &prices, &self.securities, Weigh::Anew)?;
+        // Units of target weights have a size of their own; stated ones mean what they say.
+        let mut size = one.clone();
+        if draft.weighting.follows_weights() {
+            let there = target.worth(&prices, &self.securities)?;
+            size = value.divide(&there).ok_or(Problem::NoDivisor("divisor"))?;
+        }
+        let part = |from: &Ratio, to: &Ratio| {
+            let way = to.multiply(&size).subtract(from).multiply(&left);
+            from.add(&way)
+        };
+        let mut coefficients = target.basket.coefficients.iter();
+        for line in &mut draft.members {
+            let from = line.coefficient.clone().unwrap_or_else(Ratio::zero);
+            let to = match (line.leaves, coefficients.clone().next()) {
+                (false, Some(to)) => {
+                    coefficients.next();
+                    Ratio::from(*to)
+                }
+                _ => Ratio::zero(),
+            };
+            line.set(part(&from, &to), draft.weighting, draft.cut)?;
+        }
+        let to = Ratio::scaled(target.basket.cash, target.basket.scale);
+        draft.cash = Some(part(&cash, &to));
+        draft.restores = !draft.weighting.follows_weights();
+        draft.reference.clear();
         Ok(())
     }
 
@@ -365,6 +435,7 @@ impl Draft {
                 .map(|(_, price)| price.clone())
                 .or_else(|| line.price.clone())
         };
-        self.members.iter().map(stated).collect()
+        let staying = self.members.iter().filter(|line| !line.leaves);
+        staying.map(stated).collect()
     }
 }

@@ -4,7 +4,7 @@ use crate::definition::ActionDefinition;
 use crate::output::ActionState;
 use crate::problem::{DefinitionError, Problem};
 use crate::view::IndexView;
-use crate::{Decimal, Engine, SecurityId};
+use crate::{Decimal, Engine, SecurityId, Time};
 
 /// An action's consequences.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,9 @@ impl Engine {
             .map_err(of)?;
         let (security, indexes) = before.concerned(&definition.event);
         let ids = std::slice::from_ref(&definition.id);
-        let (after, _) = before.opened(ids, self.next_position()).map_err(of)?;
+        let (after, _) = before
+            .opened(ids, Time::MIN, self.next_position())
+            .map_err(of)?;
         let price = security.and_then(|security| {
             let price = |engine: &Self| Some(engine.security(security)?.price?.normalized());
             price(&before).zip(price(&after)).filter(|(a, b)| a != b)

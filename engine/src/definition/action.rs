@@ -329,6 +329,15 @@ pub struct Rebalance {
     pub days: Decimal,
 }
 
+impl Rebalance {
+    /// Over how many days the units change.
+    #[must_use]
+    pub fn days(&self) -> u32 {
+        let days = self.days.normalized().at_places(0);
+        days.and_then(|days| u32::try_from(days).ok()).unwrap_or(1)
+    }
+}
+
 /// A price of the reference date of a review.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

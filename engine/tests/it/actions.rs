@@ -727,3 +727,59 @@ fn every_example_is_applied_and_keeps_the_levels() {
     }
     assert_eq!(kinds.len(), 21, "an example of each kind: {kinds:?}");
 }
+
+#[test]
+fn a_review_over_several_days_goes_there_in_equal_steps() {
+    let mut world = three();
+    let review = |index: &str, basket: &str| {
+        format!(
+            r#"{{"id":"{index}","ex_date":"2026-01-06","type":"rebalance","index":"{index}","days":4,"basket":[{basket}]}}"#
+        )
+    };
+    world.load(&format!(
+        r#"{{"actions":[{},{}]}}"#,
+        review("CAP", r#"{"symbol":"A","shares":1400},{"symbol":"B","shares":1000,"float":"0.5"},{"symbol":"BUYER","shares":800}"#),
+        review("EQUAL", r#"{"symbol":"A"},{"symbol":"BUYER"}"#),
+    ));
+    let mut days = Vec::new();
+    for day in 6..10 {
+        // A weekend in between, and several prices on a day, are no days of their own.
+        let date = if day < 8 { day } else { day + 3 };
+        for hour in ["08", "09"] {
+            world.ticks(&format!("2026-01-{date:02}T{hour}:00:00Z"), &[("B", "100")]);
+        }
+        let shares = ["A", "B", "C", "BUYER"].map(|symbol| {
+            let basket = &world.index("CAP").definition.basket;
+            let member = basket.iter().find(|c| c.symbol == symbol);
+            member.map_or("-".to_owned(), |c| {
+                c.shares.unwrap().normalized().to_string()
+            })
+        });
+        days.push(shares.join(" "));
+        assert_eq!(world.level("CAP"), "1000.00");
+        assert_eq!(world.level("EQUAL"), "1000.00");
+    }
+    assert_eq!(
+        days,
+        [
+            "1100 1750 750 200",
+            "1200 1500 500 400",
+            "1300 1250 250 600",
+            "1400 1000 - 800"
+        ]
+    );
+    assert_eq!(
+        world.engine.action("CAP").unwrap().state,
+        &ActionState::Applied
+    );
+    let weights = world.engine.weights(world.index("EQUAL").id, 4).unwrap();
+    assert_eq!(
+        weights.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["0.5000", "0.5000"]
+    );
+    assert_eq!(
+        world.revisions("CAP").len(),
+        5,
+        "the definition and four days"
+    );
+}

@@ -309,21 +309,27 @@ fn replacement(v: &Value) -> Vec<Step> {
 
 fn spin_off_outside(v: &Value) -> Vec<Step> {
     let inputs = &v["inputs"];
-    let symbols = texts(&inputs["constituents_old"]);
+    let mut symbols = texts(&inputs["constituents_old"]);
     let event = &inputs["events"][0];
-    let value = &number(&event["child_per_parent"]) * &number(&event["child_price"]);
-    assert_eq!(value, Q::text("5.70"), "what IBM falls by");
-    let base = json!({"divisor": inputs["divisor_old"]});
+    let mut index = with_basket(
+        index("price", json!({"divisor": inputs["divisor_old"]}), 2),
+        basket(&symbols),
+    );
+    // The Dow never takes the child.
+    index["actions"] = json!({"spin_offs": {"child": "drop"}});
+    symbols.push("KD".to_owned());
     let level = &v["expected"]["level_before_equals_after"];
+    let spin = json!({"id": "IBM-KD", "ex_date": "2021-11-04", "type": "spin_off", "symbol": event["parent"],
+        "child": "KD", "ratio": event["child_per_parent"], "price": event["child_price"]});
     vec![
-        Load(json!({
-            "securities": securities(&symbols),
-            "indexes": [with_basket(index("price", base, 2), basket(&symbols))],
-        })),
+        Load(json!({"securities": securities(&symbols), "indexes": [index]})),
         prices("2021-11-03", &inputs["closes_usd"]),
         Level("X", level.clone(), "0"),
-        Load(json!({"revisions": [{"id": "r",
-            "adjust": [{"symbol": event["parent"], "less": "5.70"}]}]})),
+        Load(json!({"actions": [spin]})),
+        Ticks(
+            "2021-11-04".into(),
+            vec![("AAPL".into(), inputs["closes_usd"]["AAPL"].clone())],
+        ),
         Divisor("X", v["expected"]["divisor_new"].clone()),
         Level("X", level.clone(), "0"),
     ]
@@ -533,30 +539,33 @@ fn three_stocks(v: &Value) -> Vec<Step> {
     ]
 }
 
-/// The three stocks with other shares, some of them new.
-fn other_shares(v: &Value, changes: &[(&str, Value)]) -> Value {
-    let constituents = v["inputs"]["constituents"].as_object().unwrap();
-    let mut shares: std::collections::BTreeMap<&str, Value> = constituents
-        .iter()
-        .map(|(s, c)| (s.as_str(), c["shares"].clone()))
-        .collect();
-    shares.extend(changes.iter().cloned());
-    let members = shares.iter().filter(|(_, n)| !n.is_null());
-    members
-        .map(|(s, n)| json!({"symbol": s, "shares": n}))
-        .collect()
+/// An action of the day after the prices, and an input that begins the day and moves nothing.
+fn acted(terms: Value, opener: &str, price: &Value) -> [Step; 2] {
+    let mut action = json!({"id": "x", "ex_date": "2026-01-06"});
+    let fields = terms.as_object().unwrap().clone();
+    action.as_object_mut().unwrap().extend(fields);
+    [
+        Load(json!({"actions": [action]})),
+        Ticks(
+            "2026-01-06".into(),
+            vec![(opener.to_owned(), price.clone())],
+        ),
+    ]
 }
 
 fn rights(v: &Value) -> Vec<Step> {
-    let expected = &v["expected"];
+    let (event, expected) = (&v["inputs"]["event"], &v["expected"]);
     let mut steps = three_stocks(v);
-    // The theoretical price is a corporate action's business; as a revision it is stated.
+    let terms = json!({"type": "rights", "symbol": event["ticker"], "held": event["held"],
+        "new": event["new"], "price": event["sub"]});
+    steps.extend(acted(
+        terms,
+        "S1",
+        &v["inputs"]["constituents"]["S1"]["price"],
+    ));
     steps.extend([
-        Load(json!({"revisions": [{"id": "r",
-            "adjust": [{"symbol": "S0", "price": expected["price"]}],
-            "indexes": [{"code": "X",
-                "basket": other_shares(v, &[("S0", expected["shares"].clone())])}]}]})),
         Price("S0", expected["price"].clone()),
+        Shares("X", "S0", expected["shares"].clone()),
         Divisor("X", expected["divisor_new"].clone()),
         Level("X", expected["level"].clone(), "0"),
     ]);
@@ -590,41 +599,42 @@ fn spin_off_inside(v: &Value) -> Vec<Step> {
     let (event, expected) = (&v["inputs"]["event"], &v["expected"]);
     let mut steps = three_stocks(v);
     let child = json!({"symbol": "CHILD", "currency": "USD"});
-    let mut members = other_shares(v, &[]);
-    members
-        .as_array_mut()
-        .unwrap()
-        .push(json!({"symbol": "CHILD",
-        "shares": expected["child_shares"], "price": expected["child_price"]}));
+    steps.push(Load(json!({"securities": [child]})));
+    let terms = json!({"type": "spin_off", "symbol": event["ticker"], "child": "CHILD",
+        "ratio": event["child_per_parent"], "price": expected["child_price"]});
+    steps.extend(acted(
+        terms,
+        "S1",
+        &v["inputs"]["constituents"]["S1"]["price"],
+    ));
     steps.extend([
-        Load(json!({"securities": [child], "revisions": [{"id": "r",
-            "adjust": [{"symbol": "S0", "less": event["value_per_parent"]}],
-            "indexes": [{"code": "X", "basket": members}]}]})),
         Price("S0", expected["parent_price"].clone()),
         Price("CHILD", expected["child_price"].clone()),
+        Shares("X", "CHILD", expected["child_shares"].clone()),
         Divisor("X", expected["divisor"].clone()),
         Level("X", expected["level"].clone(), "0"),
     ]);
     steps
 }
 
+/// By the rule that recognises the terms of the offer before the target leaves.
 fn cash_merger(v: &Value) -> Vec<Step> {
-    let expected = &v["expected"];
+    let (event, expected) = (&v["inputs"]["event"], &v["expected"]);
     let mut steps = three_stocks(v);
-    steps.extend([
-        Ticks(
-            "2026-01-06".into(),
-            vec![("S0".into(), v["inputs"]["event"]["cash"].clone())],
-        ),
-        Level("X", expected["level"].clone(), "0"),
-        Load(json!({"revisions": [{"id": "r", "indexes": [{"code": "X",
-            "basket": other_shares(v, &[("S0", Value::Null)])}]}]})),
-        Level("X", expected["level_after_deletion"].clone(), "0"),
-    ]);
+    if let Load(definitions) = &mut steps[0] {
+        definitions["indexes"][0]["actions"] = json!({"mergers": {"price": "terms"}});
+    }
+    let terms = json!({"type": "merger", "symbol": event["ticker"], "cash": event["cash"]});
+    steps.extend(acted(
+        terms,
+        "S1",
+        &v["inputs"]["constituents"]["S1"]["price"],
+    ));
+    steps.push(Level("X", expected["level"].clone(), "0"));
+    steps.push(Level("X", expected["level_after_deletion"].clone(), "0"));
     steps
 }
 
-/// Constituents as `{id, price, shares, floatFactor, fx}`: one currency each where `fx` is not 1.
 fn float_market(constituents: &[Value], base: Value) -> Vec<Step> {
     let currency = |c: &Value| if c["fx"] == json!(1) { "USD" } else { "EUR" };
     let security = |c: &Value| json!({"symbol": c["id"], "currency": currency(c)});
@@ -703,9 +713,10 @@ fn special_dividend(v: &Value) -> Vec<Step> {
         Q::text("0.96"),
         "what the one share is worth after it"
     );
+    steps.push(Level("X", expected["preEventLevel"].clone(), "0"));
+    let terms = json!({"type": "dividend", "symbol": "A", "amount": "0.04", "kind": "special"});
+    steps.extend(acted(terms, "A", &json!("0.96")));
     steps.extend([
-        Level("X", expected["preEventLevel"].clone(), "0"),
-        Load(json!({"revisions": [{"id": "r", "adjust": [{"symbol": "A", "less": "0.04"}]}]})),
         Divisor("X", expected["newDivisor"].clone()),
         Level("X", expected["bridgedLevel"].clone(), "0"),
     ]);

@@ -131,8 +131,18 @@ impl PrivateCluster {
         Self::at(&dir.join("run"))
     }
 
+    /// The same for those who do not block.
+    #[must_use]
+    pub fn address(dir: &Path) -> tokio_postgres::Config {
+        Self::within(&dir.join("run"))
+    }
+
     fn at(run: &Path) -> Config {
-        let mut config = Config::new();
+        Self::within(run).into()
+    }
+
+    fn within(run: &Path) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
         config.host_path(run).port(PORT).user(USER).dbname(DATABASE);
         config
             .connect_timeout(Duration::from_secs(5))

@@ -1,5 +1,6 @@
 //! The writer and the migrations against a real PostgreSQL.
 
+mod candles;
 mod once;
 mod rows;
 mod schema;

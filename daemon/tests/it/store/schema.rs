@@ -116,12 +116,10 @@ fn four_daemons_migrate_at_once() {
         .into_iter()
         .map(|t| t.join().unwrap().unwrap())
         .collect();
-    let busy: Vec<_> = reports
-        .iter()
-        .filter(|report| !report.applied.is_empty())
-        .collect();
-    assert_eq!(busy.len(), 1, "one of them does it: {reports:?}");
-    assert_eq!(busy[0].applied[..2], ["V1__core", "V2__sessions"]);
+    let mut applied: Vec<_> = reports.iter().filter(|r| !r.applied.is_empty()).collect();
+    let first = applied.pop().map(|report| report.applied[0].as_str());
+    assert_eq!(first, Some("V1__core"));
+    assert!(applied.is_empty(), "one of them does it: {reports:?}");
     let locks = "select count(*)::text from pg_locks where locktype = 'advisory' \
                  and database = (select oid from pg_database where datname = current_database())";
     assert_eq!(text(&mut database.connect(), locks), "0");

@@ -1,8 +1,10 @@
 //! The HTTP side from outside: requests on real sockets, a real divisord behind them.
 
 mod client;
+mod history;
 mod limits;
 mod live;
+mod metrics;
 mod openapi;
 mod stream;
 

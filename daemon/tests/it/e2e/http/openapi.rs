@@ -1,9 +1,10 @@
 //! The server against its own description: every real answer is one that `docs/openapi.json` allows.
 
+use divisor_testkit::Postgres;
 use serde_json::{Map, Value, json};
 
-use super::client::get;
-use super::with_pair;
+use super::client::{get, get_with};
+use super::{Mqtt, daemon, pair, with_pair};
 
 /// A validator of the part of JSON Schema that the description uses; what it does not know fails.
 struct Schema<'a> {
@@ -46,7 +47,7 @@ impl Schema<'_> {
             "type" => fail("wrong type"),
             "enum" if rule.as_array().unwrap().contains(value) => Ok(()),
             "enum" => fail("not one of them"),
-            "minimum" if value.as_f64() >= rule.as_f64() => Ok(()),
+            "minimum" if !value.is_number() || value.as_f64() >= rule.as_f64() => Ok(()),
             "minimum" => fail("too small"),
             "pattern" => match value.as_str() {
                 Some(text) if !is_decimal(text) => fail("no decimal"),
@@ -168,6 +169,7 @@ fn answers_are_as_described() {
         ("/api/v1/status", "/api/v1/status"),
         ("/healthz", "/healthz"),
         ("/readyz", "/readyz"),
+        ("/metrics", "/metrics"),
     ];
     for (path, target) in live {
         check(&document, path, &get(&daemon, target));
@@ -180,6 +182,71 @@ fn answers_are_as_described() {
     }
     .check(schema, &snapshot, "snapshot");
     assert_eq!(outcome, Ok(()));
+}
+
+/// The same of history, of a daemon with a database.
+#[test]
+fn history_is_as_described() {
+    let database = Postgres::shared().database();
+    let daemon = daemon().http().database(&database.url()).start();
+    let desk = Mqtt::v5(&daemon, "desk");
+    desk.load(&pair());
+    desk.publish(
+        "securities/AAA/price",
+        r#"{"price":"21","size":"5","venue":"X"}"#.to_owned(),
+    );
+    desk.wait_acked();
+    desk.wait_projected();
+    let document = get(&daemon, "/api/v1/openapi.json").json();
+    let index = "/api/v1/indexes/{code}";
+    for (path, query) in [
+        ("levels", "?limit=1&from=2026-01-01"),
+        ("levels", "?limit=none"),
+        ("candles", "?limit=1&from=2026-01-01&step=1d"),
+        ("candles", "?step=1s"),
+        ("composition", ""),
+        ("composition", "?at=2026-01-06"),
+        ("composition", "?at=2000-01-01"),
+        ("revisions", ""),
+        ("events", ""),
+    ] {
+        let answer = get(&daemon, &format!("/api/v1/indexes/PAIR/{path}{query}"));
+        check(&document, &format!("{index}/{path}"), &answer);
+        let csv = get_with(
+            &daemon,
+            &format!("/api/v1/indexes/PAIR/{path}{query}"),
+            &CSV,
+        );
+        check(&document, &format!("{index}/{path}"), &csv);
+    }
+    check(&document, "/api/v1/events", &get(&daemon, "/api/v1/events"));
+    let prices = get(&daemon, "/api/v1/securities/AAA/prices");
+    check(&document, "/api/v1/securities/{symbol}/prices", &prices);
+    let away = with_pair().0;
+    let answer = get(&away, "/api/v1/indexes/PAIR/levels");
+    check(&document, &format!("{index}/levels"), &answer);
+}
+
+const CSV: [(&str, &str); 1] = [("accept", "text/csv")];
+
+/// What is described is there: no path of the description leads nowhere.
+#[test]
+fn every_path_is_served() {
+    let (daemon, _desk) = with_pair();
+    let document = get(&daemon, "/api/v1/openapi.json").json();
+    for path in document["paths"].as_object().unwrap().keys() {
+        if path.ends_with("/stream") {
+            continue;
+        }
+        let target = path.replace("{code}", "PAIR").replace("{symbol}", "AAA");
+        let answer = get(&daemon, &target);
+        assert_ne!(answer.status, 404, "{path}");
+        assert!(
+            document["paths"][path]["get"]["responses"]
+                .get(answer.status.to_string())
+                .is_some()
+        );
+    }
 }
 
 #[test]

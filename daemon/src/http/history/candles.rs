@@ -1,0 +1,290 @@
+//! Candles: of the store's own where they fit, of the levels where they are shorter.
+//!
+//! | step | made of | read at the most |
+//! |---|---|---|
+//! | 1h, 1d | candles of an hour | 24 for each |
+//! | 1m, 5m, 15m | candles of a minute | 15 for each |
+//! | 1s, 5s | levels | those of `limit` steps of time |
+//!
+//! So the work of an answer is bounded by its limit and not by the range that is asked for, but for
+//! the shortest, where it is the levels of at most an hour or five.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use divisor_engine::{Decimal, Time};
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::History;
+use super::span::{Cursor, Named, Span, get};
+use crate::http::Http;
+use crate::http::answer::{self, Form, Record};
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::store::{Numeric, Stamp};
+
+const NANOS: i64 = 1_000_000_000;
+
+/// A length of candles: its name, its seconds, those of what it is made of (0: levels), and how many
+/// there are on a page usually and at the most.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    name: &'static str,
+    seconds: i64,
+    of: i64,
+    limit: (usize, usize),
+}
+
+const LONG: (usize, usize) = (5_000, 10_000);
+const SHORT: (usize, usize) = (2_000, 3_600);
+
+const STEPS: [Step; 7] = [
+    Step::new("1s", 1, 0, SHORT),
+    Step::new("5s", 5, 0, SHORT),
+    Step::new("1m", 60, 60, LONG),
+    Step::new("5m", 300, 60, LONG),
+    Step::new("15m", 900, 60, LONG),
+    Step::new("1h", 3_600, 3_600, LONG),
+    Step::new("1d", 86_400, 3_600, LONG),
+];
+
+impl Step {
+    const fn new(name: &'static str, seconds: i64, of: i64, limit: (usize, usize)) -> Self {
+        Self {
+            name,
+            seconds,
+            of,
+            limit,
+        }
+    }
+
+    /// The beginning of the candle that a time falls in.
+    const fn floor(&self, time: Time) -> Time {
+        let length = self.seconds * NANOS;
+        Time::from_nanos(time.as_nanos().div_euclid(length).saturating_mul(length))
+    }
+}
+
+/// The parameters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Parameters {
+    from: Option<String>,
+    to: Option<String>,
+    step: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+/// A candle.
+#[derive(Debug, Clone, Serialize)]
+struct Candle {
+    ts: String,
+    open: Decimal,
+    high: Decimal,
+    low: Decimal,
+    close: Decimal,
+    count: i64,
+}
+
+impl Record for Candle {
+    const COLUMNS: &'static [&'static str] = &["ts", "open", "high", "low", "close", "count"];
+}
+
+/// The JSON of a page.
+#[derive(Debug, Serialize)]
+struct Candles<'a> {
+    step: &'static str,
+    rows: &'a [Candle],
+    next: Option<&'a str>,
+}
+
+/// `GET api/v1/indexes/{code}/candles`
+pub(in crate::http) async fn candles(
+    State(http): State<Arc<Http>>,
+    named: Named,
+    form: Form,
+    uri: Uri,
+    Query(parameters): Query<Parameters>,
+) -> Result<Response, Problem> {
+    let name = parameters.step.as_deref().unwrap_or("1m");
+    let step = STEPS.iter().find(|step| step.name == name);
+    let step = step
+        .ok_or_else(|| Problem::bad_request("step must be one of 1s, 5s, 1m, 5m, 15m, 1h, 1d"))?;
+    let span = super::span::SpanParameters {
+        from: parameters.from,
+        to: parameters.to,
+        cursor: parameters.cursor,
+        limit: parameters.limit,
+    };
+    let span = span.read(step.limit.0, step.limit.1)?;
+    let history = History::of(&http)?;
+    let (found, next) = if step.of == 0 {
+        short(history, &named, step, &span).await?
+    } else {
+        long(history, &named, step, &span).await?
+    };
+    let next = next.map(|time| {
+        Cursor {
+            ts: time,
+            number: 0,
+        }
+        .to_string()
+    });
+    answer::page(
+        form,
+        &Candles {
+            step: step.name,
+            rows: &found,
+            next: next.as_deref(),
+        },
+        &found,
+        next.as_deref().map(|next| ("cursor", next)),
+        &uri,
+    )
+}
+
+/// Where reading begins: the candle that `from` falls in is whole.
+fn begin(step: &Step, span: &Span) -> Time {
+    span.cursor.map_or_else(
+        || step.floor(span.from.unwrap_or(Time::MIN)),
+        |cursor| cursor.ts,
+    )
+}
+
+/// Candles made of the store's candles.
+async fn long(
+    history: &History,
+    named: &Named,
+    step: &Step,
+    span: &Span,
+) -> Result<(Vec<Candle>, Option<Time>), Problem> {
+    let last = span.is_from_the_end();
+    let order = if last { "desc" } else { "asc" };
+    // Enough for the page and for one candle more, which tells whether it goes on.
+    let parts = (span.limit + 1) * usize::try_from(step.seconds / step.of).unwrap_or(1);
+    let sql = format!(
+        "select bin, (array_agg(open order by ts))[1], max(high), min(low), \
+         (array_agg(close order by ts desc))[1], sum(levels)::int8 \
+         from (select ts, open, high, low, close, levels, \
+               date_bin(make_interval(secs => $5), ts, timestamptz '2000-01-01 00:00:00+00') as bin \
+               from candle where index_id = $1 and step = $2 and ts >= $3 and ts < $4 \
+               order by ts {order} limit {parts}) part \
+         group by bin order by bin {order} limit {}",
+        span.limit + 1
+    );
+    let begin = begin(step, span);
+    let rows = history
+        .query(
+            &sql,
+            &[
+                (&named.key(), Type::INT4),
+                (&(i32::try_from(step.of).unwrap_or_default()), Type::INT4),
+                (&Stamp(begin), Type::TIMESTAMPTZ),
+                (&Stamp(span.to), Type::TIMESTAMPTZ),
+                (&(step.seconds as f64), Type::FLOAT8),
+            ],
+        )
+        .await?;
+    let is_more = rows.len() > span.limit;
+    let mut found = rows
+        .iter()
+        .take(span.limit)
+        .map(read)
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut next = None;
+    if last {
+        found.reverse();
+    } else if is_more && let Some(row) = rows.last() {
+        next = Some(get::<Stamp>(row, 0)?.0);
+    }
+    Ok((found, next))
+}
+
+/// Candles made of levels: those of a window of `limit` steps.
+async fn short(
+    history: &History,
+    named: &Named,
+    step: &Step,
+    span: &Span,
+) -> Result<(Vec<Candle>, Option<Time>), Problem> {
+    let window = i64::try_from(span.limit)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(step.seconds * NANOS);
+    let Some((first, last)) = ends(history, named, step, span).await? else {
+        return Ok((Vec::new(), None));
+    };
+    let (begin, end) = if span.is_from_the_end() {
+        let begin = step
+            .floor(last)
+            .saturating_add(step.seconds * NANOS - window);
+        (begin.max(first), span.to)
+    } else {
+        // Behind a night without levels the page begins with the next level.
+        let begin = step.floor(first);
+        (begin, begin.saturating_add(window).min(span.to))
+    };
+    let rows = history
+        .query(
+            "select date_bin(make_interval(secs => $4), ts, timestamptz '2000-01-01 00:00:00+00') \
+             as bin, (array_agg(level order by ts, seq))[1], max(level), min(level), \
+             (array_agg(level order by ts desc, seq desc))[1], count(*) \
+             from (select distinct on (ts, seq) ts, seq, level from index_level \
+                   where index_id = $1 and ts >= $2 and ts < $3 \
+                   order by ts, seq, run desc) kept \
+             group by bin order by bin",
+            &[
+                (&named.key(), Type::INT4),
+                (&Stamp(begin), Type::TIMESTAMPTZ),
+                (&Stamp(end), Type::TIMESTAMPTZ),
+                (&(step.seconds as f64), Type::FLOAT8),
+            ],
+        )
+        .await?;
+    let found = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let goes_on = !span.is_from_the_end() && end < span.to && end <= last;
+    Ok((found, goes_on.then_some(end)))
+}
+
+/// The first and the last level of a span.
+async fn ends(
+    history: &History,
+    named: &Named,
+    step: &Step,
+    span: &Span,
+) -> Result<Option<(Time, Time)>, Problem> {
+    let rows = history
+        .query(
+            "(select ts from index_level where index_id = $1 and ts >= $2 and ts < $3 \
+              order by ts limit 1) union all \
+             (select ts from index_level where index_id = $1 and ts >= $2 and ts < $3 \
+              order by ts desc limit 1)",
+            &[
+                (&named.key(), Type::INT4),
+                (&Stamp(begin(step, span)), Type::TIMESTAMPTZ),
+                (&Stamp(span.to), Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
+    let [first, last] = rows.as_slice() else {
+        return Ok(None);
+    };
+    let (first, last): (Stamp, Stamp) = (get(first, 0)?, get(last, 0)?);
+    Ok(Some((first.0.min(last.0), last.0.max(first.0))))
+}
+
+fn read(row: &Row) -> Result<Candle, Problem> {
+    let value = |column| get::<Numeric>(row, column).map(|Numeric(value)| value);
+    Ok(Candle {
+        ts: get::<Stamp>(row, 0)?.0.to_string(),
+        open: value(1)?,
+        high: value(2)?,
+        low: value(3)?,
+        close: value(4)?,
+        count: get(row, 5)?,
+    })
+}

@@ -1,0 +1,66 @@
+//! Dropping what need not be kept: whole partitions, by their name, never single rows.
+//!
+//! It is asked for only while everything committed is projected, so nothing that the journal still
+//! holds belongs to what is dropped; a late row makes its partition again, until the next time.
+
+use std::time::Duration;
+
+use divisor_engine::Time;
+use jiff::civil::Date;
+use postgres::Client;
+
+use super::bulk::BulkRow;
+use super::error::StoreError;
+use super::partition::Range;
+use super::rows::{LevelRow, RateRow, TickRow};
+
+/// How long a reader of a partition is waited for.
+const LOCK_TIMEOUT: &str = "2s";
+
+/// How long rows are kept; none means for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keep {
+    /// Ticks and rates.
+    pub ticks: Option<Duration>,
+    /// Levels.
+    pub levels: Option<Duration>,
+}
+
+/// Drops the partitions that end before what is to be kept.
+pub(super) fn drop_old(client: &mut Client, keep: Keep, now: Time) -> Result<(), StoreError> {
+    for (table, keep) in [
+        (TickRow::TABLE, keep.ticks),
+        (RateRow::TABLE, keep.ticks),
+        (LevelRow::TABLE, keep.levels),
+    ] {
+        let Some(keep) = keep else { continue };
+        let keep = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
+        let oldest = jiff::Timestamp::from(now.saturating_add(-keep));
+        let oldest = oldest.to_zoned(jiff::tz::TimeZone::UTC).date();
+        for name in ended(client, table, oldest)? {
+            // The name came from the catalogue and was read back as ours: letters and digits.
+            let sql = format!("set local lock_timeout = '{LOCK_TIMEOUT}'; drop table {name}");
+            let mut dropping = || -> Result<(), postgres::Error> {
+                let mut tx = client.transaction()?;
+                tx.batch_execute(&sql)?;
+                tx.commit()
+            };
+            dropping().map_err(StoreError::during("drop an old partition"))?;
+            tracing::info!(partition = name, "dropped what need not be kept");
+        }
+    }
+    Ok(())
+}
+
+/// The partitions of a table whose last day is before this one.
+fn ended(client: &mut Client, table: &str, oldest: Date) -> Result<Vec<String>, StoreError> {
+    let sql = "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid \
+               where i.inhparent = $1::text::regclass order by 1";
+    let rows = client
+        .query(sql, &[&table])
+        .map_err(StoreError::during("list the partitions"))?;
+    let names = rows.iter().map(|row| row.get::<_, String>(0));
+    let is_old =
+        |name: &String| Range::parse(table, name).is_some_and(|range| range.end() <= oldest);
+    Ok(names.filter(is_old).collect())
+}

@@ -1,0 +1,165 @@
+//! `/metrics`: what happens is counted, and what dashboard and alerts name is there.
+
+use std::collections::BTreeSet;
+
+use divisor_testkit::eventually;
+use serde_json::Value;
+
+use super::client::get;
+use super::with_pair;
+
+fn value(text: &str, line: &str) -> f64 {
+    let mut lines = text.lines();
+    let found = lines.find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
+    found
+        .unwrap_or_else(|| panic!("no {line} in {text}"))
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn what_happens_is_counted() {
+    let (daemon, desk) = with_pair();
+    let send = |topic: &str, payload: &str| desk.publish(topic, payload.to_owned());
+    let tick = r#"{"price":"21","ts":"2026-01-05T17:00:00Z","src":"f","inc":1,"seq":4}"#;
+    send("securities/AAA/price", tick);
+    send("securities/AAA/price", tick);
+    send(
+        "securities/AAA/price",
+        r#"{"price":"20","ts":"2026-01-05T16:59:00Z"}"#,
+    );
+    send(
+        "securities/AAA/price",
+        r#"{"price":"22","ts":"2026-01-05T17:00:01Z","src":"f","inc":1,"seq":7}"#,
+    );
+    send("securities/NONE/price", "1");
+    send("securities/AAA/price", "-1");
+    send("indexes/PAIR/level", "1");
+    desk.wait_acked();
+    let text = eventually("the refusal of the topic", || {
+        let text = get(&daemon, "/metrics").text();
+        let refused = "divisor_ticks_total{result=\"refused\",reason=\"bad_topic\"}";
+        (value(&text, refused) > 0.0).then_some(text)
+    });
+    let ticks = |labels: &str| value(&text, &format!("divisor_ticks_total{{{labels}}}"));
+    assert_eq!(
+        ticks("result=\"applied\",reason=\"\""),
+        4.0,
+        "two of the load"
+    );
+    assert_eq!(ticks("result=\"duplicate\",reason=\"\""), 1.0);
+    assert_eq!(ticks("result=\"late\",reason=\"\""), 1.0);
+    assert_eq!(ticks("result=\"refused\",reason=\"unknown_symbol\""), 1.0);
+    assert_eq!(
+        ticks("result=\"refused\",reason=\"price_not_positive\""),
+        1.0
+    );
+    assert_eq!(value(&text, "divisor_denied_total{what=\"topic\"}"), 1.0);
+    assert_eq!(value(&text, "divisor_source_gaps"), 2.0);
+    assert_eq!(value(&text, "divisor_levels_total"), 3.0);
+    assert_eq!(value(&text, "divisor_connections"), 1.0);
+    assert_eq!(value(&text, "divisor_ready"), 1.0);
+    assert_eq!(value(&text, "divisor_store{state=\"off\"}"), 1.0);
+    assert_eq!(value(&text, "divisor_index_level{index=\"PAIR\"}"), 72.0);
+    assert_eq!(value(&text, "divisor_indexes{status=\"live\"}"), 1.0);
+    for histogram in ["divisor_commit_seconds", "divisor_tick_to_level_seconds"] {
+        let count = value(&text, &format!("{histogram}_count"));
+        let all = value(&text, &format!("{histogram}_bucket{{le=\"+Inf\"}}"));
+        assert!(
+            count > 0.0 && (count - all).abs() < f64::EPSILON,
+            "{histogram}"
+        );
+    }
+}
+
+/// The format: each family is announced once, before its lines, and no line is there twice.
+#[test]
+fn the_text_is_well_formed() {
+    let (daemon, _desk) = with_pair();
+    let answer = get(&daemon, "/metrics");
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("text/plain; version=0.0.4")
+    );
+    let text = answer.text();
+    let mut families = BTreeSet::new();
+    let mut lines = BTreeSet::new();
+    let mut family = String::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            family = rest.split(' ').next().unwrap().to_owned();
+            assert!(families.insert(family.clone()), "{family} twice");
+        } else if !line.starts_with('#') {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            assert!(series.starts_with(&family), "{line} under {family}");
+            assert!(lines.insert(series.to_owned()), "{series} twice");
+            value.parse::<f64>().unwrap();
+        }
+    }
+    assert!(families.len() > 20);
+}
+
+/// Every metric that the dashboard or an alert names exists, with the labels they select by.
+#[test]
+fn dashboard_and_alerts_name_what_is_there() {
+    let (daemon, _desk) = with_pair();
+    let text = get(&daemon, "/metrics").text();
+    let file = |name: &str| {
+        let path = format!("{}/../contrib/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+    };
+    let alerts = file("prometheus/alerts.yml");
+    let dashboard: Value = serde_json::from_str(&file("grafana/dashboard.json")).unwrap();
+    let mut expressions = Vec::new();
+    collect(&dashboard, &mut expressions);
+    assert!(expressions.len() > 8);
+    let rules = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("expr: "));
+    expressions.extend(rules.map(str::to_owned));
+    assert!(alerts.contains("expr: "));
+    let mut named = 0;
+    for expression in &expressions {
+        for name in names(expression) {
+            let exists = text.lines().any(|line| {
+                line.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with(['{', ' ']))
+            });
+            assert!(exists, "{name} of `{expression}` is not on /metrics");
+            named += 1;
+        }
+        for selector in selectors(expression) {
+            assert!(text.contains(selector), "{selector} of `{expression}`");
+        }
+    }
+    assert!(named > 15, "{named}");
+}
+
+fn collect(value: &Value, into: &mut Vec<String>) {
+    if let Some(text) = value.get("expr").and_then(Value::as_str) {
+        into.push(text.to_owned());
+    }
+    let inner = value.as_array().into_iter().flatten();
+    let inner = inner.chain(value.as_object().into_iter().flat_map(|o| o.values()));
+    for value in inner {
+        collect(value, into);
+    }
+}
+
+/// The `label="value"` pairs of our own metrics.
+fn selectors(expression: &str) -> impl Iterator<Item = &str> {
+    let own = expression.split("divisor_").skip(1);
+    let braced = own.filter_map(|part| {
+        let (name, rest) = part.split_once('{')?;
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        is_name.then(|| rest.split('}').next().unwrap_or_default())
+    });
+    braced.flat_map(|pairs| pairs.split(',').map(str::trim))
+}
+
+fn names(expression: &str) -> impl Iterator<Item = &str> {
+    expression
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("divisor_"))
+}
