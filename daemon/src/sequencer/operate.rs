@@ -7,6 +7,7 @@ use divisor_wire::command::{
     Request, SessionRow,
 };
 
+use super::control::{Nothing, done};
 use super::load::of_kind;
 use super::staging::{clip, error};
 use super::{Sequencer, SequencerError, gather};
@@ -22,8 +23,34 @@ const REASONS_MAX: usize = 20;
 const FILES_MAX: usize = 1_024;
 
 impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
+    /// Carries out one of the commands of this file.
+    pub(super) fn operate(
+        &mut self,
+        client: &Client,
+        verb: &str,
+        request: Request,
+        limit: usize,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Result<Vec<u8>, CommandError>, SequencerError> {
+        let id = request.id.clone();
+        let after = request.after.as_deref();
+        Ok(match verb {
+            "order" => self
+                .order(client, request.order, go_on)?
+                .and_then(|()| done(&id, Nothing {})),
+            "history" => self
+                .history(request.history, go_on)?
+                .and_then(|summary| done(&id, summary)),
+            "hold.list" => done(&id, self.hold_list(after, limit)),
+            "calendar.list" => done(&id, self.calendar_list()),
+            _ => self
+                .calendar_show(&request, limit)
+                .and_then(|detail| done(&id, detail)),
+        })
+    }
+
     /// Carries out an order, as a batch of its own.
-    pub(super) fn order(
+    fn order(
         &mut self,
         client: &Client,
         order: Option<Order>,
@@ -45,7 +72,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
 
     /// Puts prices and rates into the sequence, in their order and with the identity that the
     /// request gives them. One that is refused does not hold the others back.
-    pub(super) fn history(
+    fn history(
         &mut self,
         history: Option<History>,
         go_on: &dyn Fn() -> bool,
@@ -133,7 +160,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     }
 
     /// The prices and rates that wait for an operator, behind a position.
-    pub(super) fn hold_list(&self, after: Option<&str>, limit: usize) -> Page<HoldRow> {
+    fn hold_list(&self, after: Option<&str>, limit: usize) -> Page<HoldRow> {
         let engine = &self.engine;
         let after: Option<u64> = after.and_then(|after| after.parse().ok());
         let mut held = engine
@@ -167,7 +194,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     }
 
     /// All calendars.
-    pub(super) fn calendar_list(&self) -> Page<CalendarRow> {
+    fn calendar_list(&self) -> Page<CalendarRow> {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let rows = self.engine.calendars().map(|calendar| CalendarRow {
             name: calendar.name.clone(),
@@ -190,7 +217,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     }
 
     /// A calendar with its sessions from a date on.
-    pub(super) fn calendar_show(
+    fn calendar_show(
         &self,
         request: &Request,
         limit: usize,

@@ -87,9 +87,11 @@ impl World {
     }
 
     fn closes(&self) -> Vec<Closed> {
-        let close = |output: &Output| match output {
-            Output::Closed(closed) => Some(closed.clone()),
-            _ => None,
+        let close = |output: &Output| {
+            let Output::Closed(closed) = output else {
+                return None;
+            };
+            Some(closed.clone())
         };
         self.outputs.iter().filter_map(close).collect()
     }
@@ -280,9 +282,11 @@ fn closes_with_official_prices() {
         "2021-11-24T14:30:59Z",
         Some("2021-11-24T14:32:00Z"),
     );
-    let quoted = world.outputs.iter().rev().find_map(|output| match output {
-        Output::Quotation(quotation) => Some((quotation.level, quotation.missing)),
-        _ => None,
+    let quoted = world.outputs.iter().rev().find_map(|output| {
+        let Output::Quotation(quotation) = output else {
+            return None;
+        };
+        Some((quotation.level, quotation.missing))
     });
     assert_eq!(quoted, Some((decimal("31.00"), 0)));
     assert_eq!(
