@@ -140,7 +140,8 @@ fn heal(disk: &SimDisk) {
 
 impl Settings {
     fn draw(random: &mut Random) -> Self {
-        let segments = 3 + random.below(4);
+        // The market's definitions alone take four.
+        let segments = 6 + random.below(4);
         Self {
             journal: journal::Settings {
                 segment_bytes: journal::SEGMENT_BYTES_MIN,
