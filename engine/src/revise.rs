@@ -420,6 +420,8 @@ impl Engine {
                 state.keep(adjusted)?
             }
         };
+        self.ensure_components(&state.definition.basket)?;
+        self.refuse_cycle(id, &state.definition.basket)?;
         let holdings = self.holdings(&state)?;
         state.basket = Basket::waiting(holdings, state.definition.currency, &self.securities);
         state.refresh_rates(&self.rates);
@@ -511,6 +513,9 @@ impl Engine {
 impl Index {
     pub(crate) fn count_missing(&mut self, securities: &[crate::security::Security]) {
         let unpriced = |h: &&Holding| securities[h.security.at()].price == 0;
+        if self.fixing.is_some() {
+            return;
+        }
         self.missing = self.basket.holdings.iter().filter(unpriced).count();
     }
 

@@ -17,6 +17,7 @@ mod security;
 mod session;
 mod variant;
 mod weighting;
+mod window;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,7 @@ pub use variant::{
     VolatilityControl, Withholding, WithholdingRule,
 };
 pub use weighting::{Reset, Weighting};
+pub use window::Window;
 
 /// A set of definitions that is applied whole or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
