@@ -224,7 +224,7 @@ impl Engine {
         Ok(Change::Changed(changed))
     }
 
-    fn load_index(
+    pub(crate) fn load_index(
         &mut self,
         definition: &IndexDefinition,
         position: Position,

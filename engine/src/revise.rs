@@ -273,6 +273,7 @@ impl Engine {
         position: Position,
     ) -> Result<(), DefinitionError> {
         let of = |problem: Problem| problem.of("revision", &revision.id);
+        self.redefine(revision, position).map_err(of)?;
         let adjusted: Result<Vec<_>, _> = revision
             .adjust
             .iter()
@@ -317,6 +318,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Definitions that a revision brings, as if they were loaded now.
+    fn redefine(
+        &mut self,
+        revision: &RevisionDefinition,
+        position: Position,
+    ) -> Result<(), Problem> {
+        for change in &revision.indexes {
+            let Some(definition) = &change.definition else {
+                continue;
+            };
+            if definition.code != change.code || change.basket.is_some() {
+                return Err(Problem::Redefinition(
+                    change.code.chars().take(64).collect(),
+                ));
+            }
+            self.known_index(&change.code)?;
+            self.load_index(definition, position)?;
+        }
+        Ok(())
+    }
+
     /// The indexes that a revision changes, in the order of their ids.
     fn affected(
         &self,
@@ -336,7 +358,7 @@ impl Engine {
                 affected.insert(IndexId(id), Turn::Keep);
             }
         }
-        for change in &revision.indexes {
+        for change in revision.indexes.iter().filter(|x| x.definition.is_none()) {
             let index = self
                 .codes
                 .get(&change.code)

@@ -536,7 +536,8 @@ impl World {
         let symbol = format!("N{}", self.loads);
         let now = self.now.load(Ordering::Relaxed);
         let later = Time::from_nanos(now + random.below(5_000_000_000) as i64);
-        let change = match random.below(4) {
+        let day = later.to_string()[..10].to_owned();
+        let change = match random.below(6) {
             0 => format!(
                 "\"revisions\":[{{\"id\":\"r{}\",\"effective\":\"{later}\",\"indexes\":[{{\"code\":\"EQ\"}}]}}]",
                 self.loads
@@ -545,6 +546,15 @@ impl World {
                 "\"indexes\":[{{\"code\":\"I{}\",\"currency\":\"USD\",\"weighting\":{{\"scheme\":\"price\"}},\
                  \"base\":{{\"value\":\"10\"}},\"dissemination\":{{\"mode\":\"conflate\"}},\
                  \"basket\":[{{\"symbol\":\"KO\"}},{{\"symbol\":\"{symbol}\"}}]}}]",
+                self.loads
+            ),
+            2 => format!(
+                "\"actions\":[{{\"id\":\"a{}\",\"ex_date\":\"{day}\",\"type\":\"rebalance\",\"index\":\"EQ\"}}]",
+                self.loads
+            ),
+            3 => format!(
+                "\"actions\":[{{\"id\":\"a{}\",\"ex_date\":\"{day}\",\"type\":\"dividend\",\"symbol\":\"KO\",\
+                 \"amount\":\"0.5\"}}]",
                 self.loads
             ),
             _ => format!(

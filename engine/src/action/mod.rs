@@ -205,7 +205,7 @@ impl Engine {
             .ok_or_else(|| Problem::UnknownSecurity(symbol.chars().take(64).collect()))
     }
 
-    fn known_index(&self, code: &str) -> Result<IndexId, Problem> {
+    pub(crate) fn known_index(&self, code: &str) -> Result<IndexId, Problem> {
         self.index_id(code)
             .ok_or_else(|| Problem::UnknownIndex(code.chars().take(64).collect()))
     }

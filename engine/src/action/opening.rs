@@ -365,7 +365,7 @@ impl Engine {
         }
         let to = Ratio::scaled(target.basket.cash, target.basket.scale);
         draft.cash = Some(part(&cash, &to));
-        draft.restores = !draft.weighting.follows_weights();
+        draft.restores = false;
         draft.reference.clear();
         Ok(())
     }
