@@ -91,6 +91,12 @@ enum Command {
     Rebalance(commands::rebalance::Opts),
     Security(commands::security::Opts),
     Rate(commands::rate::Opts),
+    Price(commands::price::Opts),
+    Close(commands::close::Opts),
+    Halt(commands::close::HaltOpts),
+    Resume(commands::close::ResumeOpts),
+    Calendar(commands::calendar::Opts),
+    Backfill(commands::backfill::Opts),
     Status(commands::status::Opts),
     History(commands::history::Opts),
     Open(commands::open::Opts),
@@ -133,6 +139,12 @@ pub(crate) fn run(mut cli: Cli) -> anyhow::Result<Exit> {
             Command::Action(opts) => commands::action::run(opts, globals).await,
             Command::Security(opts) => commands::security::run(opts, globals).await,
             Command::Rate(opts) => commands::rate::run(opts, globals).await,
+            Command::Price(opts) => commands::price::run(opts, globals).await,
+            Command::Close(opts) => commands::close::run(opts, globals).await,
+            Command::Halt(opts) => commands::close::halt(opts, globals).await,
+            Command::Resume(opts) => commands::close::resume(opts, globals).await,
+            Command::Calendar(opts) => commands::calendar::run(opts, globals).await,
+            Command::Backfill(opts) => commands::backfill::run(opts, globals, &interrupt).await,
             Command::Status(opts) => commands::status::run(opts, globals).await,
             Command::History(opts) => commands::history::run(opts, globals).await,
             Command::Open(opts) => commands::open::run(opts, globals).await,
@@ -215,5 +227,17 @@ mod tests {
         check("divisor history", false);
         check("divisor open --http https://h", false);
         check("divisor demo --days 3 --seconds 1", true);
+        check("divisor price hold release 1 2", true);
+        check("divisor price hold reject", false);
+        check("divisor close DJIA --confirm", true);
+        check(
+            "divisor calendar show XNYS --from 2021-11-22 --sessions 5",
+            true,
+        );
+        check(
+            "divisor backfill a.json b.csv.gz --at 16:00 --zone America/New_York --type close",
+            true,
+        );
+        check("divisor backfill a.csv --zone Mars/Olympus", false);
     }
 }

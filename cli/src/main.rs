@@ -6,6 +6,7 @@
 //! - `commands`: one file per verb
 //! - `fixtures`: files to definitions and prices, checked before anything is sent
 //! - `feed`: the simulator, the replay of recorded prices, and the publishers that send them
+//! - `history`: definitions, revisions and prices as a timeline, and its way to the daemon
 //! - `levels`: what arrives from the daemon, and gaps in it
 //! - `connection`: the MQTT client with its outbox, subscriptions, requests and replies
 
@@ -15,6 +16,7 @@ mod connection;
 mod exit;
 mod feed;
 mod fixtures;
+mod history;
 mod interrupt;
 mod levels;
 mod output;

@@ -137,6 +137,7 @@ fn tick(security: u32, price: i64, time: i64, seq: u64) -> Input {
         },
         size: None,
         venue: None,
+        kind: divisor_engine::Kind::Trade,
     })
 }
 

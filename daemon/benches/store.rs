@@ -34,6 +34,7 @@ fn tick(n: u64) -> TickRow {
         price: Decimal::new(18_984 + i128::from(n % 1_000), 2),
         size: Some(Decimal::new(100, 0)),
         venue: Some(2),
+        kind: divisor_engine::Kind::Trade,
     }
 }
 

@@ -6,18 +6,19 @@
 //!
 //! | tag | input | fields |
 //! |---|---|---|
-//! | 1 | tick | security u32, price i64, origin, size (decimal), venue u32; the last two by flag |
+//! | 1 | tick | security u32, price i64, origin, size (decimal), venue u32, kind u8; the last three by flag |
 //! | 2 | rate | base 8 bytes, quote 8 bytes, mantissa i64, places u8, origin |
 //! | 3 | define | by u32, length u32, JSON |
 //! | 4 | label | length u32, text |
 //! | 5 | boot | epoch u64 |
+//! | 6 | operate | by u32, length u32, JSON |
 //!
-//! An origin is flags u8 (1 inc, 2 seq, 4 size, 8 venue), ts i64, received i64, source u32, then
+//! An origin is flags u8 (1 inc, 2 seq, 4 size, 8 venue, 16 a kind that is not a trade), ts i64, received i64, source u32, then
 //! inc u64 and seq u64 where flagged. A decimal is mantissa i128, places u8.
 
 use divisor_engine::{
-    Batch, Currency, Decimal, Engine, Input, LabelId, Origin, PLACES_MAX, Rate, SecurityId, Tick,
-    Time,
+    Batch, Currency, Decimal, Engine, Input, Kind, LabelId, Origin, PLACES_MAX, Rate, SecurityId,
+    Tick, Time,
 };
 
 use crate::journal::{ReadError, Record, Records};
@@ -27,11 +28,13 @@ const RATE: u8 = 2;
 const DEFINE: u8 = 3;
 const LABEL: u8 = 4;
 const BOOT: u8 = 5;
+const OPERATE: u8 = 6;
 
 const HAS_INC: u8 = 1;
 const HAS_SEQ: u8 = 2;
 const HAS_SIZE: u8 = 4;
 const HAS_VENUE: u8 = 8;
+const HAS_KIND: u8 = 16;
 
 /// A record whose checksum is right but whose body makes no sense: written by another version, or
 /// a defect. The daemon refuses to go on rather than guess.
@@ -67,6 +70,11 @@ pub fn encode(inputs: &[Input], out: &mut Vec<u8>) -> Result<(), serde_json::Err
                 out.extend_from_slice(&by.0.to_le_bytes());
                 encode_bytes(&serde_json::to_vec(definitions)?, out);
             }
+            Input::Operate { by, order } => {
+                out.push(OPERATE);
+                out.extend_from_slice(&by.0.to_le_bytes());
+                encode_bytes(&serde_json::to_vec(order)?, out);
+            }
             Input::Label(text) => {
                 out.push(LABEL);
                 encode_bytes(text.as_bytes(), out);
@@ -86,13 +94,21 @@ fn encode_tick(tick: &Tick, out: &mut Vec<u8>) {
     out.extend_from_slice(&tick.price.to_le_bytes());
     let size = if tick.size.is_some() { HAS_SIZE } else { 0 };
     let venue = if tick.venue.is_some() { HAS_VENUE } else { 0 };
-    encode_origin(&tick.origin, size | venue, out);
+    let kind = if tick.kind == Kind::Trade {
+        0
+    } else {
+        HAS_KIND
+    };
+    encode_origin(&tick.origin, size | venue | kind, out);
     if let Some(size) = tick.size {
         out.extend_from_slice(&size.mantissa().to_le_bytes());
         out.push(size.places());
     }
     if let Some(venue) = tick.venue {
         out.extend_from_slice(&venue.0.to_le_bytes());
+    }
+    if kind != 0 {
+        out.push(tick.kind.code());
     }
 }
 
@@ -192,6 +208,12 @@ impl<'a> Cursor<'a> {
                     .map_err(|e| format!("definitions: {e}"))?;
                 Ok(Input::Define { by, definitions })
             }
+            OPERATE => {
+                let by = LabelId(u32::from_le_bytes(self.array()?));
+                let order =
+                    serde_json::from_slice(self.bytes()?).map_err(|e| format!("order: {e}"))?;
+                Ok(Input::Operate { by, order })
+            }
             LABEL => {
                 let text = std::str::from_utf8(self.bytes()?).map_err(|e| e.to_string())?;
                 Ok(Input::Label(text.into()))
@@ -222,12 +244,19 @@ impl<'a> Cursor<'a> {
         } else {
             Some(LabelId(u32::from_le_bytes(self.array()?)))
         };
+        let kind = if flags & HAS_KIND == 0 {
+            Kind::Trade
+        } else {
+            let code = self.byte()?;
+            Kind::of_code(code).ok_or_else(|| format!("a price of kind {code}"))?
+        };
         Ok(Input::Tick(Tick {
             security,
             price,
             origin,
             size,
             venue,
+            kind,
         }))
     }
 
@@ -334,13 +363,14 @@ mod tests {
             ..Definitions::default()
         };
         prop_oneof![
-            (any::<u32>(), any::<i64>(), origin(), size, venue).prop_map(
-                |(security, price, origin, size, venue)| Input::Tick(Tick {
+            (any::<u32>(), any::<i64>(), origin(), size, venue, 0..4usize).prop_map(
+                |(security, price, origin, size, venue, kind)| Input::Tick(Tick {
                     security: SecurityId(security),
                     price,
                     origin,
                     size: size.map(|(m, p)| Decimal::new(m, p)),
                     venue: venue.map(LabelId),
+                    kind: Kind::ALL[kind],
                 })
             ),
             (any::<i64>(), 0..=18u8, origin()).prop_map(move |(mantissa, places, origin)| {
@@ -356,6 +386,10 @@ mod tests {
             Just(Input::Define {
                 by: LabelId(3),
                 definitions: Box::new(definitions)
+            }),
+            any::<u64>().prop_map(|held| Input::Operate {
+                by: LabelId(4),
+                order: Box::new(divisor_engine::Order::Release { held }),
             }),
             ".{0,40}".prop_map(|text| Input::Label(text.into())),
             any::<u64>().prop_map(|epoch| Input::Boot { epoch }),

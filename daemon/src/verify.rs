@@ -15,8 +15,8 @@ use crate::record::{self, RecordError};
 use crate::snapshots::Snapshots;
 use crate::store::project::Projection;
 use crate::store::rows::{
-    ActionRow, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, RateRow, RevisionRow, RowBatch,
-    SecurityRow, TickRow,
+    ActionRow, BatchRow, CloseRow, CommandRow, IndexRow, LabelRow, LevelRow, RateRow, RevisionRow,
+    RowBatch, SecurityRow, TickRow,
 };
 use crate::store::{History, HistoryError, Stored};
 
@@ -208,6 +208,9 @@ impl<'a> Walk<'a> {
             .sort_by_key(|l| (l.position, l.index, l.seq));
         let revisions = &mut self.computed.revisions;
         revisions.sort_by_key(|r| (r.position, r.index, r.revision));
+        self.computed
+            .closes
+            .sort_by_key(|c| (c.position, c.index, c.seq));
         for revision in revisions {
             revision.members.sort_by_key(|member| member.security);
         }
@@ -247,6 +250,7 @@ impl<'a> Walk<'a> {
             difference(&computed.rates, &stored.rates, engine),
             difference(&computed.levels, &stored.levels, engine),
             difference(&computed.revisions, &stored.revisions, engine),
+            difference(&computed.closes, &stored.closes, engine),
             difference(&computed.actions, &stored.actions, engine),
         ];
         self.counts.batches += 1;
@@ -532,5 +536,17 @@ impl Told for IndexRow {
         let name = self.name.as_deref().unwrap_or("without a name");
         let (code, currency) = (&self.code, &self.currency);
         format!("the index `{code}` ({name}, {currency}) as {}", self.body)
+    }
+}
+
+impl Told for CloseRow {
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, self.index, self.seq)
+    }
+
+    fn tell(&self, engine: &Engine) -> String {
+        let code = engine.index_code(IndexId(self.index)).unwrap_or("?");
+        let (day, level, status) = (self.day, self.level, &self.status);
+        format!("the close of {code} on {day}, {level}, {status}")
     }
 }

@@ -3,7 +3,7 @@
 //! What passes here can be applied without a further check. The gate looks at the state but does
 //! not change it.
 
-use crate::input::{Input, Origin, Rate, Tick};
+use crate::input::{Input, Kind, Origin, Rate, Tick};
 use crate::{Currency, Decimal, Engine, LabelId};
 
 /// Why a price or rate is refused.
@@ -75,6 +75,7 @@ impl Engine {
                 origin,
                 size,
                 venue,
+                kind: Kind::Trade,
             })),
             _ => Err(Refused::TooLarge),
         }

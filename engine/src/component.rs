@@ -145,7 +145,8 @@ impl Engine {
             self.rebuild_kernel();
         }
         self.securities[component.at()].price = units;
-        self.move_sums(component, units - before, ts);
+        let behind = self.time.as_nanos().saturating_sub(ts.as_nanos());
+        self.move_sums(component, units - before, ts, behind);
         if before == 0 {
             self.first_price(component, position);
         } else if units == 0 {

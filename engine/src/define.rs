@@ -12,7 +12,8 @@ use crate::problem::{DefinitionError, Problem};
 use crate::reference::Fixing;
 use crate::revise::Turn;
 use crate::security::{Security, check_name};
-use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, follow, period};
+use crate::session::Clock;
+use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, follow, period, rules};
 
 /// Most places of a level, a divisor or a coefficient: two of them must fit one product.
 const CUT_PLACES_MAX: u8 = 18;
@@ -38,7 +39,7 @@ pub struct Plan {
 /// What becomes of one definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanItem {
-    /// `security`, `index`, `revision` or `action`.
+    /// `calendar`, `pair`, `security`, `index`, `revision` or `action`.
     pub kind: &'static str,
     /// Symbol, code or id.
     pub name: String,
@@ -103,6 +104,12 @@ impl Engine {
             definitions.indexes.iter().map(|x| x.code.as_str()),
             &mut note,
         );
+        twice(
+            "calendar",
+            definitions.calendars.iter().map(|c| c.name.as_str()),
+            &mut note,
+        );
+        self.load_rules(definitions, &mut note);
         for security in &definitions.securities {
             let result = self.load_security(security);
             note(
@@ -168,6 +175,8 @@ impl Engine {
     }
 
     fn load_security(&mut self, definition: &SecurityDefinition) -> Result<Change, Problem> {
+        rules::check_security(definition)?;
+        self.check_calendar(definition.calendar.as_ref())?;
         let fresh = Security::new(definition.clone())?;
         let Some(id) = self.security_id(&definition.symbol) else {
             let id =
@@ -190,6 +199,12 @@ impl Engine {
         if known.price_max != definition.price_max {
             changed.push("price_max");
         }
+        let rules = [
+            ("calendar", known.calendar != definition.calendar),
+            ("sources", known.sources != definition.sources),
+            ("gate", known.gate != definition.gate),
+        ];
+        changed.extend(rules.iter().filter(|(_, c)| *c).map(|(field, _)| *field));
         if changed.is_empty() {
             return Ok(Change::Unchanged);
         }
@@ -198,6 +213,7 @@ impl Engine {
             return Err(Problem::PriceMaxPassed(definition.price_max.to_string()));
         }
         security.price_max = fresh.price_max;
+        security.is_guarded = fresh.is_guarded;
         security.definition = definition.clone();
         // A higher bound must still fit every sum that holds the security.
         for index in &self.indexes {
@@ -214,6 +230,8 @@ impl Engine {
         position: Position,
     ) -> Result<Change, Problem> {
         check(definition)?;
+        rules::check_index(definition)?;
+        self.check_calendar(definition.calendar.as_ref())?;
         match self.codes.get(&definition.code).copied() {
             None => self.new_index(definition, position).map(|()| Change::New),
             Some(id) => self.change_index(id, definition, position),
@@ -249,6 +267,7 @@ impl Engine {
             dividends: Vec::new(),
             due: Time::MIN,
             waiting: false,
+            clock: Clock::new(),
         };
         let holdings = self.holdings(&index)?;
         index.basket = Basket::waiting(holdings, definition.currency, &self.securities);
@@ -269,12 +288,18 @@ impl Engine {
         self.marks.push(Mark {
             ts: Time::MIN,
             touched: false,
+            newest: newest.unwrap_or(Time::MIN),
+            behind: newest.map_or(0, |ts| self.time.as_nanos().saturating_sub(ts.as_nanos())),
+            is_quiet: false,
             each_tick,
             is_followed: false,
             is_moved: false,
         });
         self.link(id);
         self.kernel_is_stale = true;
+        if let Some(newest) = newest {
+            self.seat(id, newest);
+        }
         self.watch_days();
         self.start(id)?;
         self.try_base(id, position);
@@ -322,6 +347,7 @@ impl Engine {
         state.span = (ts != Time::MIN).then(span);
         self.marks[id.at()].each_tick = definition.dissemination == Dissemination::Tick;
         self.kernel_is_stale |= changed.contains(&"dissemination");
+        self.change_times(id, &changed);
         self.watch_days();
         if definition.variant.is_some() {
             if changed.contains(&"variant") || changed.contains(&"rounding") {
@@ -347,11 +373,25 @@ impl Engine {
         Ok(Change::Changed(changed))
     }
 
-    /// Makes every security look at its indexes' days again at its next tick.
+    /// Puts an index whose calendar or rules of time have changed into its session anew.
+    fn change_times(&mut self, id: IndexId, changed: &[&'static str]) {
+        let ts = self.marks[id.at()].ts;
+        let is_of_time = |field: &&str| ["calendar", "session", "stale"].contains(field);
+        if ts != Time::MIN && changed.iter().any(is_of_time) {
+            self.seat(id, ts);
+            self.touch(id, Time::MIN);
+        }
+    }
+
+    /// Makes every security look at its indexes' days again at its next tick, and every index at
+    /// its stale constituents.
     pub(crate) fn watch_days(&mut self) {
         self.actions.rewatch();
         for security in &mut self.securities {
             security.roll_at = Time::MIN;
+        }
+        for index in &mut self.indexes {
+            index.look_for_stale();
         }
     }
 }
@@ -405,6 +445,10 @@ fn changes(known: &IndexDefinition, definition: &IndexDefinition) -> Vec<&'stati
             known.dissemination != definition.dissemination,
         ),
         ("day", known.day != definition.day),
+        ("calendar", known.calendar != definition.calendar),
+        ("session", known.session != definition.session),
+        ("stale", known.stale != definition.stale),
+        ("jump_max", known.jump_max != definition.jump_max),
         ("variant", known.variant != definition.variant),
         ("weighting", known.weighting != definition.weighting),
         ("score", known.score != definition.score),

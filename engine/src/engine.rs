@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::action::Actions;
-use crate::definition::{Dissemination, RevisionDefinition};
+use crate::calendar::Calendar;
+use crate::definition::{Dissemination, PairDefinition, RevisionDefinition};
 use crate::fx::Rates;
+use crate::gate::Held;
 use crate::index::Index;
-use crate::input::{Batch, Input, Origin, Rate, Tick};
+use crate::input::{Batch, Input, Kind, Origin, Rate, Tick};
 use crate::kernel::{Entry, Kernel};
 use crate::output::{Effect, Level, Output, Status};
 use crate::security::{Security, is_older};
@@ -33,6 +35,12 @@ pub struct Engine {
     pub(crate) indexes: Vec<Index>,
     pub(crate) codes: BTreeMap<String, IndexId>,
     pub(crate) rates: Rates,
+    pub(crate) calendars: BTreeMap<String, Calendar>,
+    /// Rules of currency pairs.
+    #[serde(with = "crate::snapshot::pairs")]
+    pub(crate) pairs: BTreeMap<(Currency, Currency), PairDefinition>,
+    /// Prices and rates that wait for an operator, by the position that brought them.
+    pub(crate) held: BTreeMap<Position, Held>,
     /// Revisions that were loaded, by id: what makes loading one again harmless.
     pub(crate) revisions: BTreeMap<String, RevisionDefinition>,
     /// Ids of revisions whose time has not come, by that time.
@@ -84,9 +92,15 @@ pub struct Engine {
 /// What the tick path keeps per index.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Mark {
-    /// The time of the newest input.
+    /// The time of the next level: of the newest input, or of a moment of the session.
     pub(crate) ts: Time,
     pub(crate) touched: bool,
+    /// The time of the newest input; `ts` may be a moment of the session since.
+    pub(crate) newest: Time,
+    /// How far behind its time that input was received, in nanoseconds.
+    pub(crate) behind: i64,
+    /// Prices cause no levels: the index is closed or halted.
+    pub(crate) is_quiet: bool,
     /// A level leaves at each tick.
     pub(crate) each_tick: bool,
     /// Others follow it.
@@ -112,6 +126,7 @@ impl Engine {
         debug_assert!(batch.first == self.next && batch.time >= self.time);
         self.time = self.time.max(batch.time);
         self.apply_due_revisions(batch.first);
+        self.pass_time(batch.first);
         self.close_due_windows(batch.first);
         self.publish_each_tick(batch.first);
         for (position, input) in (batch.first..).zip(&batch.inputs) {
@@ -122,6 +137,7 @@ impl Engine {
                     self.define(position, definitions);
                     self.publish_each_tick(position);
                 }
+                Input::Operate { order, .. } => self.carry_out(position, order),
                 Input::Label(text) => self.label(text),
                 Input::Boot { epoch } => self.epoch = *epoch,
             }
@@ -135,8 +151,8 @@ impl Engine {
         self.outputs.pop_front()
     }
 
-    /// When a batch is wanted at the latest, even without inputs: a revision takes effect or an
-    /// interval ends.
+    /// When a batch is wanted at the latest, even without inputs: a revision takes effect, an
+    /// interval ends, a session opens or closes, a constituent becomes stale.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let revision = self.scheduled.first_key_value().map(|((time, _), _)| *time);
@@ -144,7 +160,9 @@ impl Engine {
         let interval = by_interval.filter(|x| x.waiting).map(|x| x.due).min();
         let fixings = self.fixings.iter();
         let fixings = fixings.filter_map(|id| self.indexes[id.at()].fixing.as_ref()?.due);
-        revision.into_iter().chain(interval).chain(fixings).min()
+        let session = self.next_moment_by_clock();
+        let timers = revision.into_iter().chain(interval).chain(fixings);
+        timers.chain(session).min()
     }
 
     /// The position behind the last batch, which is the first of the next one.
@@ -225,7 +243,7 @@ impl Engine {
         // The bound is looked at again: it may have been lowered since the tick was admitted, and
         // the sums rely on it.
         let comes_late =
-            |known: &Security| known.is_late(&tick.origin) || tick.price > known.price_max;
+            |known: &Security| self.is_late(known, tick) || tick.price > known.price_max;
         if known.is_none_or(comes_late) {
             self.outputs.push_back(Output::Tick {
                 position,
@@ -233,37 +251,74 @@ impl Engine {
             });
             return;
         }
-        if tick.origin.ts >= self.securities[tick.security.at()].roll_at {
+        let looks = self.look(position, tick);
+        let known = &self.securities[tick.security.at()];
+        // Nearly every tick is a trade of a security without further rules.
+        let is_plain = tick.kind == Kind::Trade
+            && !known.is_guarded
+            && !known.prints.has_closed(tick.origin.ts);
+        let effect = if known.suspended {
+            Effect::Held
+        } else if is_plain {
+            Effect::Applied
+        } else {
+            self.screen(position, tick).unwrap_or(Effect::Applied)
+        };
+        self.outputs.push_back(Output::Tick { position, effect });
+        if effect == Effect::Applied {
+            self.put_price(position, tick, looks);
+        }
+    }
+
+    /// Lets everything happen that is due before a price of this time; true when something was
+    /// looked for.
+    pub(crate) fn look(&mut self, position: Position, tick: &Tick) -> bool {
+        let looks = tick.origin.ts >= self.securities[tick.security.at()].roll_at;
+        if looks {
             if self.kernel_is_stale {
                 self.rebuild_kernel();
             }
             self.begin_day_of_security(tick.security, tick.origin.ts, position);
         }
-        let suspended = self.securities[tick.security.at()].suspended;
-        self.outputs.push_back(Output::Tick {
-            position,
-            effect: if suspended {
-                Effect::Held
-            } else {
-                Effect::Applied
-            },
-        });
-        if suspended {
-            return;
-        }
+        looks
+    }
+
+    /// Puts a price into force that is in time and admitted.
+    pub(crate) fn put_price(&mut self, position: Position, tick: &Tick, looks: bool) {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
         if self.securities[tick.security.at()].is_seen_apart {
             self.see_together(tick.security);
         }
+        let ts = tick.origin.ts;
         let security = &mut self.securities[tick.security.at()];
         let before = security.price;
-        security.price = tick.price;
-        security.origin = Some(tick.origin);
-        self.move_sums(tick.security, tick.price - before, tick.origin.ts);
+        // An opening price that comes behind the first trades is a print alone.
+        let is_price = tick.kind != Kind::Open || !security.is_late(&tick.origin);
+        if is_price {
+            security.price = tick.price;
+            // A close may come behind trades that are younger and do not count.
+            let newest = security.origin.filter(|last| last.ts > ts);
+            security.origin = newest.or(Some(tick.origin));
+        }
+        let after = security.price;
+        let behind = tick
+            .origin
+            .received
+            .as_nanos()
+            .saturating_sub(ts.as_nanos());
+        self.move_sums(tick.security, after - before, ts, behind);
+        if tick.kind != Kind::Trade || self.securities[tick.security.at()].is_guarded {
+            self.note_price(tick);
+        }
         if before == 0 {
             self.first_price(tick.security, position);
+            self.show_complete(tick.security);
+        }
+        if looks || tick.kind != Kind::Trade {
+            self.follow_price(tick.security, tick.kind, ts, position);
+            self.securities[tick.security.at()].roll_at = self.next_look(tick.security);
         }
         if self.securities[tick.security.at()].is_watched {
             self.touch_watchers(tick.security, tick.origin.ts);
@@ -272,14 +327,24 @@ impl Engine {
         self.disseminate_tick(tick.security, position);
     }
 
-    /// Moves every sum that holds a security, and marks the indexes.
-    pub(crate) fn move_sums(&mut self, security: SecurityId, difference: i64, ts: Time) {
+    /// Moves every sum that holds a security, and marks the indexes. `behind` is how long after its
+    /// time the price was received.
+    pub(crate) fn move_sums(
+        &mut self,
+        security: SecurityId,
+        difference: i64,
+        ts: Time,
+        behind: i64,
+    ) {
         let (marks, touched, moved) = (&mut self.marks, &mut self.touched, &mut self.moved);
         self.kernel.apply(security, difference, |index| {
             let mark = &mut marks[index.at()];
             mark.ts = mark.ts.max(ts);
-            // Those of each tick are published below.
-            if !(mark.touched | mark.each_tick) {
+            if ts >= mark.newest {
+                (mark.newest, mark.behind) = (ts, behind);
+            }
+            // Those of each tick are published below, those that are quiet not at all.
+            if !(mark.touched | mark.each_tick | mark.is_quiet) {
                 mark.touched = true;
                 touched.push(index);
             }
@@ -295,12 +360,13 @@ impl Engine {
         for at in 0..self.kernel.entries(security).len() {
             let index = self.kernel.entries(security)[at].index;
             let mark = self.marks[index.at()];
-            if mark.each_tick {
+            if mark.each_tick && !mark.is_quiet {
                 self.publish(index, position);
             }
             for at in 0..self.followers(index).len() {
                 let follower = self.followers(index)[at];
-                if self.marks[follower.at()].each_tick {
+                let own = self.marks[follower.at()];
+                if own.each_tick && !own.is_quiet {
                     self.marks[follower.at()].ts = mark.ts;
                     self.publish(follower, position);
                 }
@@ -328,27 +394,27 @@ impl Engine {
             });
             return;
         }
-        if self
-            .rates
-            .last_origin(rate)
-            .is_some_and(|last| is_older(&rate.origin, last))
-        {
-            self.outputs.push_back(Output::Tick {
-                position,
-                effect: Effect::Late,
-            });
-            return;
+        let last = self.rates.last_origin(rate);
+        let effect = if last.is_some_and(|last| is_older(&rate.origin, last)) {
+            Effect::Late
+        } else {
+            self.screen_rate(position, rate).unwrap_or(Effect::Applied)
+        };
+        self.outputs.push_back(Output::Tick { position, effect });
+        if effect == Effect::Applied {
+            self.put_rate(position, rate);
         }
-        self.outputs.push_back(Output::Tick {
-            position,
-            effect: Effect::Applied,
-        });
+    }
+
+    /// Puts a rate into force that is in time.
+    pub(crate) fn put_rate(&mut self, position: Position, rate: &Rate) {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
         let mut affected = self.dependent(rate);
+        let ts = rate.origin.ts;
         let roots: Vec<IndexId> = affected.iter().map(|index| self.root(*index)).collect();
-        self.begin_days(None, &roots, rate.origin.ts, position);
+        self.begin(None, &roots, ts, position);
         // An action may have changed the currencies of an index.
         if self.kernel_is_stale {
             affected = self.dependent(rate);
@@ -356,8 +422,21 @@ impl Engine {
         self.rates.set(rate);
         for index in affected {
             self.indexes[index.at()].refresh_rates(&self.rates);
-            self.touch(index, rate.origin.ts);
+            let mark = &mut self.marks[index.at()];
+            if ts >= mark.newest {
+                mark.newest = ts;
+                mark.behind = rate
+                    .origin
+                    .received
+                    .as_nanos()
+                    .saturating_sub(ts.as_nanos());
+            }
+            let is_quiet = mark.is_quiet;
+            mark.ts = mark.ts.max(ts);
             self.try_base(index, position);
+            if !is_quiet {
+                self.touch(index, ts);
+            }
         }
         self.start_followers(position);
         self.publish_each_tick(position);
@@ -393,7 +472,8 @@ impl Engine {
     fn touch_watchers(&mut self, security: SecurityId, ts: Time) {
         for at in 0..self.indexes.len() {
             let follow = self.indexes[at].follow.as_ref();
-            if follow.is_some_and(|f| f.inputs.values().any(|id| *id == security)) {
+            let moves = follow.is_some_and(|f| f.inputs.values().any(|id| *id == security));
+            if moves && !self.marks[at].is_quiet {
                 // Ids are given in order, so the offset is the id.
                 self.touch(IndexId(u32::try_from(at).unwrap_or(u32::MAX)), ts);
             }
@@ -409,7 +489,8 @@ impl Engine {
             let ts = self.marks[root.at()].ts;
             for at in 0..self.followers(root).len() {
                 let follower = self.followers(root)[at];
-                if !self.marks[follower.at()].each_tick {
+                let own = self.marks[follower.at()];
+                if !own.each_tick && !own.is_quiet {
                     self.touch_one(follower, ts);
                 }
             }
@@ -484,38 +565,56 @@ impl Engine {
         }
         self.marks[index.at()].touched = false;
         self.trigger(index, position);
-        let level = self.level(index);
+        let mut level = self.level(index);
         let state = &mut self.indexes[index.at()];
         state.waiting = false;
-        let status = if level.is_some() {
-            Status::Live
+        if level.is_some_and(|level| state.jumps(level)) {
+            state.clock.is_halted = true;
+            self.marks[index.at()].is_quiet = true;
+        }
+        let ts = self.marks[index.at()].ts;
+        let ts = if ts == Time::MIN { self.time } else { ts };
+        // A variant is worth what its parent is.
+        let root = &self.indexes[self.root(index).at()].clock;
+        let (worth, stale) = (root.worth(level.is_some()), root.stale);
+        let state = &mut self.indexes[index.at()];
+        let status = if level.is_some() && state.clock.is_halted {
+            Status::Halted
         } else {
-            Status::Pending
+            worth
         };
         if status != state.status {
             state.status = status;
             self.outputs.push_back(Output::Status {
                 index,
                 status,
+                ts,
                 position,
             });
+        } else if status == Status::Halted {
+            return;
+        }
+        if status == Status::Halted {
+            // The last level, so that those who read it see what it is worth now.
+            level = state.last.map(|last| last.level);
         }
         let Some(level) = level else {
             self.component_moved(index, None, position);
             return;
         };
-        let ts = self.marks[index.at()].ts;
+        state.clock.is_trusted = false;
         state.seq += 1;
         let level = Level {
             index,
             seq: state.seq,
             level,
             prev_close: state.prev_close,
-            ts: if ts == Time::MIN { self.time } else { ts },
+            ts,
             ts_calc: self.time,
             position,
             revision: state.revision,
             status,
+            stale,
         };
         state.last = Some(level);
         self.outputs.push_back(Output::Level(level));

@@ -32,6 +32,11 @@ impl Rates {
             .map(|(_, origin)| origin)
     }
 
+    /// A pair's last rate.
+    pub(crate) fn value(&self, base: Currency, quote: Currency) -> Option<Decimal> {
+        self.last.get(&(base, quote)).map(|(rate, _)| *rate)
+    }
+
     pub(crate) fn set(&mut self, rate: &Rate) {
         self.last
             .insert((rate.base, rate.quote), (rate.value(), rate.origin));

@@ -15,6 +15,7 @@ use crate::period::Span;
 use crate::problem::Problem;
 use crate::reference::Fixing;
 use crate::security::Security;
+use crate::session::Clock;
 use crate::weights::product::Product;
 use crate::{Currency, Decimal, RoundingMode, SecurityId, Time};
 
@@ -67,6 +68,8 @@ pub(crate) struct Index {
     /// The day of the newest input.
     pub(crate) span: Option<Span>,
     pub(crate) prev_close: Option<Decimal>,
+    /// Where it is in its day.
+    pub(crate) clock: Clock,
     /// For interval dissemination: when the next level may leave.
     pub(crate) due: Time,
     /// For interval dissemination: something changed since the last level.
@@ -531,6 +534,22 @@ impl Index {
                 .round_scaled(u32::from(cut.places), cut.mode)?,
         };
         Some(Decimal::new(mantissa, cut.places))
+    }
+
+    /// True when a level is too far from the one before to be published unseen.
+    pub(crate) fn jumps(&self, level: Decimal) -> bool {
+        let (Some(max), Some(last)) = (self.definition.jump_max, self.last) else {
+            return false;
+        };
+        let is_watched = !self.clock.is_halted && !self.clock.is_trusted;
+        is_watched && crate::gate::is_apart_by(level, last.level, max)
+    }
+
+    /// The published form of the level that the constituents have at these prices, by holding.
+    pub(crate) fn level_at(&self, prices: &[Ratio]) -> Option<Decimal> {
+        let value = self.value_at(prices).ok()?;
+        let level = value.divide(&self.divisor?.into())?;
+        level.round(self.definition.rounding.level)
     }
 
     /// Holds the composition for the outside.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Definitions;
-use crate::{Currency, Decimal, LabelId, Position, SecurityId, Time};
+use crate::{Currency, Decimal, LabelId, Order, Position, SecurityId, Time};
 
 /// One commit batch: what a journal record holds and what [`crate::Engine::apply`] takes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,6 +44,13 @@ pub enum Input {
         /// What is defined.
         definitions: Box<Definitions>,
     },
+    /// An operator's order, checked by [`crate::Engine::check_order`] beforehand.
+    Operate {
+        /// The user or client that gave it.
+        by: LabelId,
+        /// What is ordered.
+        order: Box<Order>,
+    },
     /// Gives the next label id to a text.
     Label(Box<str>),
     /// The daemon has started: its boot count.
@@ -54,7 +61,7 @@ pub enum Input {
 }
 
 /// A price of one security, already checked by [`crate::Engine::admit_price`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
     /// Whose price.
     pub security: SecurityId,
@@ -66,10 +73,68 @@ pub struct Tick {
     pub size: Option<Decimal>,
     /// Where it traded.
     pub venue: Option<LabelId>,
+    /// What kind of price it is.
+    pub kind: Kind,
+}
+
+/// What kind of price a tick is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A trade, or whatever else the feed calls the last price.
+    #[default]
+    Trade,
+    /// The official opening price of a session. It is the last price as well, unless a trade has
+    /// come since.
+    Open,
+    /// The official closing price of a session. It is the last price until the next session opens:
+    /// trades after it do not count, and a later one for the same session replaces it.
+    Close,
+    /// A net asset value; it counts as a trade does.
+    Nav,
+}
+
+impl Kind {
+    /// All of them, in the order of their codes in journal and store.
+    pub const ALL: [Self; 4] = [Self::Trade, Self::Open, Self::Close, Self::Nav];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trade => "trade",
+            Self::Open => "open",
+            Self::Close => "close",
+            Self::Nav => "nav",
+        }
+    }
+
+    /// The code in journal and store.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Trade => 0,
+            Self::Open => 1,
+            Self::Close => 2,
+            Self::Nav => 3,
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// The kind of this code.
+    #[must_use]
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
 }
 
 /// A rate: `rate` units of `quote` for one `base`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// The currency that costs.
     pub base: Currency,

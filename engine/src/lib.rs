@@ -11,6 +11,9 @@
 //! - [`mod@input`]: what changes the state; the journal holds exactly these
 //! - `admit`: the gate before the sequence
 //! - `engine`: the state machine
+//! - `calendar`, `session`: when an index opens and closes, and what is stale
+//! - `rules`: calendars and rules of pairs, and the check of rules
+//! - `gate`, `order`: which prices count, and what operators order
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
 //! - `action`: corporate actions and reviews, and the opening of a day that has some
 //! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
@@ -27,6 +30,7 @@
 mod action;
 mod admit;
 mod basket;
+mod calendar;
 mod combine;
 mod component;
 mod decimal;
@@ -38,16 +42,20 @@ mod explain;
 mod float;
 mod follow;
 mod fx;
+mod gate;
 mod ids;
 mod index;
 pub mod input;
 mod kernel;
+mod order;
 mod output;
 mod period;
 mod problem;
 mod reference;
 mod revise;
+mod rules;
 mod security;
+mod session;
 mod snapshot;
 mod source;
 mod time;
@@ -58,14 +66,18 @@ pub use action::{
     ActionView, ExDividend, IndexPreview, MemberPreview, Preview, Proforma, ProformaMember,
 };
 pub use admit::Refused;
+pub use calendar::Session;
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
 pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};
 pub use explain::{Explained, Explanation};
+pub use gate::{Doubt, Held, HeldInput};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
-pub use input::{Batch, Input, Origin, Rate, Tick};
+pub use input::{Batch, Input, Kind, Origin, Rate, Tick};
+pub use order::{Order, OrderError};
 pub use output::{
-    ActionNews, ActionState, Cause, Effect, Followed, Level, Member, Output, Revised, Status,
+    ActionNews, ActionState, Cause, Closed, Effect, Followed, Level, Member, Output, Quotation,
+    Revised, Status,
 };
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};

@@ -26,9 +26,15 @@ pub enum Output {
         index: IndexId,
         /// What it is now.
         status: Status,
+        /// When it became that.
+        ts: Time,
         /// Caused by the input at this position.
         position: Position,
     },
+    /// The official close of a session.
+    Closed(Closed),
+    /// The special opening quotation of a session.
+    Quotation(Quotation),
     /// Definitions that did not fit the state any more. Cannot happen after a plan; kept so that
     /// a replay of damaged data has an answer.
     Refused {
@@ -45,10 +51,15 @@ pub enum Effect {
     /// Older than the security's last price: stored and counted, never applied backwards. Also a
     /// tick above a `price_max` that was lowered after the tick had been admitted.
     Late,
-    /// The security is suspended: stored, and its last price stays.
-    Held,
     /// Its identity (`src`, `inc`, `seq`) was there before: no effect at all.
     Duplicate,
+    /// Stored, and it does not count: held back by the security's gate until an operator looks
+    /// ([`crate::Engine::held`]), or trading in the security is suspended.
+    Held,
+    /// A better source has spoken lately.
+    Outranked,
+    /// A trade behind the official close of its session.
+    AfterClose,
 }
 
 /// A level of one index.
@@ -72,6 +83,54 @@ pub struct Level {
     pub revision: u32,
     /// What the level is worth.
     pub status: Status,
+    /// Constituents whose price is stale by the index's rule.
+    pub stale: u32,
+}
+
+/// The official close of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The session's day in the index's calendar; the day in its zone where it has none.
+    pub day: jiff::civil::Date,
+    /// The level that was published as the close.
+    pub level: Level,
+    /// The divisor in force.
+    pub divisor: Option<Decimal>,
+    /// The special opening quotation of the session.
+    pub soq: Option<Decimal>,
+    /// It was confirmed, or its time to be corrected has passed.
+    pub is_final: bool,
+    /// The composition with the prices of the close.
+    pub members: Vec<Member>,
+}
+
+impl Closed {
+    /// What the close is worth.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        if self.is_final {
+            Status::Final
+        } else {
+            Status::Closed
+        }
+    }
+}
+
+/// The special opening quotation: the level of every constituent's official opening price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotation {
+    /// Which index.
+    pub index: IndexId,
+    /// The session's day.
+    pub day: jiff::civil::Date,
+    /// The level.
+    pub level: Decimal,
+    /// Constituents that had no opening price: their prior close stands in.
+    pub missing: u32,
+    /// When it was there.
+    pub ts: Time,
+    /// Caused by the input at this position.
+    pub position: Position,
 }
 
 /// What a level is worth.
@@ -80,17 +139,61 @@ pub enum Status {
     /// A price, a rate or the divisor is missing: there is no level.
     #[default]
     Pending,
-    /// Every constituent has a price and every currency a rate.
+    /// Before the open of the session.
+    PreOpen,
+    /// The session is open, and less weight has traded than the opening rule asks for.
+    Indicative,
+    /// Every constituent has a price and every currency a rate, and the session is open.
     Live,
+    /// Halted by an operator, or by a jump of the level.
+    Halted,
+    /// As `Live`, with more stale weight than the rule admits.
+    Stale,
+    /// The session is over and its close not calculated yet.
+    Closing,
+    /// The official close.
+    Closed,
+    /// The official close, confirmed.
+    Final,
+    /// A level of the past that was corrected.
+    Restated,
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Pending,
+        Self::PreOpen,
+        Self::Indicative,
+        Self::Live,
+        Self::Halted,
+        Self::Stale,
+        Self::Closing,
+        Self::Closed,
+        Self::Final,
+        Self::Restated,
+    ];
+
+    /// The status of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+
     /// The name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::PreOpen => "pre_open",
+            Self::Indicative => "indicative",
             Self::Live => "live",
+            Self::Halted => "halted",
+            Self::Stale => "stale",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+            Self::Final => "final",
+            Self::Restated => "restated",
         }
     }
 }

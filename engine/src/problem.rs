@@ -124,6 +124,18 @@ pub enum Problem {
     /// The id of a revision was used for another one.
     #[error("a revision with this id and another content was loaded before")]
     RevisionReused,
+    /// A calendar that contradicts itself.
+    #[error("{0}")]
+    Calendar(&'static str),
+    /// A calendar that is not defined.
+    #[error("`{0}` is not a known calendar")]
+    UnknownCalendar(String),
+    /// A percentage or a factor of a rule.
+    #[error("{0} must be above 0 and at most 1000000, with at most 4 places")]
+    Percent(&'static str),
+    /// A rule that asks for nothing.
+    #[error("{0}")]
+    Rule(&'static str),
     /// An action that nobody announced.
     #[error("no such action was announced")]
     UnknownAction,

@@ -8,6 +8,7 @@ use crate::follow::Closing;
 use crate::index::{Basket, Index, Kept, Overrides, Weigh};
 use crate::output::{Cause, Output, Revised};
 use crate::problem::{DefinitionError, Problem};
+use crate::session::Phase;
 use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time, period};
 
 /// A reference price that changes without a trade, resolved and computed exactly.
@@ -87,8 +88,8 @@ impl Engine {
         }
     }
 
-    /// A tick at or after the end of a day begins the next one in every index that holds the
-    /// security, before its price counts.
+    /// A tick at or after the end of a day, or another moment, lets it pass in every index that holds
+    /// the security, before its price counts.
     pub(crate) fn begin_day_of_security(
         &mut self,
         security: SecurityId,
@@ -97,13 +98,8 @@ impl Engine {
     ) {
         let entries = self.kernel.entries(security).iter();
         let indexes: Vec<IndexId> = entries.map(|entry| entry.index).collect();
-        self.begin_days(Some(security), &indexes, ts, position);
-        let ends = indexes
-            .iter()
-            .filter_map(|index| self.indexes[index.at()].span);
-        let day_end = ends.map(|span| span.day_end).min().unwrap_or(Time::MAX);
-        let wake = self.wake_time(Some(security), &indexes);
-        self.securities[security.at()].roll_at = day_end.min(wake);
+        self.begin(Some(security), &indexes, ts, position);
+        self.securities[security.at()].roll_at = self.next_look(security);
     }
 
     /// Begins the day of `ts` in some indexes, because of an input of theirs or of a security that
@@ -174,8 +170,11 @@ impl Engine {
         let closings = self.close_followers(index, position - 1);
         let state = &mut self.indexes[index.at()];
         state.dividends.clear();
-        if let Some(last) = state.last {
-            state.prev_close = Some(last.level);
+        // By a calendar the sessions say what the previous close is.
+        if state.clock.phase == Phase::Always {
+            let official = state.clock.official.take().map(|(_, level)| level);
+            let last = state.last.map(|last| last.level);
+            state.prev_close = official.or(last).or(state.prev_close);
         }
         Some(Ended {
             index,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definition::SecurityDefinition;
+use crate::gate::{Known, Prints};
 use crate::input::Origin;
 use crate::problem::Problem;
 use crate::{Decimal, IndexId, RoundingMode, Time};
@@ -22,8 +23,15 @@ pub(crate) struct Security {
     /// Prices before this time no longer count: they were made before a split or another change
     /// of the reference price that took effect then.
     pub(crate) earliest: Time,
-    /// A tick at or after this time may begin a new day of an index that holds the security.
+    /// A tick at or after this time may begin a new day of an index that holds the security, or
+    /// another moment of it.
     pub(crate) roll_at: Time,
+    /// Its definition has a gate or ranks sources.
+    pub(crate) is_guarded: bool,
+    /// It is stale in an index that holds it.
+    pub(crate) is_stale: bool,
+    pub(crate) prints: Prints,
+    pub(crate) known: Known,
     /// The index whose level it stands for; nobody sends prices of it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) component: Option<IndexId>,
@@ -78,6 +86,10 @@ impl Security {
             origin: None,
             earliest: Time::MIN,
             roll_at: Time::MIN,
+            is_guarded: definition.gate.is_some() || definition.sources.is_some(),
+            is_stale: false,
+            prints: Prints::new(),
+            known: Known::default(),
             component: None,
             is_traded: false,
             is_watched: false,

@@ -17,7 +17,7 @@ pub struct Snapshot {
 }
 
 /// The form that this version writes and reads; rises with every change of the state's shape.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// Why a snapshot does not make an engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +65,12 @@ impl Snapshot {
                 .any(|id| id.at() >= engine.indexes.len())
         {
             return wrong("it has other counts of indexes, codes and marks".to_owned());
+        }
+        for calendar in engine.calendars.values_mut() {
+            match period::zone(&calendar.definition.zone) {
+                Some(zone) => calendar.zone = zone,
+                None => return wrong(format!("the time zone of {}", calendar.definition.name)),
+            }
         }
         let securities = engine.securities.len();
         for index in &mut engine.indexes {
@@ -194,6 +200,7 @@ mod tests {
                 origin: origin(hour),
                 size: None,
                 venue: None,
+                kind: crate::Kind::Trade,
             };
             let mantissa = 108_000 + hour % 13;
             let rate = Rate {
@@ -270,12 +277,12 @@ mod tests {
                     .map_or("", |at| &damaged[at.saturating_sub(150)..at + 40])
             );
         };
-        check("\"form\":1", "\"form\":2");
+        check("\"form\":2", "\"form\":1");
         check("Asia/Tokyo", "Asia/Nowhere");
         check("\"slots\":[0,1]", "\"slots\":[0,9]");
         check(
             "\"marks\":[",
-            "\"marks\":[{\"ts\":0,\"touched\":false,\"each_tick\":false},",
+            "\"marks\":[{\"ts\":0,\"touched\":false,\"newest\":0,\"behind\":0,\"is_quiet\":false,\"each_tick\":false},",
         );
         check("\"epoch\"", "\"epoche\"");
     }

@@ -2,7 +2,10 @@
 
 use crate::action::ExDividend;
 use crate::basket::Holding;
-use crate::definition::{Cut, IndexDefinition, SecurityDefinition};
+use crate::calendar::Session;
+use crate::definition::{
+    CalendarDefinition, Cut, IndexDefinition, PairDefinition, SecurityDefinition,
+};
 use crate::engine::Engine;
 use crate::exact::Ratio;
 use crate::input::Origin;
@@ -54,6 +57,12 @@ pub struct IndexView<'a> {
     pub cash: Decimal,
     /// What the index is worth.
     pub status: Status,
+    /// Constituents whose price is stale.
+    pub stale: u32,
+    /// The session that is under way, or the next one; none without a calendar.
+    pub session: Option<Session>,
+    /// The last official close.
+    pub official: Option<(jiff::civil::Date, Decimal)>,
     /// The last level.
     pub level: Option<Level>,
     /// The members with coefficient and last price.
@@ -123,6 +132,9 @@ impl Engine {
             divisor: index.divisor,
             cash: index.basket.cash(),
             status: index.status,
+            stale: index.clock.stale,
+            session: index.clock.session,
+            official: index.clock.official,
             level: index.last,
             members: index.members(&self.securities),
             missing: index.missing,
@@ -221,6 +233,39 @@ impl Engine {
     /// All indexes in order of definition.
     pub fn indexes(&self) -> impl Iterator<Item = IndexView<'_>> {
         (0u32..).map_while(|id| self.index(IndexId(id)))
+    }
+
+    /// All calendars, by name.
+    pub fn calendars(&self) -> impl Iterator<Item = &CalendarDefinition> {
+        self.calendars.values().map(|calendar| &calendar.definition)
+    }
+
+    /// The sessions of a calendar from a date on; none when there is no such calendar.
+    #[must_use]
+    pub fn sessions(
+        &self,
+        calendar: &str,
+        from: jiff::civil::Date,
+        count: usize,
+    ) -> Option<Vec<Session>> {
+        let calendar = self.calendars.get(calendar)?;
+        let mut day = from;
+        let mut sessions = Vec::new();
+        // A calendar has a session in each week but for long closures.
+        for _ in 0..count.saturating_mul(8).saturating_add(400) {
+            if sessions.len() == count {
+                break;
+            }
+            sessions.extend(calendar.session(day));
+            let Ok(next) = day.tomorrow() else { break };
+            day = next;
+        }
+        Some(sessions)
+    }
+
+    /// The rules of all currency pairs.
+    pub fn pairs(&self) -> impl Iterator<Item = &PairDefinition> {
+        self.pairs.values()
     }
 
     /// The last rate of each pair, by base and quote.

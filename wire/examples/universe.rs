@@ -117,6 +117,7 @@ pub(crate) fn text() -> String {
     let price = |company: &Company| PriceItem {
         symbol: company.definition.symbol.clone(),
         price: Decimal::new(company.cents.into(), 2).normalized(),
+        kind: divisor_engine::Kind::Trade,
         ts: Some(CLOSE.to_owned()),
     };
     let mut out = String::from("{\n");

@@ -13,6 +13,11 @@
 //! | `security.list` | `{id, after?, limit?}` | [`Page`] of [`SecurityRow`] |
 //! | `security.show` | `{id, symbol}` | [`SecurityDetail`] |
 //! | `rate.list` | `{id, after?, limit?}` | [`Page`] of [`RateRow`]; `after` is `EUR/USD` |
+//! | `calendar.list` | `{id}` | [`Page`] of [`CalendarRow`] |
+//! | `calendar.show` | `{id, calendar, from?, limit?}` | [`CalendarDetail`] |
+//! | `hold.list` | `{id, after?, limit?}` | [`Page`] of [`HoldRow`]; `after` is a position |
+//! | `order` | `{id, order}` | `{}` |
+//! | `history` | `{id, history}` | [`HistorySummary`] |
 //! | `action.add` | `{id, items: {actions}, dry_run?}` | [`LoadSummary`] |
 //! | `action.list` | `{id, after?, limit?, code?, symbol?}` | [`Page`] of [`ActionRow`] |
 //! | `action.preview` | `{id, action}` or `{id, items: {actions}}` | [`ActionPreview`] |
@@ -20,12 +25,15 @@
 //! | `status` | `{id}` | [`DaemonStatus`] |
 //!
 //! `id` is the sender's own and comes back in the reply. A load is staged part by part and
-//! applied whole by its commit, or not at all.
+//! applied whole by its commit, or not at all. `history` puts prices and rates of any times into
+//! the sequence as they come, each with an identity of its own, so that sending them again changes
+//! nothing.
 
 use divisor_engine::definition::{
-    ActionDefinition, Definitions, IndexDefinition, SecurityDefinition,
+    ActionDefinition, CalendarDefinition, Definitions, IndexDefinition, PairDefinition,
+    SecurityDefinition,
 };
-use divisor_engine::{Currency, Decimal};
+use divisor_engine::{Currency, Decimal, Kind, Order};
 use serde::{Deserialize, Serialize};
 
 /// The body of any command; which fields are needed, the verb says.
@@ -55,6 +63,18 @@ pub struct Request {
     /// Which security.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub symbol: Option<String>,
+    /// Which calendar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<String>,
+    /// Sessions from this date on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What is ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// Prices and rates of any times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
     /// Which corporate action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
@@ -68,13 +88,19 @@ pub struct Request {
 
 /// The content of a fixture file, and of a part of a load.
 ///
-/// Applied in this order whatever the order in the file: securities, rates, prices, indexes,
-/// revisions, actions. An index that states its base date comes before the prices and rates of later days
-/// (UTC): these move it, one level for each day. An action comes before the prices of its ex-date
-/// (UTC), which bring it about.
+/// Applied in this order whatever the order in the file: calendars, pairs, securities, rates,
+/// prices, indexes, revisions, actions. An index that states its base date comes before the prices
+/// and rates of later days (UTC): these move it, one level for each day. An action comes before the
+/// prices of its ex-date (UTC), which bring it about.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Items {
+    /// Calendars.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calendars: Vec<CalendarDefinition>,
+    /// Rules of currency pairs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairDefinition>,
     /// Securities.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub securities: Vec<SecurityDefinition>,
@@ -101,6 +127,8 @@ pub struct Items {
 impl Items {
     /// Takes the content of another part behind this one's.
     pub fn append(&mut self, mut other: Self) {
+        self.calendars.append(&mut other.calendars);
+        self.pairs.append(&mut other.pairs);
         self.securities.append(&mut other.securities);
         self.rates.append(&mut other.rates);
         self.prices.append(&mut other.prices);
@@ -113,7 +141,9 @@ impl Items {
     /// How many rows there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.securities.len()
+        self.calendars.len()
+            + self.pairs.len()
+            + self.securities.len()
             + self.rates.len()
             + self.prices.len()
             + self.indexes.len()
@@ -128,19 +158,21 @@ impl Items {
         self.len() == 0
     }
 
-    /// The securities alone, and indexes with revisions: the two halves that prices lie between.
+    /// The securities with what they refer to, and indexes with revisions: the two halves that prices lie between.
     #[must_use]
     pub fn definitions(&self) -> (Definitions, Definitions) {
         let securities = Definitions {
+            calendars: self.calendars.clone(),
+            pairs: self.pairs.clone(),
             securities: self.securities.clone(),
             ..Definitions::default()
         };
         let indexes = Definitions {
-            securities: Vec::new(),
             indexes: self.indexes.clone(),
             revisions: self.revisions.clone(),
             actions: self.actions.clone(),
             cancelled: self.cancelled.clone(),
+            ..Definitions::default()
         };
         (securities, indexes)
     }
@@ -157,6 +189,17 @@ pub struct PriceItem {
     /// When it was made: RFC 3339 or a date; the time of the load when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts: Option<String>,
+    /// What kind of price it is.
+    #[serde(default, rename = "type", skip_serializing_if = "is_trade")]
+    pub kind: Kind,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
+fn is_trade(kind: &Kind) -> bool {
+    *kind == Kind::Trade
 }
 
 /// A rate in a fixture: `rate` units of `quote` for one `base`.
@@ -211,6 +254,12 @@ pub struct CommandError {
 pub struct LoadSummary {
     /// True when nothing was applied on request.
     pub dry_run: bool,
+    /// New, changed and unchanged calendars.
+    #[serde(default, skip_serializing_if = "Tally::is_empty")]
+    pub calendars: Tally,
+    /// New, changed and unchanged rules of currency pairs.
+    #[serde(default, skip_serializing_if = "Tally::is_empty")]
+    pub pairs: Tally,
     /// New, changed and unchanged securities.
     pub securities: Tally,
     /// New, changed and unchanged indexes.
@@ -228,6 +277,124 @@ pub struct LoadSummary {
     pub changes: Vec<String>,
 }
 
+/// A piece of history: prices and rates in the order in which they shall count.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// Where the rows come from.
+    pub files: Vec<HistoryFile>,
+    /// The rows, in the order of their times.
+    pub rows: Vec<HistoryRow>,
+}
+
+/// A file of history. Its name and content make its rows' identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryFile {
+    /// The source of its rows.
+    pub src: String,
+    /// A number that follows from the content: their incarnation.
+    pub inc: u64,
+}
+
+/// A row of history, as an array: file, number in the file, symbol or pair, price, nanoseconds
+/// since 1970, kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRow(
+    /// Which of the files.
+    pub u32,
+    /// Its number in the file, rising.
+    pub u64,
+    /// A symbol, or a pair such as `EUR/USD`.
+    pub String,
+    /// The price, or units of the second currency for one of the first.
+    pub Decimal,
+    /// When it was made, in nanoseconds since 1970.
+    pub i64,
+    /// What kind of price it is.
+    pub Kind,
+);
+
+/// What became of the rows of `history`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistorySummary {
+    /// Rows that count now.
+    pub applied: u64,
+    /// Rows that are stored and older than what counts.
+    pub late: u64,
+    /// Rows that were there before.
+    pub repeated: u64,
+    /// Rows that wait for an operator.
+    pub held: u64,
+    /// Rows that are stored and do not count: a better source, a trade behind the close.
+    pub passed: u64,
+    /// How many rows were refused.
+    pub refused: u64,
+    /// The first of them: place in the message and reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<(u32, String)>,
+}
+
+/// A line of `calendar list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalendarRow {
+    /// The name.
+    pub name: String,
+    /// Its time zone.
+    pub zone: String,
+    /// How many holidays it has.
+    pub holidays: u32,
+    /// How many days with other hours.
+    pub special: u32,
+    /// The dates for which its exceptions are complete, as far as it says.
+    pub from: Option<String>,
+    /// The same.
+    pub to: Option<String>,
+    /// Indexes that follow it.
+    pub indexes: u32,
+}
+
+/// `calendar show`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalendarDetail {
+    /// As a fixture states it.
+    pub definition: CalendarDefinition,
+    /// Sessions from the date that was asked for on.
+    pub sessions: Vec<SessionRow>,
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// Its day.
+    pub day: String,
+    /// From when on indicative levels leave.
+    pub pre_open: String,
+    /// When it opens.
+    pub open: String,
+    /// When it closes.
+    pub close: String,
+}
+
+/// A line of `price hold list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRow {
+    /// The position at which it was held: its name for `release` and `reject`.
+    pub held: u64,
+    /// The symbol, or the pair of a rate.
+    pub subject: String,
+    /// The price or rate.
+    pub price: Decimal,
+    /// Why: `last`, `close`, `cross`, `inverted`.
+    pub doubt: String,
+    /// What it was compared with.
+    pub reference: Decimal,
+    /// When it was made.
+    pub ts: String,
+    /// Who made it.
+    pub src: Option<String>,
+}
+
 /// How many definitions were new, changed, or neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
@@ -237,6 +404,14 @@ pub struct Tally {
     pub changed: u64,
     /// There and equal.
     pub unchanged: u64,
+}
+
+impl Tally {
+    /// True when there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A page of rows.
@@ -274,8 +449,11 @@ pub struct IndexRow {
     pub seq: u64,
     /// The revision in force.
     pub rev: u32,
-    /// `live` or `pending`.
+    /// `pending`, or as on a level.
     pub status: String,
+    /// Constituents whose price is stale.
+    #[serde(default)]
+    pub stale: u32,
 }
 
 /// `index show`.

@@ -1,5 +1,5 @@
-//! What the daemon publishes on `indexes/{code}/event`: a revision, an action, a change of
-//! status.
+//! What the daemon publishes on `indexes/{code}/event`: a revision, an action, a change of status,
+//! a close.
 
 use divisor_engine::Decimal;
 use serde::{Deserialize, Serialize};
@@ -54,8 +54,53 @@ pub enum EventMessage {
         v: u8,
         /// The index code.
         index: String,
-        /// `live` or `pending`.
+        /// As on a level, or `pending`.
         status: String,
+        /// When it became that.
+        ts: String,
+        /// The position of the input that brought it.
+        pos: u64,
+    },
+    /// The official close of a session, or its confirmation.
+    Close {
+        /// The payload's version, 1.
+        v: u8,
+        /// The index code.
+        index: String,
+        /// The session's day.
+        day: String,
+        /// The level.
+        level: Decimal,
+        /// The close before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prev_close: Option<Decimal>,
+        /// The divisor in force.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        divisor: Option<Decimal>,
+        /// The revision in force.
+        rev: u32,
+        /// The number of the level.
+        seq: u64,
+        /// `closed` or `final`.
+        status: String,
+        /// The special opening quotation of the session, by an index that asks for one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        soq: Option<Decimal>,
+        /// The position of the input that brought it.
+        pos: u64,
+    },
+    /// The special opening quotation of a session.
+    Quotation {
+        /// The payload's version, 1.
+        v: u8,
+        /// The index code.
+        index: String,
+        /// The session's day.
+        day: String,
+        /// The level of the official opening prices.
+        level: Decimal,
+        /// Constituents without one: their prior close stands in.
+        missing: u32,
         /// The position of the input that brought it.
         pos: u64,
     },

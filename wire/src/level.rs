@@ -20,7 +20,8 @@ pub struct LevelMessage {
     /// The same in percent of the previous close, two places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chg_pct: Option<Decimal>,
-    /// The last level of the index's day before.
+    /// The official close of the session before; the last level of the index's day before where
+    /// there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prev_close: Option<Decimal>,
     /// The time of the newest input.
@@ -35,7 +36,8 @@ pub struct LevelMessage {
     pub pos: u64,
     /// The revision of basket and divisor.
     pub rev: u32,
-    /// What the level is worth: `live`.
+    /// What the level is worth: `pre_open`, `indicative`, `live`, `halted`, `stale`, `closing`,
+    /// `closed`, `final` or `restated`.
     pub status: String,
     /// Constituents whose price is stale by the definition's threshold.
     pub stale: u32,
@@ -76,13 +78,14 @@ pub fn encode(out: &mut Vec<u8>, code: &str, level: &Level, epoch: u64) {
     }
     let _ = write!(
         out,
-        r#","ts":"{}","ts_calc":"{}","epoch":{epoch},"seq":{},"pos":{},"rev":{},"status":"{}","stale":0}}"#,
+        r#","ts":"{}","ts_calc":"{}","epoch":{epoch},"seq":{},"pos":{},"rev":{},"status":"{}","stale":{}}}"#,
         level.ts,
         level.ts_calc,
         level.seq,
         level.position,
         level.revision,
         level.status.as_str(),
+        level.stale,
     );
 }
 
@@ -113,6 +116,7 @@ mod tests {
             position: 8_812_345,
             revision: 7,
             status: Status::Live,
+            stale: 3,
         };
         let mut out = Vec::new();
         encode(&mut out, r#"DO"W\30"#, &level, 3);

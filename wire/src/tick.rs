@@ -11,7 +11,7 @@
 //! [`decode`] reads the usual shapes with `scan` and hands everything else to `strict`, which
 //! is `serde_json`; a property test holds the two together. Both fill the same `fields`.
 
-use divisor_engine::{Decimal, Time};
+use divisor_engine::{Decimal, Kind, Time};
 
 use crate::Reason;
 
@@ -40,6 +40,8 @@ pub struct Tick {
     pub ccy: Option<Box<str>>,
     /// Where it traded, as a market identifier code or a name.
     pub venue: Option<Box<str>>,
+    /// What kind of price it is: `type` on the wire. A trade where that is absent or unknown.
+    pub kind: Kind,
 }
 
 /// What one message holds after decoding: the good ticks and the bad ones with their place.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
-use divisor_wire::command::{Items, LoadSummary, Request};
+use divisor_wire::command::{Items, LoadSummary, Request, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -206,13 +206,20 @@ pub(crate) fn print(format: Format, summary: &LoadSummary) -> std::io::Result<()
         return output::json(summary);
     }
     let tallies = [
+        ("calendars", summary.calendars),
+        ("pairs", summary.pairs),
         ("securities", summary.securities),
         ("indexes", summary.indexes),
         ("revisions", summary.revisions),
         ("actions", summary.actions),
     ];
+    // Most loads have neither of the first two.
+    let is_shown = |(kind, tally): &(&str, Tally)| {
+        !matches!(*kind, "calendars" | "pairs") || !tally.is_empty()
+    };
     let mut rows: Vec<KindRow> = tallies
         .into_iter()
+        .filter(is_shown)
         .map(|(kind, tally)| KindRow {
             kind,
             new: tally.new,

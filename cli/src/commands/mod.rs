@@ -1,11 +1,15 @@
 //! One file per verb: its flags, its help and what it does.
 
 pub(crate) mod action;
+pub(crate) mod backfill;
+pub(crate) mod calendar;
+pub(crate) mod close;
 pub(crate) mod demo;
 pub(crate) mod history;
 pub(crate) mod index;
 pub(crate) mod load;
 pub(crate) mod open;
+pub(crate) mod price;
 pub(crate) mod publish;
 pub(crate) mod rate;
 pub(crate) mod rebalance;

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use clap::Args;
-use divisor_engine::{Decimal, Time};
+use divisor_engine::{Decimal, Kind, Time};
 use rumqttc::QoS;
 use tokio::sync::mpsc;
 
@@ -54,6 +54,15 @@ pub(crate) struct Opts {
     /// Where it traded
     #[arg(long)]
     venue: Option<String>,
+
+    /// What kind of price it is: trade, open, close or nav
+    #[arg(long = "type", value_name = "TYPE", default_value = "trade", value_parser = read_kind)]
+    kind: Kind,
+}
+
+/// Reads the kind of a price.
+pub(crate) fn read_kind(text: &str) -> Result<Kind, String> {
+    Kind::parse(text).ok_or_else(|| format!("`{text}` is no type; use trade, open, close or nav"))
 }
 
 fn read_time(text: &str) -> Result<Time, String> {
@@ -140,6 +149,7 @@ fn quote(price: Decimal, ts: Option<Time>, opts: &Opts) -> Quote {
         size: opts.size,
         ccy: opts.ccy.clone(),
         venue: opts.venue.clone(),
+        kind: opts.kind,
     }
 }
 
@@ -193,6 +203,7 @@ mod tests {
             size: None,
             ccy: Some("USD".to_owned()),
             venue: None,
+            kind: Kind::Trade,
         };
         let check = |line: &str, expected: Result<Option<&str>, &str>| {
             let got = parse(line, &opts).map(|row| {

@@ -224,6 +224,25 @@ impl Printer {
                     "{effective}  {index}  revision {rev} ({cause}): divisor {divisor}, {constituents} constituents"
                 ));
             }
+            EventMessage::Status {
+                index, status, ts, ..
+            } => output::say(format_args!("{ts}  {index}  is {status} now")),
+            EventMessage::Close {
+                index,
+                day,
+                level,
+                status,
+                ..
+            } => output::say(format_args!("{index}  {day}: {level} {status}")),
+            EventMessage::Quotation {
+                index,
+                day,
+                level,
+                missing,
+                ..
+            } => output::say(format_args!(
+                "{index}  {day}: opening quotation {level}, {missing} without an opening price"
+            )),
             EventMessage::Action {
                 index,
                 action,
@@ -237,9 +256,6 @@ impl Printer {
                 output::say(format_args!(
                     "{ex_date}  {index}  {kind} {action} is {state}{why}"
                 ));
-            }
-            EventMessage::Status { index, status, .. } => {
-                output::say(format_args!("{index}  is {status} now"));
             }
         }
         Ok(())

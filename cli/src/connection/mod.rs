@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 pub(crate) use address::Address;
 pub(crate) use broker::{Broker, Login};
 pub(crate) use outbox::Account;
-pub(crate) use request::{RequestError, TIMEOUT, fresh_id, random};
+pub(crate) use request::{Asked, RequestError, TIMEOUT, fresh_id, random};
 
 use driver::Driver;
 use outbox::Outbox;

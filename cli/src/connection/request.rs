@@ -66,14 +66,31 @@ pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
+/// A command under way.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    id: String,
+    told: oneshot::Receiver<Vec<u8>>,
+}
+
 impl Connection {
     /// Sends a command and waits for its answer.
     pub(crate) async fn request<T: DeserializeOwned>(
         &self,
         verb: &str,
-        mut request: Request,
+        request: Request,
         timeout: Duration,
     ) -> Result<T, RequestError> {
+        let asked = self.ask(verb, request).await?;
+        self.answer(verb, asked, timeout).await
+    }
+
+    /// Sends a command; its answer is awaited later, so that several can be under way.
+    pub(crate) async fn ask(
+        &self,
+        verb: &str,
+        mut request: Request,
+    ) -> Result<Asked, RequestError> {
         self.subscribed_replies
             .get_or_try_init(|| self.subscribe(vec![format!("{}+", self.shared.replies_below)]))
             .await
@@ -88,11 +105,28 @@ impl Connection {
         let payload = serde_json::to_vec(&request).map_err(malformed)?;
         let topic = format!("divisor/control/{verb}");
         self.publish(&topic, payload, QoS::AtLeastOnce, 0).await?;
+        Ok(Asked {
+            id: request.id,
+            told,
+        })
+    }
+
+    /// Waits for the answer to a command that was sent.
+    pub(crate) async fn answer<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        Asked { id, told }: Asked,
+        timeout: Duration,
+    ) -> Result<T, RequestError> {
+        let malformed = |error: serde_json::Error| RequestError::Malformed {
+            verb: verb.to_owned(),
+            reason: error.to_string(),
+        };
         let payload = match tokio::time::timeout(timeout, told).await {
             Ok(Ok(payload)) => payload,
             Ok(Err(_)) => return Err(self.shared.lost().into()),
             Err(_) => {
-                self.shared.waiter(&request.id);
+                self.shared.waiter(&id);
                 return Err(RequestError::Timeout {
                     verb: verb.to_owned(),
                     waited: timeout,

@@ -64,6 +64,7 @@ impl Recording {
                 size: row.size,
                 ccy: row.ccy,
                 venue: row.venue,
+                kind: row.kind,
             };
             (Subject::parse(&row.symbol), quote)
         };

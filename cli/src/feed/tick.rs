@@ -1,7 +1,7 @@
 //! A tick as it leaves: JSON with decimals as texts and the identity that makes a second delivery
 //! harmless.
 
-use divisor_engine::{Decimal, Time};
+use divisor_engine::{Decimal, Kind, Time};
 use serde::{Serialize, Serializer};
 
 /// What a publisher sends: a security's price or a pair's rate.
@@ -44,6 +44,8 @@ pub(crate) struct Quote {
     pub(crate) ccy: Option<String>,
     /// Where it traded.
     pub(crate) venue: Option<String>,
+    /// What kind of price it is.
+    pub(crate) kind: Kind,
 }
 
 impl Quote {
@@ -55,6 +57,7 @@ impl Quote {
             size: None,
             ccy: None,
             venue: None,
+            kind: Kind::Trade,
         }
     }
 }
@@ -81,6 +84,8 @@ struct Payload<'a> {
     ccy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     venue: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<Kind>,
 }
 
 fn shown<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
@@ -123,6 +128,7 @@ impl Identity {
             size: quote.size,
             ccy: quote.ccy.as_deref(),
             venue: quote.venue.as_deref(),
+            kind: Some(quote.kind).filter(|kind| *kind != Kind::Trade),
         }
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail like tests")]
 
 mod actions;
+mod backfill;
 mod demo;
 mod django;
 mod feed;

@@ -172,6 +172,11 @@ impl Export {
                 "by": self.engine.label_text(*by),
                 "definitions": definitions,
             }),
+            Input::Operate { by, order } => json!({
+                "input": "operate",
+                "by": self.engine.label_text(*by),
+                "order": order,
+            }),
             Input::Label(text) => json!({ "input": "label", "text": text }),
             Input::Boot { epoch } => json!({ "input": "boot", "epoch": epoch }),
         }

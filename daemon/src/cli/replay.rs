@@ -249,7 +249,8 @@ fn level_of(row: &LevelRow) -> Level {
         ts_calc: row.ts_calc,
         position: row.position,
         revision: row.revision,
-        // Only live levels are published.
-        status: Status::Live,
+        // A name that this version does not know is worth no more than a pending level.
+        status: Status::parse(&row.status).unwrap_or_default(),
+        stale: row.stale,
     }
 }

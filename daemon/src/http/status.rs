@@ -154,10 +154,7 @@ impl Samples {
             samples.pop_front();
         }
         let recent = samples.front().map(|(at, earlier)| {
-            let ticks = |r: &Reading| {
-                let tally = r.tally;
-                tally.applied + tally.late + tally.duplicate + tally.held
-            };
+            let ticks = |r: &Reading| r.tally.ticks();
             let more = ticks(&reading).saturating_sub(ticks(earlier));
             let seconds = age(at).as_secs_f64().max(SAMPLE_INTERVAL.as_secs_f64());
             Recent {

@@ -44,6 +44,7 @@ struct Shared {
     late: AtomicU64,
     duplicate: AtomicU64,
     held: AtomicU64,
+    passed: AtomicU64,
     refused: [AtomicU64; REASONS.len()],
     levels: AtomicU64,
     /// When the last tick was received, in nanoseconds since 1970; 0 before the first.
@@ -66,8 +67,10 @@ pub struct Tally {
     pub late: u64,
     /// Were there before.
     pub duplicate: u64,
-    /// Did not count: their security is suspended.
+    /// Did not count: they wait for an operator, or their security is suspended.
     pub held: u64,
+    /// Are stored and do not count: a better source, a trade behind the official close.
+    pub passed: u64,
     /// Levels that followed.
     pub levels: u64,
 }
@@ -80,7 +83,24 @@ impl Tally {
             Effect::Late => self.late += 1,
             Effect::Duplicate => self.duplicate += 1,
             Effect::Held => self.held += 1,
+            Effect::Outranked | Effect::AfterClose => self.passed += 1,
         }
+    }
+
+    /// All ticks and rates.
+    #[must_use]
+    pub const fn ticks(&self) -> u64 {
+        self.applied + self.late + self.duplicate + self.held + self.passed
+    }
+
+    /// Counts another batch as well.
+    pub const fn merge(&mut self, other: Self) {
+        self.applied += other.applied;
+        self.late += other.late;
+        self.duplicate += other.duplicate;
+        self.held += other.held;
+        self.passed += other.passed;
+        self.levels += other.levels;
     }
 }
 
@@ -92,12 +112,13 @@ impl Metrics {
     /// Counts a batch that was applied.
     pub fn applied(&self, tally: Tally, inputs: u64, time: Time) {
         let shared = &self.0;
-        let ticks = tally.applied + tally.late + tally.duplicate + tally.held;
+        let ticks = tally.ticks();
         for (counter, by) in [
             (&shared.applied, tally.applied),
             (&shared.late, tally.late),
             (&shared.duplicate, tally.duplicate),
             (&shared.held, tally.held),
+            (&shared.passed, tally.passed),
             (&shared.levels, tally.levels),
             (&shared.inputs, inputs),
         ] {
@@ -147,6 +168,7 @@ impl Metrics {
                 late: get(&shared.late),
                 duplicate: get(&shared.duplicate),
                 held: get(&shared.held),
+                passed: get(&shared.passed),
                 levels: get(&shared.levels),
             },
             refused: refused

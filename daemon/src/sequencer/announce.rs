@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use divisor_engine::{ActionNews, ActionState, Engine, IndexId, Level, Output, Revised, Time};
+use divisor_engine::{
+    ActionNews, ActionState, Closed, Engine, IndexId, Level, Output, Quotation, Revised, Time,
+};
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
 use divisor_wire::level::{self, compact};
@@ -26,6 +28,8 @@ pub(super) struct Announcer {
     status: Option<DaemonStatus>,
     /// How many messages it said are lost, and when the next number may follow.
     lost: (u64, Time),
+    /// What became of all prices and rates, for commands that bring some.
+    total: Tally,
 }
 
 /// Where the levels of one index go.
@@ -36,18 +40,24 @@ struct LevelTopics {
 }
 
 impl Announcer {
-    pub(super) const fn new(epoch: u64, compact: bool) -> Self {
+    pub(super) fn new(epoch: u64, compact: bool) -> Self {
         Self {
             epoch,
             compact,
             level_topics: Vec::new(),
             status: None,
             lost: (0, Time::MIN),
+            total: Tally::default(),
         }
     }
 
     pub(super) const fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// What became of all prices and rates so far.
+    pub(super) const fn total(&self) -> Tally {
+        self.total
     }
 
     /// The effects of a batch.
@@ -65,6 +75,7 @@ impl Announcer {
                 Output::Status {
                     index,
                     status,
+                    ts,
                     position,
                 } => {
                     let Some(code) = engine.index_code(index) else {
@@ -74,10 +85,13 @@ impl Announcer {
                         v: 1,
                         index: code.to_owned(),
                         status: status.as_str().to_owned(),
+                        ts: ts.to_string(),
                         pos: position,
                     };
                     push_event(index, code, &event, into);
                 }
+                Output::Closed(closed) => close(engine, &closed, into),
+                Output::Quotation(quotation) => self::quotation(engine, &quotation, into),
                 Output::Refused { position } => {
                     tracing::error!(
                         position,
@@ -86,6 +100,7 @@ impl Announcer {
                 }
             }
         }
+        self.total.merge(tally);
         tally
     }
 
@@ -173,6 +188,42 @@ fn revision(engine: &Engine, revised: &Revised, into: &mut Vec<Announcement>) {
         pos: revised.position,
     };
     push_event(revised.index, code, &event, into);
+}
+
+fn close(engine: &Engine, closed: &Closed, into: &mut Vec<Announcement>) {
+    let level = &closed.level;
+    let Some(code) = engine.index_code(level.index) else {
+        return;
+    };
+    let event = EventMessage::Close {
+        v: 1,
+        index: code.to_owned(),
+        day: closed.day.to_string(),
+        level: level.level,
+        prev_close: level.prev_close,
+        divisor: closed.divisor,
+        rev: level.revision,
+        seq: level.seq,
+        status: closed.status().as_str().to_owned(),
+        soq: closed.soq,
+        pos: level.position,
+    };
+    push_event(level.index, code, &event, into);
+}
+
+fn quotation(engine: &Engine, quotation: &Quotation, into: &mut Vec<Announcement>) {
+    let Some(code) = engine.index_code(quotation.index) else {
+        return;
+    };
+    let event = EventMessage::Quotation {
+        v: 1,
+        index: code.to_owned(),
+        day: quotation.day.to_string(),
+        level: quotation.level,
+        missing: quotation.missing,
+        pos: quotation.position,
+    };
+    push_event(quotation.index, code, &event, into);
 }
 
 fn action(engine: &Engine, news: &ActionNews, into: &mut Vec<Announcement>) {

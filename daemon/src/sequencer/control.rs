@@ -20,7 +20,7 @@ const PAGE_ROWS_MAX: usize = 500;
 
 /// The result of a command that has none: `{}`.
 #[derive(Serialize)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
 impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     /// Carries out one command and announces its reply.
@@ -144,6 +144,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             "security.show" => queries::security_show(engine, request.symbol.as_deref())
                 .and_then(|detail| done(&id, detail)),
             "rate.list" => done(&id, queries::rate_list(engine, after, limit)),
+            "order" | "history" | "hold.list" | "calendar.list" | "calendar.show" => {
+                self.operate(client, verb, request, limit, go_on)?
+            }
             "action.list" => done(&id, actions::list(engine, &request, after, limit)),
             "action.preview" => {
                 actions::preview(engine, &request).and_then(|preview| done(&id, preview))
@@ -176,7 +179,7 @@ fn id_is_valid(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(good)
 }
 
-fn done<T: Serialize>(id: &str, result: T) -> Result<Vec<u8>, CommandError> {
+pub(super) fn done<T: Serialize>(id: &str, result: T) -> Result<Vec<u8>, CommandError> {
     let reply = Reply {
         id: id.to_owned(),
         ok: true,

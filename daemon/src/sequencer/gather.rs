@@ -163,9 +163,11 @@ impl Gathering {
                 admitted.origin.source = source;
                 let venue = tick.venue.as_deref();
                 admitted.venue = venue.map(|venue| self.label(engine, batch, venue));
+                admitted.kind = tick.kind;
             }
             Input::Rate(admitted) => admitted.origin.source = source,
-            Input::Define { .. } | Input::Label(_) | Input::Boot { .. } => {}
+            Input::Define { .. } | Input::Operate { .. } | Input::Label(_) | Input::Boot { .. } => {
+            }
         }
         Ok(input)
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use divisor_engine::definition::{ActionDefinition, Definitions, IndexDefinition};
-use divisor_engine::{Batch, Change, Effect, Engine, Input, LabelId, Origin, Output, Plan, Time};
+use divisor_engine::{
+    Batch, Change, Effect, Engine, Input, Kind, LabelId, Origin, Output, Plan, Time,
+};
 use divisor_wire::command::{CommandError, Items, LoadSummary, Tally};
 
 use super::staging::{clip, error};
@@ -173,6 +175,7 @@ impl Market {
                 .and_then(|origin| {
                     let admitted =
                         trial.admit_price(&price.symbol, price.price, None, origin, None, None);
+                    let admitted = admitted.map(|input| of_kind(input, price.kind));
                     admitted.map_err(|e| e.to_string())
                 });
             match admitted {
@@ -188,6 +191,14 @@ impl Market {
         self.repeated += repeated;
         inputs
     }
+}
+
+/// A price as the kind that its row states.
+pub(super) const fn of_kind(mut input: Input, kind: Kind) -> Input {
+    if let Input::Tick(tick) = &mut input {
+        tick.kind = kind;
+    }
+    input
 }
 
 /// A load in the order of its days: an index with a base date starts behind the prices of that
@@ -333,6 +344,8 @@ fn tally(summary: &mut LoadSummary, plan: Plan) -> bool {
     let mut changes = false;
     for item in plan.items {
         let tally: &mut Tally = match item.kind {
+            "calendar" => &mut summary.calendars,
+            "pair" => &mut summary.pairs,
             "security" => &mut summary.securities,
             "index" => &mut summary.indexes,
             "action" => &mut summary.actions,

@@ -17,6 +17,7 @@ mod announce;
 mod control;
 mod gather;
 mod load;
+mod operate;
 pub(crate) mod queries;
 mod staging;
 

@@ -217,6 +217,7 @@ pub(crate) fn index_row(view: &IndexView<'_>) -> IndexRow {
         seq: level.map_or(0, |l| l.seq),
         rev: view.revision,
         status: view.status.as_str().to_owned(),
+        stale: view.stale,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::store::rows::{LevelRow, RateRow, RowBatch, TickRow};
+use crate::store::rows::{CloseRow, LevelRow, RateRow, RowBatch, TickRow};
 use crate::store::{Database, FollowError, Rows, StoreError};
 
 /// The server. Clones are the same one.
@@ -18,6 +18,7 @@ pub(super) struct Tables {
     pub(super) ticks: BTreeMap<u64, TickRow>,
     pub(super) rates: BTreeMap<u64, RateRow>,
     pub(super) levels: BTreeMap<(u32, u64), LevelRow>,
+    pub(super) closes: BTreeMap<(u32, u64), CloseRow>,
     pub(super) labels: BTreeMap<u32, String>,
     pub(super) commands: BTreeSet<u64>,
     pub(super) revisions: BTreeSet<(u32, u32)>,
@@ -132,6 +133,12 @@ impl Tables {
         for row in &batch.levels {
             let key = (row.index, row.seq);
             if self.levels.insert(key, row.clone()).is_some() {
+                conflict = Some(format!("{row:?}"));
+            }
+        }
+        for row in &batch.closes {
+            let key = (row.index, row.seq);
+            if self.closes.insert(key, row.clone()).is_some() {
                 conflict = Some(format!("{row:?}"));
             }
         }

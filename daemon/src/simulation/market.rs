@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use divisor_engine::Order;
 use divisor_wire::Reason;
 use divisor_wire::tick::{self, Decoded};
 use tokio::sync::mpsc;
@@ -26,8 +27,11 @@ const SECURITIES: [(&str, &str, u64); 6] = [
 
 /// The market that the operator loads first: every scheme and dissemination, three currencies.
 pub(super) const DEFINITIONS: &str = r#"{
+  "calendars": [{"name": "QUICK", "zone": "Europe/Zurich", "week": [{"days":
+    ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+    "pre_open": "00:30", "open": "01:00", "close": "23:00"}]}],
   "securities": [
-    {"symbol": "AAPL", "currency": "USD"}, {"symbol": "BRK.B", "currency": "USD"},
+    {"symbol": "AAPL", "currency": "USD", "gate": {"last": "0.8", "widen": "2"}}, {"symbol": "BRK.B", "currency": "USD"},
     {"symbol": "SAP", "currency": "EUR", "price_places": 4}, {"symbol": "SIE", "currency": "EUR"},
     {"symbol": "NESN", "currency": "CHF"}, {"symbol": "KO", "currency": "USD"}],
   "rates": [{"base": "EUR", "quote": "USD", "rate": "1.08"},
@@ -44,6 +48,10 @@ pub(super) const DEFINITIONS: &str = r#"{
     {"code": "IV", "currency": "USD", "weighting": {"scheme": "fixed_units"},
      "base": {"value": "1000"}, "dissemination": {"mode": "interval", "every_ms": 700},
      "basket": [{"symbol": "SIE", "units": "3"}, {"symbol": "KO", "units": "2"}]},
+    {"code": "CL", "currency": "USD", "weighting": {"scheme": "price"}, "base": {"value": "100"},
+     "calendar": "QUICK", "session": {"opening": "40", "close": {"after_s": 600},
+     "final_after_s": 1800}, "stale": {"after_s": 300, "weight": "50"}, "jump_max": "1.2",
+     "basket": [{"symbol": "AAPL"}, {"symbol": "KO"}, {"symbol": "BRK.B"}]},
     {"code": "CAP", "currency": "USD", "weighting": {"scheme": "market_cap"},
      "base": {"value": "1000"}, "caps": {"reset": "daily", "weight_max": "0.4"},
      "basket": [{"symbol": "AAPL", "shares": "90"}, {"symbol": "SAP", "shares": "40"},
@@ -313,6 +321,18 @@ impl Publisher {
             id.to_owned(),
             format!("{load},\"parts\":1,\"dry_run\":{dry_run}"),
         );
+    }
+
+    /// An operator's order.
+    pub(super) fn order(&mut self, order: &Order) {
+        let order = serde_json::to_string(order).unwrap_or_default();
+        self.push(Message {
+            topic: "divisor/control/order".into(),
+            payload: format!("{{\"id\":\"o\",\"order\":{order}}}"),
+            ticks: Vec::new(),
+            loads: None,
+            qos: 1,
+        });
     }
 
     /// A question, or nonsense.

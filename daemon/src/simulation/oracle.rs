@@ -5,15 +5,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 
 use divisor_engine::definition::Dissemination;
-use divisor_engine::{Batch, Effect, Engine, Input, Level, Origin, Output, Snapshot};
+use divisor_engine::{
+    Batch, Effect, Engine, HeldInput, Input, Level, Order, Origin, Output, SecurityId, Snapshot,
+    Status,
+};
 use divisor_wire::level::{self, LevelMessage};
 
 use super::database::Tables;
 use crate::egress::Announcement;
+use crate::journal::sim::Random;
 use crate::journal::{Record, Records, Source};
 use crate::record;
 use crate::sequencer::Publish;
-use crate::store::rows;
+use crate::store::project::close_row;
+use crate::store::rows::{self, CloseRow};
 
 /// Tells one tick from all others: incarnation and number, or 0 and its size.
 pub(super) type TickId = (u64, u64);
@@ -37,6 +42,7 @@ pub(super) struct Oracle {
     by_id: HashMap<TickId, Vec<u64>>,
     levels: BTreeMap<(u32, u64), Level>,
     revisions: BTreeSet<(u32, u32)>,
+    closes: BTreeMap<(u32, u64), CloseRow>,
     /// Positions of definitions and boots.
     commands: BTreeSet<u64>,
     /// A model of invariant 7: identities, and the last applied origin of each security.
@@ -110,9 +116,16 @@ impl Oracle {
             format!("{batch:?}")
         });
         self.truth.push(record);
+        for input in &batch.inputs {
+            self.released(input);
+        }
         self.engine.apply(&batch);
         for (position, input) in (batch.first..).zip(&batch.inputs) {
-            if matches!(input, Input::Define { .. } | Input::Boot { .. }) {
+            let is_command = matches!(
+                input,
+                Input::Define { .. } | Input::Operate { .. } | Input::Boot { .. }
+            );
+            if is_command {
                 self.commands.insert(position);
             }
         }
@@ -127,8 +140,47 @@ impl Oracle {
                 Output::Revised(revised) => {
                     self.revisions.insert((revised.index.0, revised.revision));
                 }
-                Output::Action(_) | Output::Status { .. } => {}
+                Output::Closed(closed) => {
+                    let row = close_row(&closed);
+                    self.closes.insert((row.index, row.seq), row);
+                }
+                Output::Action(_) | Output::Status { .. } | Output::Quotation(_) => {}
             }
+        }
+    }
+
+    /// A held price that an operator lets count is the security's last one.
+    fn released(&mut self, input: &Input) {
+        let Input::Operate { order, .. } = input else {
+            return;
+        };
+        let Order::Release { held } = **order else {
+            return;
+        };
+        let found = self.engine.held().find(|(position, _)| *position == held);
+        if let Some((_, found)) = found
+            && let HeldInput::Tick(tick) = found.what
+        {
+            self.last.insert(tick.security.0, tick.origin);
+        }
+    }
+
+    fn has_gate(&self, security: u32) -> bool {
+        let security = self.engine.security(SecurityId(security));
+        security.is_some_and(|security| security.definition.gate.is_some())
+    }
+
+    /// An order that can be carried out now.
+    pub(super) fn order(&self, random: &mut Random) -> Order {
+        let index = "CL".to_owned();
+        let held = self.engine.held().next().map(|(position, _)| position);
+        match (random.below(6), held) {
+            (0, Some(held)) => Order::Reject { held },
+            (1 | 2, Some(held)) => Order::Release { held },
+            (3, _) => Order::Halt { index, note: None },
+            (4, _) => Order::Close { index },
+            (5, _) => Order::Confirm { index },
+            _ => Order::Resume { index },
         }
     }
 
@@ -137,7 +189,7 @@ impl Oracle {
         let (origin, size, security) = match input {
             Input::Tick(tick) => (tick.origin, tick.size, Some(tick.security.0)),
             Input::Rate(rate) => (rate.origin, None, None),
-            Input::Define { .. } | Input::Label(_) | Input::Boot { .. } => {
+            Input::Define { .. } | Input::Operate { .. } | Input::Label(_) | Input::Boot { .. } => {
                 return self.fail("an effect belongs to a tick", position);
             }
         };
@@ -150,6 +202,8 @@ impl Oracle {
             (true, None) => effect,
             (true, Some(security)) => match self.last.get(&security) {
                 Some(last) if is_late(&origin, last) => Effect::Late,
+                // The gate's own tests say what it holds; here it must not touch what counts.
+                Some(_) if effect == Effect::Held && self.has_gate(security) => effect,
                 _ => {
                     self.last.insert(security, origin);
                     Effect::Applied
@@ -396,7 +450,9 @@ impl Oracle {
                 index.definition.dissemination,
                 Dissemination::Interval { .. }
             );
-            let Some(level) = index.level.filter(|_| !waits) else {
+            // What is halted or closed keeps its level while prices go on.
+            let rests = [Status::Halted, Status::Closed, Status::Final].contains(&index.status);
+            let Some(level) = index.level.filter(|_| !waits && !rests) else {
                 continue;
             };
             self.check(
@@ -439,6 +495,8 @@ impl Oracle {
                 Effect::Applied => rows::Effect::Applied,
                 Effect::Held => rows::Effect::Held,
                 Effect::Late | Effect::Duplicate => rows::Effect::Late,
+                Effect::Outranked => rows::Effect::Outranked,
+                Effect::AfterClose => rows::Effect::AfterClose,
             };
             let origin = tick.origin;
             let same = row.ts == origin.ts
@@ -469,6 +527,10 @@ impl Oracle {
     }
 
     fn stored_levels(&mut self, tables: &Tables) {
+        let closes = self.closes.clone();
+        self.check(tables.closes == closes, "C2 closes are stored", || {
+            format!("{:?}, not {closes:?}", tables.closes)
+        });
         let keys: Vec<_> = self.levels.keys().copied().collect();
         let found: Vec<_> = tables.levels.keys().copied().collect();
         self.check(found == keys, "C2 levels are stored", || {
@@ -484,7 +546,8 @@ impl Oracle {
                 && row.prev_close == level.prev_close
                 && (row.ts, row.ts_calc) == (level.ts, level.ts_calc)
                 && row.revision == level.revision
-                && row.status == level.status.as_str();
+                && row.status == level.status.as_str()
+                && row.stale == level.stale;
             self.check(same, "C2 a stored level is what was announced", || {
                 format!("{row:?}, not {level:?}")
             });

@@ -172,7 +172,8 @@ fn heal(disk: &SimDisk) {
 
 impl Settings {
     fn draw(random: &mut Random) -> Self {
-        let segments = 5 + random.below(4);
+        // The market's definitions alone take four.
+        let segments = 6 + random.below(4);
         Self {
             journal: journal::Settings {
                 segment_bytes: journal::SEGMENT_BYTES_MIN,
@@ -581,6 +582,10 @@ impl World {
     }
 
     fn operate(&mut self, random: &mut Random) {
+        if random.below(3) == 0 {
+            let order = self.oracle().order(random);
+            return self.operator.order(&order);
+        }
         if random.below(3) == 0 || !self.has_market() {
             return self.operator.ask(random);
         }

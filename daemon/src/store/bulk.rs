@@ -59,7 +59,7 @@ impl BulkRow for BatchRow {
 impl BulkRow for TickRow {
     const TABLE: &'static str = "price_tick";
     const COLUMNS: &'static [&'static str] =
-        origin_columns!("security_id", "price", "size", "venue");
+        origin_columns!("security_id", "price", "size", "venue", "kind");
 
     fn ts(&self) -> Time {
         self.origin.ts
@@ -71,6 +71,7 @@ impl BulkRow for TickRow {
         out.numeric(self.price);
         out.option(self.size, CopyBuffer::numeric);
         out.option(self.venue, CopyBuffer::u32);
+        out.i16(self.kind.code().into());
     }
 }
 

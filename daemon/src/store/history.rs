@@ -8,15 +8,15 @@
 use std::collections::{HashMap, VecDeque};
 
 use divisor_engine::{
-    Batch, Currency, Decimal, Input, LabelId, Origin, Rate, SecurityId, Tick, Time,
+    Batch, Currency, Decimal, Input, Kind, LabelId, Origin, Rate, SecurityId, Tick, Time,
 };
 use postgres::{Client, IsolationLevel, Portal, Row, Transaction};
 
 use super::encode::{Numeric, Stamp};
 use super::error::StoreError;
 use super::rows::{
-    self, ActionRow, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, RateRow,
-    RevisionRow, RowBatch, SecurityRow, TickRow,
+    self, ActionRow, BatchRow, CloseRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow,
+    RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
 /// Rows fetched at once: some megabytes.
@@ -64,6 +64,7 @@ pub struct History<'a> {
     rates: Cursor<RateRow>,
     levels: Cursor<LevelRow>,
     revisions: Cursor<RevisionRow>,
+    closes: Cursor<CloseRow>,
     actions: Cursor<ActionRow>,
     members: Cursor<PlacedMember>,
 }
@@ -108,7 +109,7 @@ const COMMANDS: &str = "select position, received, received_nanos, client, usr, 
      from command where position >= $1 order by position";
 
 const TICKS: &str = "select position, ts, ts_nanos, received, received_nanos, src, inc, seq, \
-     effect, security_id, price, size, venue from price_tick where position >= $1 \
+     effect, security_id, price, size, venue, kind from price_tick where position >= $1 \
      order by position";
 
 const RATES: &str = "select position, ts, ts_nanos, received, received_nanos, src, inc, seq, \
@@ -132,6 +133,9 @@ const SECURITIES: &str = "select id, symbol, name, currency, price_places, posit
 const INDEXES: &str = "select id, code, name, currency, position, body::text \
      from index_definition order by id";
 
+const CLOSES: &str = "select position, index_id, day::text, run, revision, ts, ts_nanos, level, \
+     status, seq, prev_close, divisor, soq, body::text from official_close where position >= $1 \
+     and run = 0 order by position, index_id, seq";
 const ACTIONS: &str = "select position, place, index_id, security_id, kind, ex_date::text, \
      body::text from corporate_action where position >= $1 order by position, place";
 
@@ -175,6 +179,7 @@ impl<'a> History<'a> {
             levels: Cursor::open(&mut tx, LEVELS, from, level_row, |row| row.position)?,
             revisions: Cursor::open(&mut tx, REVISIONS, from, revision_row, |row| row.position)?,
             members: Cursor::open(&mut tx, MEMBERS, from, member_row, |row| row.position)?,
+            closes: Cursor::open(&mut tx, CLOSES, from, close_row, |row| row.position)?,
             actions: Cursor::open(&mut tx, ACTIONS, from, action_row, |row| row.position)?,
             tx,
         })
@@ -226,6 +231,7 @@ impl<'a> History<'a> {
             rates: self.rates.below(tx, next)?,
             levels: self.levels.below(tx, next)?,
             revisions: self.revisions.below(tx, next)?,
+            closes: self.closes.below(tx, next)?,
             actions: self.actions.below(tx, next)?,
             ..RowBatch::default()
         };
@@ -282,6 +288,7 @@ impl<'a> History<'a> {
             rates: self.rates.below(tx, u64::MAX)?,
             levels: self.levels.below(tx, u64::MAX)?,
             revisions: self.revisions.below(tx, u64::MAX)?,
+            closes: self.closes.below(tx, u64::MAX)?,
             actions: self.actions.below(tx, u64::MAX)?,
             ..RowBatch::default()
         })
@@ -357,6 +364,13 @@ impl<'a> History<'a> {
                     definitions: serde_json::from_str(&row.body).map_err(json)?,
                 })
             }
+            "operate" => {
+                let by = self.label_ids.get(&row.client).copied();
+                Ok(Input::Operate {
+                    by: by.ok_or_else(|| format!("`{}` is no label", row.client))?,
+                    order: serde_json::from_str(&row.body).map_err(json)?,
+                })
+            }
             other => Err(format!("unknown command `{other}`")),
         }
     }
@@ -374,6 +388,7 @@ impl<'a> History<'a> {
             origin: origin(&row.origin),
             size: row.size,
             venue: row.venue.map(LabelId),
+            kind: row.kind,
         }))
     }
 }
@@ -535,6 +550,8 @@ fn origin_row(row: &Row) -> Result<rows::Origin, postgres::Error> {
             1 => rows::Effect::Late,
             2 => rows::Effect::Duplicate,
             3 => rows::Effect::Held,
+            5 => rows::Effect::Outranked,
+            6 => rows::Effect::AfterClose,
             _ => rows::Effect::Refused,
         },
     })
@@ -547,6 +564,10 @@ fn tick_row(row: &Row) -> Result<TickRow, postgres::Error> {
         price: decimal(row, 10)?,
         size: optional(row, 11)?,
         venue: row.get::<_, Option<i32>>(12).map(i32::cast_unsigned),
+        kind: u8::try_from(row.get::<_, i16>(13))
+            .ok()
+            .and_then(Kind::of_code)
+            .unwrap_or_default(),
     })
 }
 
@@ -638,4 +659,22 @@ fn index_row(row: &Row) -> IndexRow {
         position: position(row, 4),
         body: row.get(5),
     }
+}
+fn close_row(row: &Row) -> Result<CloseRow, postgres::Error> {
+    Ok(CloseRow {
+        position: position(row, 0),
+        index: unsigned(row, 1),
+        // PostgreSQL prints the dates that were written here as they were written.
+        day: row.get::<_, &str>(2).parse().unwrap_or_default(),
+        run: unsigned(row, 3),
+        revision: unsigned(row, 4),
+        ts: time(row, 5)?,
+        level: decimal(row, 7)?,
+        status: row.get::<_, String>(8).into(),
+        seq: position(row, 9),
+        prev_close: optional(row, 10)?,
+        divisor: optional(row, 11)?,
+        soq: optional(row, 12)?,
+        body: row.get(13),
+    })
 }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use divisor_engine::definition::{Definitions, Event};
 use divisor_engine::{
-    ActionNews, ActionState, Batch, Currency, Decimal, Effect, Engine, IndexId, Input, LabelId,
-    Level, Output, Revised, SecurityId, Tick,
+    ActionNews, ActionState, Batch, Closed, Currency, Decimal, Effect, Engine, IndexId, Input,
+    LabelId, Level, Member, Output, Revised, SecurityId, Tick,
 };
 
 use crate::defect::Defect;
 
 use super::rows::{
-    self, ActionRow, BatchRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow, Origin,
-    RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
+    self, ActionRow, BatchRow, CloseRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow,
+    Origin, RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
 /// Applies batches and collects their rows.
@@ -74,7 +74,8 @@ impl Projection {
                 Output::Level(level) => rows.levels.push(level_row(&level)),
                 Output::Revised(revised) => self.revision(&revised, rows),
                 Output::Action(news) => self.action(&news, rows),
-                Output::Status { .. } | Output::Refused { .. } => {}
+                Output::Closed(closed) => rows.closes.push(close_row(&closed)),
+                Output::Status { .. } | Output::Quotation(_) | Output::Refused { .. } => {}
             }
         }
         self.index_rows(batch.first, rows);
@@ -93,6 +94,14 @@ impl Projection {
                     client,
                     "define",
                     serde_json::to_string(definitions).unwrap_or_default(),
+                )
+            }
+            Input::Operate { by, order } => {
+                let client = self.engine.label_text(*by).unwrap_or_default().to_owned();
+                (
+                    client,
+                    "operate",
+                    serde_json::to_string(order).unwrap_or_default(),
                 )
             }
             Input::Boot { epoch } => (
@@ -159,6 +168,8 @@ impl Projection {
             Effect::Duplicate if Defect::DuplicateStored.is_on() => rows::Effect::Late,
             Effect::Held => rows::Effect::Held,
             Effect::Duplicate => return,
+            Effect::Outranked => rows::Effect::Outranked,
+            Effect::AfterClose => rows::Effect::AfterClose,
         };
         let place = usize::try_from(position - batch.first).unwrap_or(usize::MAX);
         let origin = |origin: &divisor_engine::Origin| Origin {
@@ -177,6 +188,7 @@ impl Projection {
                 price: self.price(tick),
                 size: tick.size,
                 venue: tick.venue.map(|label| label.0),
+                kind: tick.kind,
             }),
             Some(Input::Rate(rate)) => rows.rates.push(RateRow {
                 origin: origin(&rate.origin),
@@ -184,7 +196,10 @@ impl Projection {
                 quote: text(rate.quote),
                 rate: rate.value(),
             }),
-            Some(Input::Define { .. } | Input::Label(_) | Input::Boot { .. }) | None => {}
+            Some(
+                Input::Define { .. } | Input::Operate { .. } | Input::Label(_) | Input::Boot { .. },
+            )
+            | None => {}
         }
     }
 
@@ -307,7 +322,33 @@ fn level_row(level: &Level) -> LevelRow {
         ts_calc: level.ts_calc,
         revision: level.revision,
         run: 0,
-        stale: 0,
+        stale: level.stale,
         status: level.status.as_str().into(),
+    }
+}
+
+pub(crate) fn close_row(closed: &Closed) -> CloseRow {
+    let level = &closed.level;
+    // Compact: a composition of thousands is stored for each day.
+    let member = |member: &Member| {
+        let coefficient = member.coefficient.map(|q| q.to_string());
+        let price = member.price.map(|price| price.normalized().to_string());
+        (member.security.0, coefficient, price)
+    };
+    let members: Vec<_> = closed.members.iter().map(member).collect();
+    CloseRow {
+        index: level.index.0,
+        day: closed.day,
+        run: 0,
+        revision: level.revision,
+        position: level.position,
+        ts: level.ts,
+        level: level.level,
+        status: closed.status().as_str().into(),
+        seq: level.seq,
+        prev_close: level.prev_close,
+        divisor: closed.divisor,
+        soq: closed.soq,
+        body: serde_json::json!({ "members": members }).to_string(),
     }
 }

@@ -33,7 +33,8 @@ const COMMAND: &str = "insert into command (position, received, received_nanos, 
      verb, body) values ($1, $2, $3, $4, $5, $6, $7::text::json)";
 
 const CLOSE: &str = "insert into official_close (index_id, day, run, revision, position, ts, \
-     ts_nanos, level) values ($1, $2::text::date, $3, $4, $5, $6, $7, $8)";
+     ts_nanos, level, status, seq, prev_close, divisor, soq, body) values \
+     ($1, $2::text::date, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::json)";
 
 /// Writes all rows of `batch` that are not bulk.
 pub(crate) fn write(
@@ -166,6 +167,12 @@ fn close(row: &CloseRow, run: Run<'_>) -> Result<u64, postgres::Error> {
         &Stamp(row.ts),
         &nanos_rest(row.ts),
         &Numeric(row.level),
+        &row.status.as_ref(),
+        &row.seq.cast_signed(),
+        &row.prev_close.map(Numeric),
+        &row.divisor.map(Numeric),
+        &row.soq.map(Numeric),
+        &row.body,
     ])
 }
 

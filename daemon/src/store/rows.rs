@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use divisor_engine::{Decimal, Time};
+use divisor_engine::{Decimal, Kind, Time};
 use jiff::civil::Date;
 
 /// What the engine did with a tick or a rate.
@@ -22,6 +22,10 @@ pub enum Effect {
     Held = 3,
     /// It was sequenced, and the engine would not have it.
     Refused = 4,
+    /// A better source has spoken lately.
+    Outranked = 5,
+    /// A trade behind the official close of its session.
+    AfterClose = 6,
 }
 
 /// Where a tick or a rate comes from.
@@ -56,6 +60,8 @@ pub struct TickRow {
     pub size: Option<Decimal>,
     /// The label of the venue.
     pub venue: Option<u32>,
+    /// What kind of price it is.
+    pub kind: Kind,
 }
 
 /// An exchange rate: units of `quote` for one `base`.
@@ -241,6 +247,18 @@ pub struct CloseRow {
     pub ts: Time,
     /// The level.
     pub level: Decimal,
+    /// `closed`, or `final` once it was confirmed.
+    pub status: Cow<'static, str>,
+    /// The number of the level.
+    pub seq: u64,
+    /// The close before.
+    pub prev_close: Option<Decimal>,
+    /// The divisor in force.
+    pub divisor: Option<Decimal>,
+    /// The special opening quotation of the session.
+    pub soq: Option<Decimal>,
+    /// The composition, as JSON.
+    pub body: String,
 }
 
 /// The rows of some consecutive journal records, in an order that references allow.

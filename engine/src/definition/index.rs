@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionRules, Caps, Constituent, Dissemination, FloatRule, FxRule, Rounding, ScoreRule, Variant,
-    Weighting, Window,
+    ActionRules, Caps, Constituent, Dissemination, FloatRule, FxRule, Rounding, ScoreRule,
+    SessionRules, StaleRule, Variant, Weighting, Window,
 };
 use crate::{Currency, Decimal};
 
@@ -55,6 +55,20 @@ pub struct IndexDefinition {
     /// When a day of this index begins: resets and the previous close hang on it.
     #[serde(default)]
     pub day: Day,
+    /// The calendar by which the index opens and closes; without one it is always open. It need not
+    /// be that of its constituents' exchanges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<String>,
+    /// How a session of that calendar begins and ends.
+    #[serde(default, skip_serializing_if = "SessionRules::is_default")]
+    pub session: SessionRules,
+    /// From when on a constituent without new prices counts as stale; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<StaleRule>,
+    /// A level that moves by more than so many percent against the one before is held back, and the
+    /// index is halted until an operator resumes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jump_max: Option<Decimal>,
     /// What it makes of corporate actions.
     #[serde(default, skip_serializing_if = "ActionRules::is_default")]
     pub actions: ActionRules,
@@ -89,6 +103,10 @@ impl IndexDefinition {
             fx: FxRule::default(),
             dissemination: Dissemination::default(),
             day: Day::default(),
+            calendar: None,
+            session: SessionRules::default(),
+            stale: None,
+            jump_max: None,
             actions: ActionRules::default(),
             basket,
         }

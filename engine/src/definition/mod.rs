@@ -5,13 +5,16 @@
 
 pub mod action;
 mod basket;
+mod calendar;
 mod caps;
 mod dissemination;
+mod gate;
 mod index;
 mod revision;
 mod rounding;
 mod rules;
 mod security;
+mod session;
 mod variant;
 mod weighting;
 mod window;
@@ -20,8 +23,10 @@ use serde::{Deserialize, Serialize};
 
 pub use action::{ActionDefinition, Event};
 pub use basket::Constituent;
+pub use calendar::{Break, CalendarDefinition, SpecialDay, TimeOfDay, Week, Weekday};
 pub use caps::{Caps, Concentration, FloatRule, ScoreRule, Trigger};
 pub use dissemination::Dissemination;
+pub use gate::{CrossCheck, Gate, PairDefinition, SourceRule};
 pub use index::{Base, Day, IndexDefinition};
 pub use revision::{Adjustment, IndexRevision, RevisionDefinition, Split};
 pub use rounding::{Cut, FxRule, Rounding};
@@ -30,6 +35,7 @@ pub use rules::{
     RightsRule, ShareRule, SpecialDividends, SpinOffRule, Take,
 };
 pub use security::SecurityDefinition;
+pub use session::{CloseAt, CloseRule, SessionRules, StaleRule};
 pub use variant::{
     Converted, DayCount, Decrement, DividendPoints, ExcessMethod, ExcessReturn, Forward, Hedged,
     Interest, Leveraged, RateQuote, Reinvestment, TotalReturn, Valuation, Variant, Volatility,
@@ -42,6 +48,12 @@ pub use window::Window;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Definitions {
+    /// New or changed calendars; applied first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calendars: Vec<CalendarDefinition>,
+    /// New or changed rules for currency pairs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairDefinition>,
     /// New or changed securities.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub securities: Vec<SecurityDefinition>,

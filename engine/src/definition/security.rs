@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Gate, SourceRule};
 use crate::{Currency, Decimal};
 
 /// What has a price.
@@ -22,6 +23,16 @@ pub struct SecurityDefinition {
     /// security (METHODOLOGY §5.2), so that no tick can overflow one.
     #[serde(default = "SecurityDefinition::price_max")]
     pub price_max: Decimal,
+    /// The calendar of its exchange: when it is open decides when a price is stale and which day an
+    /// official close belongs to. Open at all times when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<String>,
+    /// Whose prices count where several sources send some; all alike when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<SourceRule>,
+    /// Which prices are held back for an operator; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }
 
 impl SecurityDefinition {
@@ -42,6 +53,9 @@ impl SecurityDefinition {
             currency,
             price_places: Self::price_places(),
             price_max: Self::price_max(),
+            calendar: None,
+            sources: None,
+            gate: None,
         }
     }
 }

@@ -13,6 +13,8 @@ mod kinds;
 mod model;
 mod properties;
 mod revisions;
+mod session_model;
+mod sessions;
 mod support;
 mod variants;
 mod vectors;

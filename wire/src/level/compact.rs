@@ -75,7 +75,7 @@ fn write(out: &mut Vec<u8>, code: &str, level: &Level, epoch: u64) -> Written {
     encoder.u8(key::POS)?.u64(level.position)?;
     encoder.u8(key::REV)?.u32(level.revision)?;
     encoder.u8(key::STATUS)?.str(level.status.as_str())?;
-    encoder.u8(key::STALE)?.u32(0)?;
+    encoder.u8(key::STALE)?.u32(level.stale)?;
     for (key, nanos) in nanos {
         if nanos != 0 {
             encoder.u8(key)?.i64(nanos)?;
@@ -201,6 +201,7 @@ mod tests {
             position: u64::MAX,
             revision: 7,
             status: Status::Live,
+            stale: 3,
         }
     }
 

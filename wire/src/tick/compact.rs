@@ -10,7 +10,9 @@ use super::{Decoded, Tick};
 use crate::{Reason, cbor};
 
 /// The names behind the integer keys.
-const KEYS: [&str; 8] = ["price", "ts", "seq", "src", "inc", "size", "ccy", "venue"];
+const KEYS: [&str; 9] = [
+    "price", "ts", "seq", "src", "inc", "size", "ccy", "venue", "type",
+];
 
 /// Reads a tick, an array of them, or a bare decimal fraction.
 pub(super) fn decode(payload: &[u8], ticks_max: usize) -> Result<Decoded, Reason> {

@@ -1,6 +1,6 @@
 //! The fields of a tick and their rules, shared by both readers.
 
-use divisor_engine::{Decimal, Time};
+use divisor_engine::{Decimal, Kind, Time};
 
 use super::{Tick, when};
 use crate::Reason;
@@ -26,7 +26,7 @@ pub(super) enum Value<'a> {
 /// The fields read so far, and the first thing that was wrong with them.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
-    seen: u8,
+    seen: u16,
     wrong: Option<Reason>,
     price: Option<Decimal>,
     ts: Option<Time>,
@@ -36,6 +36,7 @@ pub(super) struct Fields {
     size: Option<Decimal>,
     ccy: Option<Box<str>>,
     venue: Option<Box<str>>,
+    kind: Kind,
 }
 
 impl Fields {
@@ -50,6 +51,7 @@ impl Fields {
             "size" => 1 << 5,
             "ccy" => 1 << 6,
             "venue" => 1 << 7,
+            "type" => 1 << 8,
             _ => return,
         };
         let result = if self.seen & bit != 0 {
@@ -78,6 +80,8 @@ impl Fields {
                 self.size = Some(size.ok_or(Reason::BadField)?);
             }
             "ccy" => self.ccy = Some(text(value).ok_or(Reason::BadField)?),
+            // Feeds have names of their own for what is a trade to us.
+            "type" => self.kind = kind(value).ok_or(Reason::BadField)?,
             _ => self.venue = Some(text(value).ok_or(Reason::BadField)?),
         }
         Ok(())
@@ -97,6 +101,7 @@ impl Fields {
             size: self.size,
             ccy: self.ccy,
             venue: self.venue,
+            kind: self.kind,
             ..tick
         })
     }
@@ -114,6 +119,7 @@ pub(super) fn bare(price: Decimal) -> Result<Tick, Reason> {
             size: None,
             ccy: None,
             venue: None,
+            kind: Kind::Trade,
         })
     } else {
         Err(Reason::PriceNotPositive)
@@ -180,6 +186,13 @@ fn whole(value: Value<'_>) -> Option<u64> {
         }
         Value::Decimal(number) => u64::try_from(number.at_places(0)?).ok(),
         Value::Null | Value::Other => None,
+    }
+}
+
+fn kind(value: Value<'_>) -> Option<Kind> {
+    match value {
+        Value::Text(name) => Some(Kind::parse(name).unwrap_or_default()),
+        Value::Number(_) | Value::Decimal(_) | Value::Null | Value::Other => None,
     }
 }
 

@@ -169,7 +169,7 @@ fn piece() -> impl Strategy<Value = String> {
         Just("true".to_owned()),
         Just("\"x\":".to_owned()),
         Just("\"\\u0041\"".to_owned()),
-        "\"(price|ts|src|inc|seq|size|ccy|venue|x)\":",
+        "\"(price|ts|src|inc|seq|size|ccy|venue|type|x)\":",
         "-?[0-9]{1,3}(\\.[0-9]{1,2})?([eE][+-]?[0-9])?",
         "\"[a-z0-9.é]{0,4}\"",
     ]

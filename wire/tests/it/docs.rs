@@ -71,6 +71,8 @@ fn every_example_holds() {
     check("event.revision", "event", same_again::<EventMessage>);
     check("event.action", "event", same_again::<EventMessage>);
     check("event.status", "event", same_again::<EventMessage>);
+    check("event.close", "event", same_again::<EventMessage>);
+    check("event.quotation", "event", same_again::<EventMessage>);
     check("status", "status", same_again::<DaemonStatus>);
     check("rejected", "rejected", same_again::<Rejected>);
     check("rejected.several", "rejected", same_again::<Rejected>);
@@ -135,6 +137,7 @@ fn level(message: &LevelMessage) -> Level {
         position: message.pos,
         revision: message.rev,
         status: Status::Live,
+        stale: message.stale,
     }
 }
 

@@ -57,6 +57,7 @@ fn tick(position: u64, ts: Time) -> TickRow {
         price: decimal("189.84"),
         size: None,
         venue: None,
+        kind: divisor_engine::Kind::Trade,
     }
 }
 
@@ -133,6 +134,12 @@ fn definitions() -> RowBatch {
             position: 4,
             ts: TS,
             level: decimal("36124.23"),
+            status: "closed".into(),
+            seq: 9,
+            prev_close: Some(decimal("36157.58")),
+            divisor: Some(decimal("0.15172752595384")),
+            soq: None,
+            body: r#"{"members":[[0,"1","150.96"]]}"#.into(),
         }],
         ..RowBatch::default()
     }

@@ -97,8 +97,8 @@ fn check_in_sql(client: &mut Client, batch: &RowBatch) {
         "split2021-11-05",
     );
     check(
-        "select day || ' ' || level from official_close",
-        "2021-11-04 36124.23",
+        "select day || ' ' || level || ' ' || status || ' ' || prev_close from official_close",
+        "2021-11-04 36124.23 closed 36157.58",
     );
 }
 

@@ -1,0 +1,494 @@
+//! The day of an index: status, staleness, opening and close, and the gate before prices.
+
+use divisor_engine::{
+    Closed, Decimal, Effect, Input, Kind, LabelId, Order, Origin, Output, Status,
+};
+
+use crate::support::{World, decimal, time};
+
+/// Regular hours in New York, a half day and a holiday of 2021.
+const NEW_YORK: &str = r#"{"name":"N","zone":"America/New_York",
+    "week":[{"days":["mon","tue","wed","thu","fri"],"pre_open":"09:00","open":"09:30","close":"16:00"}],
+    "holidays":["2021-11-25"],
+    "special":[{"date":"2021-11-26","open":"09:30","close":"13:00"}]}"#;
+
+/// Securities A, B and C, 100 shares each, and an index `X` with these rules.
+fn world(security: &str, index: &str) -> World {
+    early(&format!(
+        r#"{{"calendars":[{NEW_YORK}],
+            "securities":[{{"symbol":"A","currency":"USD"{security}}},
+                          {{"symbol":"B","currency":"USD"{security}}},
+                          {{"symbol":"C","currency":"USD"{security}}}],
+            "indexes":[{{"code":"X","currency":"USD","calendar":"N",
+                "weighting":{{"scheme":"price"}},"base":{{"divisor":"1"}},{index}
+                "basket":[{{"symbol":"A"}},{{"symbol":"B"}},{{"symbol":"C"}}]}}]}}"#
+    ))
+}
+
+/// A world with these definitions at the beginning of 2021.
+fn early(definitions: &str) -> World {
+    let mut world = World::default();
+    let definitions = Box::new(serde_json::from_str(definitions).unwrap());
+    world.engine.plan(&definitions).unwrap();
+    let by = LabelId(0);
+    world.apply_at(time("2021-01-01"), vec![Input::Define { by, definitions }]);
+    world
+}
+
+impl World {
+    /// A price of a kind, received when it was made unless `received` says otherwise.
+    fn tick(&mut self, kind: Kind, symbol: &str, price: &str, ts: &str, received: Option<&str>) {
+        let received = time(received.unwrap_or(ts));
+        let origin = Origin {
+            ts: time(ts),
+            received,
+            source: LabelId(0),
+            inc: None,
+            seq: None,
+        };
+        self.tick_of(kind, symbol, price, origin);
+    }
+
+    fn tick_of(&mut self, kind: Kind, symbol: &str, price: &str, origin: Origin) {
+        let admitted = self
+            .engine
+            .admit_price(symbol, decimal(price), None, origin, None, None);
+        let Ok(Input::Tick(mut tick)) = admitted else {
+            panic!("{admitted:?}");
+        };
+        tick.kind = kind;
+        let now = origin.received.max(self.engine.time());
+        self.apply_at(now, vec![Input::Tick(tick)]);
+    }
+
+    fn trade(&mut self, symbol: &str, price: &str, ts: &str) {
+        self.tick(Kind::Trade, symbol, price, ts, None);
+    }
+
+    /// Lets time go by, with the timers that are due.
+    fn wait(&mut self, until: &str) {
+        let until = time(until);
+        while let Some(due) = self.engine.poll_timeout().filter(|due| *due <= until) {
+            let due = due.max(self.engine.time());
+            self.apply_at(due, Vec::new());
+            assert!(
+                self.engine.poll_timeout() > Some(due),
+                "a timer stands still"
+            );
+        }
+        self.apply_at(until, Vec::new());
+    }
+
+    fn order(&mut self, order: Order) {
+        self.engine.check_order(&order).unwrap();
+        let order = Box::new(order);
+        let by = LabelId(0);
+        self.apply_at(self.engine.time(), vec![Input::Operate { by, order }]);
+    }
+
+    fn closes(&self) -> Vec<Closed> {
+        let close = |output: &Output| {
+            let Output::Closed(closed) = output else {
+                return None;
+            };
+            Some(closed.clone())
+        };
+        self.outputs.iter().filter_map(close).collect()
+    }
+
+    /// Every change of status with its time in New York.
+    fn story(&self) -> Vec<String> {
+        let line = |output: &Output| {
+            let Output::Status { status, ts, .. } = output else {
+                return None;
+            };
+            let zone = jiff::tz::TimeZone::get("America/New_York").unwrap();
+            let local = zone.to_datetime(jiff::Timestamp::from(*ts));
+            Some(format!(
+                "{} {}",
+                local.strftime("%d %H:%M:%S"),
+                status.as_str()
+            ))
+        };
+        self.outputs.iter().filter_map(line).collect()
+    }
+}
+
+#[test]
+fn a_day_by_the_clock() {
+    let rules = r#""session":{"close":{"after_s":600},"final_after_s":3600},"#;
+    let mut world = world("", rules);
+    for symbol in ["A", "B", "C"] {
+        world.trade(symbol, "10", "2021-11-23T20:00:00Z");
+    }
+    world.wait("2021-11-23T20:59:00Z");
+    world.trade("A", "11", "2021-11-23T20:59:00Z");
+    world.wait("2021-11-24T14:45:00Z");
+    world.trade("B", "12", "2021-11-24T14:45:00Z");
+    assert_eq!(
+        world.story(),
+        [
+            "23 15:00:00 live",
+            "23 16:00:00 closing",
+            "23 16:10:00 closed",
+            "23 17:10:00 final",
+            "24 09:00:00 pre_open",
+            "24 09:30:00 live",
+        ]
+    );
+    let closes = world.closes();
+    assert_eq!(closes.len(), 2);
+    assert_eq!(closes[0].day.to_string(), "2021-11-23");
+    assert_eq!((closes[0].is_final, closes[1].is_final), (false, true));
+    assert_eq!(closes[0].level.status, Status::Closed);
+    assert_eq!(closes[0].level.level, decimal("31.00"));
+    let last = world.levels("X").pop().unwrap();
+    assert_eq!(
+        (last.level, last.prev_close),
+        (decimal("33.00"), Some(decimal("31.00")))
+    );
+}
+
+#[test]
+fn a_replay_of_the_past_is_not_overtaken() {
+    let mut world = world("", "");
+    let now = Some("2026-06-01T12:00:00Z");
+    for (symbol, ts) in [
+        ("A", "2021-11-23T20:00:00Z"),
+        ("B", "2021-11-23T20:00:00Z"),
+        ("C", "2021-11-23T20:00:00Z"),
+        ("A", "2021-11-26T15:00:00Z"),
+    ] {
+        world.tick(Kind::Trade, symbol, "10", ts, now);
+        assert_eq!(world.engine.poll_timeout(), None);
+    }
+    assert_eq!(
+        world.story(),
+        ["23 15:00:00 live", "23 16:00:00 closed", "26 09:30:00 live"]
+    );
+    assert_eq!(world.closes()[0].day.to_string(), "2021-11-23");
+    // The half day ends with the first input behind it.
+    world.tick(Kind::Trade, "A", "11", "2021-11-26T18:00:00Z", now);
+    assert_eq!(
+        world.index("X").status,
+        Status::Live,
+        "stamped with the close"
+    );
+    world.tick(Kind::Trade, "A", "12", "2021-11-26T18:00:01Z", now);
+    assert_eq!(world.index("X").status, Status::Closed);
+    // What is traded while the index is closed moves no level before the next session.
+    assert_eq!(world.level("X"), "31.00");
+    world.tick(Kind::Trade, "B", "10", "2021-11-29T15:00:00Z", now);
+    assert_eq!(world.level("X"), "32.00");
+}
+
+#[test]
+fn opens_when_enough_has_traded() {
+    let mut world = world("", r#""session":{"opening":"60"},"#);
+    for symbol in ["A", "B", "C"] {
+        world.trade(symbol, "10", "2021-11-23T20:00:00Z");
+    }
+    world.wait("2021-11-24T14:31:00Z");
+    assert_eq!(world.index("X").status, Status::Indicative);
+    world.trade("A", "10", "2021-11-24T14:31:00Z");
+    assert_eq!(world.index("X").status, Status::Indicative);
+    world.trade("B", "10", "2021-11-24T14:32:00Z");
+    assert_eq!(world.index("X").status, Status::Live);
+}
+
+#[test]
+fn counts_the_stale() {
+    let mut world = world("", r#""stale":{"after_s":60,"weight":"50"},"#);
+    for symbol in ["A", "B", "C"] {
+        world.trade(symbol, "10", "2021-11-24T15:00:00Z");
+    }
+    world.trade("A", "11", "2021-11-24T15:00:40Z");
+    world.wait("2021-11-24T15:01:10Z");
+    let last = world.levels("X").pop().unwrap();
+    assert_eq!((last.stale, last.status), (2, Status::Stale));
+    world.trade("B", "11", "2021-11-24T15:01:20Z");
+    let last = world.levels("X").pop().unwrap();
+    assert_eq!((last.stale, last.status), (1, Status::Live));
+    world.wait("2021-11-24T15:01:50Z");
+    assert_eq!(world.index("X").stale, 2);
+    // Nobody is stale for a night.
+    world.trade("A", "12", "2021-11-24T20:59:30Z");
+    world.wait("2021-11-26T14:30:15Z");
+    assert_eq!(world.index("X").stale, 2);
+    world.wait("2021-11-26T14:30:30Z");
+    assert_eq!(world.index("X").stale, 3);
+}
+
+#[test]
+fn a_jump_halts_until_an_operator_has_looked() {
+    let mut world = world("", r#""jump_max":"5","#);
+    for symbol in ["A", "B", "C"] {
+        world.trade(symbol, "10", "2021-11-24T15:00:00Z");
+    }
+    world.trade("A", "20", "2021-11-24T15:01:00Z");
+    let last = world.levels("X").pop().unwrap();
+    assert_eq!(
+        (last.level, last.status),
+        (decimal("30.00"), Status::Halted)
+    );
+    world.trade("B", "10.5", "2021-11-24T15:02:00Z");
+    assert_eq!(
+        world.levels("X").len(),
+        2,
+        "nothing leaves while it is halted"
+    );
+    world.order(Order::Resume { index: "X".into() });
+    let last = world.levels("X").pop().unwrap();
+    assert_eq!((last.level, last.status), (decimal("40.50"), Status::Live));
+    world.order(Order::Halt {
+        index: "X".into(),
+        note: None,
+    });
+    assert_eq!(world.index("X").status, Status::Halted);
+    let again = Order::Halt {
+        index: "X".into(),
+        note: None,
+    };
+    assert!(world.engine.check_order(&again).is_err());
+    // A halt over the close leaves the day without one, until an operator states it.
+    world.wait("2021-11-24T22:00:00Z");
+    assert!(world.closes().is_empty());
+    world.order(Order::Resume { index: "X".into() });
+    assert_eq!(world.index("X").status, Status::Closed);
+    world.order(Order::Close { index: "X".into() });
+    assert_eq!(world.closes()[0].day.to_string(), "2021-11-24");
+    world.order(Order::Confirm { index: "X".into() });
+    assert_eq!(world.index("X").status, Status::Final);
+}
+
+#[test]
+fn closes_with_official_prices() {
+    let mut world = world(
+        r#","calendar":"N""#,
+        r#""session":{"close":{"at":"official","after_s":3600},"soq":true},"#,
+    );
+    for symbol in ["A", "B", "C"] {
+        world.trade(symbol, "10", "2021-11-23T20:00:00Z");
+    }
+    world.wait("2021-11-24T14:30:00Z");
+    for (symbol, price) in [("A", "10.2"), ("B", "10.3")] {
+        world.tick(Kind::Open, symbol, price, "2021-11-24T14:30:01Z", None);
+    }
+    world.trade("C", "10.6", "2021-11-24T14:31:00Z");
+    world.tick(
+        Kind::Open,
+        "C",
+        "10.5",
+        "2021-11-24T14:30:59Z",
+        Some("2021-11-24T14:32:00Z"),
+    );
+    let quoted = world.outputs.iter().rev().find_map(|output| {
+        let Output::Quotation(quotation) = output else {
+            return None;
+        };
+        Some((quotation.level, quotation.missing))
+    });
+    assert_eq!(quoted, Some((decimal("31.00"), 0)));
+    assert_eq!(
+        world.level("X"),
+        "31.10",
+        "the trade is younger than the opening price"
+    );
+    world.wait("2021-11-24T21:00:01Z");
+    assert_eq!(world.index("X").status, Status::Closing);
+    world.trade("C", "11", "2021-11-24T21:01:00Z");
+    for (symbol, price) in [("A", "10.5"), ("B", "10.4"), ("C", "10.7")] {
+        world.tick(
+            Kind::Close,
+            symbol,
+            price,
+            "2021-11-24T21:00:00Z",
+            Some("2021-11-24T21:05:00Z"),
+        );
+    }
+    let closes = world.closes();
+    assert_eq!(
+        closes.len(),
+        2,
+        "the day before closed at the latest an hour after"
+    );
+    assert_eq!(
+        (closes[1].level.level, closes[1].soq),
+        (decimal("31.60"), Some(decimal("31.00")))
+    );
+    // Trades behind the official close do not count.
+    world.trade("A", "12", "2021-11-24T22:00:00Z");
+    assert_eq!(world.last_effect(), Effect::AfterClose);
+}
+
+#[test]
+fn an_index_without_a_calendar_closes_by_command() {
+    let mut world = early(
+        r#"{"securities":[{"symbol":"A","currency":"USD"}],
+            "indexes":[{"code":"X","currency":"USD","weighting":{"scheme":"price"},
+                "base":{"divisor":"1"},"basket":[{"symbol":"A"}]}]}"#,
+    );
+    world.trade("A", "10", "2021-11-24T15:00:00Z");
+    world.order(Order::Close { index: "X".into() });
+    assert_eq!(world.closes()[0].day.to_string(), "2021-11-24");
+    world.trade("A", "12", "2021-11-24T16:00:00Z");
+    world.trade("A", "13", "2021-11-25T16:00:00Z");
+    let last = world.levels("X").pop().unwrap();
+    assert_eq!(
+        last.prev_close,
+        Some(decimal("10.00")),
+        "the official close, not the last level"
+    );
+}
+
+#[test]
+fn holds_what_is_not_plausible() {
+    let gate = r#","calendar":"N","gate":{"last":"10","close":"20","widen":"2","cross":{"percent":"3","within_s":60}}"#;
+    let mut world = world(gate, "");
+    let mut check = |source: u32, price: &str, ts: &str, expected: Option<&str>| {
+        let ts = time(ts);
+        let (received, source) = (ts, LabelId(source));
+        let before = world.engine.held().count();
+        let origin = Origin {
+            ts,
+            received,
+            source,
+            inc: None,
+            seq: None,
+        };
+        world.tick_of(Kind::Trade, "A", price, origin);
+        let held = world.engine.held().nth(before);
+        assert_eq!(
+            held.map(|(_, held)| held.doubt.as_str()),
+            expected,
+            "{price} at {ts}"
+        );
+        let is_held = world.last_effect() == Effect::Held;
+        assert_eq!(is_held, expected.is_some(), "{price} at {ts}");
+    };
+    check(0, "100", "2021-11-24T15:00:00Z", None);
+    check(0, "110", "2021-11-24T15:00:01Z", None);
+    check(1, "116", "2021-11-24T15:00:02Z", Some("cross"));
+    check(1, "112", "2021-11-24T15:00:03Z", None);
+    check(0, "130", "2021-11-24T15:00:04Z", Some("last"));
+    // The first price of a session may be twice as far away; the second may not.
+    check(0, "130", "2021-11-26T14:31:00Z", None);
+    check(0, "138", "2021-11-26T14:31:01Z", Some("close"));
+    check(0, "134", "2021-11-26T14:31:02Z", None);
+}
+
+#[test]
+fn a_held_price_counts_when_it_is_released() {
+    let mut world = world(r#","gate":{"last":"10"}"#, "");
+    for symbol in ["A", "B", "C"] {
+        world.trade(symbol, "10", "2021-11-24T15:00:00Z");
+    }
+    world.trade("A", "12", "2021-11-24T15:00:01Z");
+    assert_eq!(world.last_effect(), Effect::Held);
+    assert_eq!(world.level("X"), "30.00");
+    let (held, _) = world.engine.held().next().unwrap();
+    world.order(Order::Release { held });
+    assert_eq!(world.level("X"), "32.00");
+    assert!(world.engine.check_order(&Order::Reject { held }).is_err());
+    world.trade("A", "20", "2021-11-24T15:00:02Z");
+    let (held, _) = world.engine.held().next().unwrap();
+    world.trade("A", "12.5", "2021-11-24T15:00:03Z");
+    assert!(
+        world.engine.check_order(&Order::Release { held }).is_err(),
+        "a newer one counts"
+    );
+    world.order(Order::Reject { held });
+    assert_eq!(
+        (world.engine.held().count(), world.level("X").as_str()),
+        (0, "32.50")
+    );
+    // A split is no jump of the price.
+    world.load(r#"{"revisions":[{"id":"s","adjust":[{"symbol":"A","split":{"from":1,"to":5}}]}]}"#);
+    world.trade("A", "2.6", "2021-11-24T15:00:04Z");
+    assert_eq!(world.last_effect(), Effect::Applied);
+}
+
+#[test]
+fn the_best_source_counts() {
+    let mut world = World::with(
+        r#"{"securities":[{"symbol":"A","currency":"USD",
+            "sources":{"order":["prime","second"],"silent_s":30}}]}"#,
+    );
+    world.apply(vec![
+        Input::Label("second".into()),
+        Input::Label("prime".into()),
+    ]);
+    let mut send = |source: u32, ts: &str| {
+        let ts = time(ts);
+        let source = LabelId(source);
+        let admitted = world.engine.admit_price(
+            "A",
+            Decimal::ONE,
+            None,
+            Origin {
+                ts,
+                received: ts,
+                source,
+                inc: None,
+                seq: None,
+            },
+            None,
+            None,
+        );
+        let now = world.engine.time();
+        world.apply_at(now, vec![admitted.unwrap()]);
+        world.last_effect()
+    };
+    assert_eq!(send(0, "2021-11-24T15:00:00Z"), Effect::Applied);
+    assert_eq!(send(1, "2021-11-24T15:00:01Z"), Effect::Applied);
+    assert_eq!(send(0, "2021-11-24T15:00:02Z"), Effect::Outranked);
+    assert_eq!(send(0, "2021-11-24T15:00:31Z"), Effect::Applied);
+    assert_eq!(send(1, "2021-11-24T15:00:32Z"), Effect::Applied);
+}
+
+#[test]
+fn holds_rates() {
+    let mut world =
+        World::with(r#"{"pairs":[{"base":"EUR","quote":"USD","last":"3","inversion":true}]}"#);
+    let mut check = |base: &str, quote: &str, rate: &str, seconds: i64, expected| {
+        let ts = format!("2021-11-24T15:00:{seconds:02}Z");
+        let input = world.rate(base, quote, rate, &ts);
+        world.apply(vec![input]);
+        assert_eq!(world.last_effect(), expected, "{rate}");
+        world
+            .engine
+            .held()
+            .last()
+            .map(|(_, held)| held.doubt.as_str())
+    };
+    check("EUR", "USD", "1.0825", 0, Effect::Applied);
+    check("EUR", "USD", "1.09", 1, Effect::Applied);
+    assert_eq!(check("EUR", "USD", "1.15", 2, Effect::Held), Some("last"));
+    assert_eq!(
+        check("EUR", "USD", "0.92", 3, Effect::Held),
+        Some("inverted")
+    );
+    check("USD", "EUR", "0.80", 4, Effect::Applied);
+    assert_eq!(
+        check("EUR", "USD", "1.091", 5, Effect::Held),
+        Some("inverted")
+    );
+}
+
+#[test]
+fn refuses_rules_that_ask_for_nothing() {
+    let check = |rule: &str, why: &str| {
+        let world = World::with(r#"{"securities":[{"symbol":"A","currency":"USD"}]}"#);
+        let refused = world.refusal(&format!(
+            r#"{{"indexes":[{{"code":"X","currency":"USD","weighting":{{"scheme":"price"}},
+                "base":{{"divisor":"1"}},{rule},"basket":[{{"symbol":"A"}}]}}]}}"#
+        ));
+        assert!(refused.contains(why), "{refused}");
+    };
+    check(r#""calendar":"N""#, "not a known calendar");
+    check(r#""session":{"soq":true}"#, "needs a `calendar`");
+    check(r#""stale":{}"#, "needs `after_s` or `sessions`");
+    check(r#""stale":{"after_s":0}"#, "above 0");
+    check(r#""jump_max":"-1""#, "must be above 0");
+    check(r#""jump_max":"1.00001""#, "at most 4 places");
+}
