@@ -64,15 +64,10 @@ impl FromStr for Place {
         }
         // Host, port and login are written as in the address of a broker.
         let address: crate::connection::Address = place.parse()?;
-        let has_port = place.rsplit_once('@').map_or(place, |(_, at)| at);
-        let has_port = has_port
-            .rsplit(']')
-            .next()
-            .is_some_and(|end| end.contains(':'));
         let path = path.trim_matches('/');
         Ok(Self {
             host: address.host,
-            port: if has_port { address.port } else { 80 },
+            port: address.port.unwrap_or(80),
             prefix: if path.is_empty() {
                 "/".to_owned()
             } else {

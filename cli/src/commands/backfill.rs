@@ -117,7 +117,7 @@ pub(crate) async fn run(
     };
     let timeline = Timeline::of(&loaded.items, &tables, &dated)?;
     let rows = timeline.rows;
-    let connection = Connection::open(&globals.url, "backfill", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "backfill", WINDOW).await?;
     let bar = bar(rows);
     let mut outcome = Outcome::default();
     let is_done = tokio::select! {

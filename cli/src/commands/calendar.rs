@@ -92,7 +92,7 @@ impl Row for Shown {
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.url, "calendar", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "calendar", WINDOW).await?;
     match opts.verb {
         Verb::List => {
             let rows: Vec<CalendarRow> = connection.list("calendar.list").await?;

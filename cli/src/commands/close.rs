@@ -85,7 +85,7 @@ pub(crate) async fn resume(opts: ResumeOpts, globals: &Globals) -> anyhow::Resul
 }
 
 async fn give(globals: &Globals, orders: impl IntoIterator<Item = Order>) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.url, "order", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "order", WINDOW).await?;
     let exit = carry_out(&connection, orders).await?;
     connection.close().await;
     Ok(exit)

@@ -83,7 +83,7 @@ impl Row for Listed {
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.url, "price", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "price", WINDOW).await?;
     let Verb::Hold(verb) = opts.verb;
     let exit = match verb {
         Hold::List => {
