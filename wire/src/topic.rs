@@ -133,12 +133,49 @@ pub fn topic_is_valid(topic: &str) -> bool {
         && !topic.bytes().any(|byte| matches!(byte, 0 | b'+' | b'#'))
 }
 
-/// Whether a topic filter is well-formed: `#` only as the last level, wildcards alone in theirs.
+/// Whether a text holds none of the characters that MQTT advises against (MQTT 5 §1.5.4): controls,
+/// which hide in logs and terminals, and what Unicode says is no character.
+#[must_use]
+pub fn text_is_clean(text: &str) -> bool {
+    let odd = |c: char| {
+        c.is_control() || (c as u32) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c)
+    };
+    !text.contains(odd)
+}
+
+/// Whether a topic has the shape of a price or a rate and names no symbol, as `securities/a b/price`
+/// does. It could be routed like any other topic, and would look like a price that is ignored.
+#[must_use]
+pub fn symbol_is_missing(topic: &str) -> bool {
+    let levels: Vec<&str> = topic.split('/').take(5).collect();
+    let shaped = matches!(
+        levels[..],
+        ["securities", _, "price"] | ["fx", _, _, "rate"]
+    );
+    shaped && Topic::parse(topic) == Topic::Other
+}
+
+/// The group and the inner filter of a shared subscription, `$share/{group}/{filter}`; `None` for
+/// any other filter, and for one that begins so and is malformed (MQTT 5 §4.8.2).
+#[must_use]
+pub fn shared_filter(filter: &str) -> Option<(&str, &str)> {
+    let (group, inner) = filter.strip_prefix("$share/")?.split_once('/')?;
+    let fits = !group.is_empty() && !group.contains(['+', '#']) && !inner.is_empty();
+    fits.then_some((group, inner))
+}
+
+/// Whether a topic filter is well-formed: `#` only as the last level, wildcards alone in theirs,
+/// nothing that hides.
 #[must_use]
 pub fn filter_is_valid(filter: &str) -> bool {
-    if !(1..=TOPIC_BYTES_MAX).contains(&filter.len()) || filter.contains('\0') {
+    if !(1..=TOPIC_BYTES_MAX).contains(&filter.len()) || !text_is_clean(filter) {
         return false;
     }
+    let filter = match shared_filter(filter) {
+        Some((_, inner)) => inner,
+        None if filter.starts_with("$share/") => return false,
+        None => filter,
+    };
     let mut levels = filter.split('/').peekable();
     while let Some(level) = levels.next() {
         let last = levels.peek().is_none();
@@ -271,6 +308,37 @@ mod tests {
     }
 
     #[test]
+    fn a_shape_without_a_symbol_is_seen() {
+        let check = |topic, expected| assert_eq!(symbol_is_missing(topic), expected, "{topic}");
+        check("securities/a b/price", true);
+        check("securities/$a/price", true);
+        check("securities//price", true);
+        check("securities/é/price", true);
+        check("fx/EUR//rate", true);
+        check("fx/EUR/U D/rate", true);
+        check("securities/A/price", false);
+        check("securities/A/price/x", false);
+        check("fx/EUR/USD/rate", false);
+        check("weather/a b/price", false);
+    }
+
+    #[test]
+    fn shared_filters_are_taken_apart() {
+        assert_eq!(shared_filter("$share/g/a/+"), Some(("g", "a/+")));
+        assert_eq!(shared_filter("$share/g//a"), Some(("g", "/a")));
+        for plain in [
+            "a/b",
+            "$share",
+            "$share/g",
+            "$share//a",
+            "$share/g/",
+            "$share/+/a",
+        ] {
+            assert_eq!(shared_filter(plain), None, "{plain}");
+        }
+    }
+
+    #[test]
     fn client_ids_become_one_level() {
         assert_eq!(rejected_topic("feed-1"), "divisor/rejected/feed-1");
         assert_eq!(
@@ -286,12 +354,46 @@ mod tests {
     #[test]
     fn filters_are_validated() {
         for good in [
-            "#", "+", "/", "a", "a/+/b", "+/+", "a/#", "/+", "a//b", "$SYS/#", "é/#",
+            "#",
+            "+",
+            "/",
+            "a",
+            "a/+/b",
+            "+/+",
+            "a/#",
+            "/+",
+            "a//b",
+            "$SYS/#",
+            "é/#",
+            "$share/g/#",
+            "$share/g//a",
+            "$share",
+            "$sharex/a",
         ] {
             assert!(filter_is_valid(good), "{good}");
         }
         for bad in [
-            "", "#/a", "a#", "a/#/b", "a+", "+a", "a/b+/c", "a/#b", "a\0",
+            "",
+            "#/a",
+            "a#",
+            "a/#/b",
+            "a+",
+            "+a",
+            "a/b+/c",
+            "a/#b",
+            "a\0",
+            "a\n",
+            "\u{7f}",
+            "\u{85}",
+            "\u{ffff}",
+            "\u{fdd0}",
+            "$share/",
+            "$share/g",
+            "$share/g/",
+            "$share//a",
+            "$share/+/a",
+            "$share/g#/a",
+            "$share/g/a#",
         ] {
             assert!(!filter_is_valid(bad), "{bad:?}");
         }
