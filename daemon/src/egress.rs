@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use divisor_engine::IndexId;
 
+use crate::ingress::Refusal;
+
 /// A message of the daemon's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
@@ -69,6 +71,9 @@ pub trait Outlet: Send {
 
     /// Publishes in this order. Never waits for a subscriber.
     fn publish(&self, announcements: Vec<Announcement>);
+
+    /// Counts what was refused, whether or not its sender still hears of it.
+    fn count_refusals(&self, _refusals: &[Refusal]) {}
 }
 
 /// Everything goes to the first; the second looks on, by reference and beforehand, and must be quick.
@@ -89,5 +94,9 @@ impl<A: Outlet, B: Onlooker> Outlet for Tee<A, B> {
     fn publish(&self, announcements: Vec<Announcement>) {
         self.1.see(&announcements);
         self.0.publish(announcements);
+    }
+
+    fn count_refusals(&self, refusals: &[Refusal]) {
+        self.0.count_refusals(refusals);
     }
 }

@@ -45,6 +45,7 @@ impl Stage {
         let mut options = Options::new(env!("CARGO_BIN_EXE_divisord"))
             .set("database.private=true")
             .set("mqtt.packet_bytes_max=1MiB")
+            .set("mqtt.publish_rate_max=0")
             .set("journal.segment_bytes=64MiB")
             .set("journal.bytes_max=4GiB");
         for set in sets {

@@ -9,22 +9,23 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use divisor_wire::topic::reply_topic;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep, sleep_until, timeout};
 
 use super::Counters;
-use super::codec::connect::Will;
+use super::codec::connect::{Connect, Will};
 use super::codec::encode::{self, ConnAck};
-use super::counters::Held;
-use super::envelope::Message;
+use super::counters::{Closed, Held, Refused};
 use super::handshake::{Admitted, Guest, handshake};
-use super::inbound::Inbound;
+use super::inbound::{Inbound, receive_max};
 use super::listener::{Door, Shutdown, stopped};
-use super::outbound::Dialect;
+use super::outbound::{Aliases, Dialect};
+use super::quota::{Place, address_key};
 use super::registry::Claim;
-use super::session::Session;
-use crate::ingress::{Receipt, Submission};
+use super::session::{Arrival, Session};
+use crate::ingress::{Client, Receipt, Submission};
 
 mod end;
 mod packets;
@@ -53,10 +54,15 @@ where
     let connections_max = door.settings.connections_max as u64;
     let connections = counters.connections.load(Ordering::Relaxed);
     if connections > connections_max + TURNED_AWAY_MAX {
-        Counters::add(&counters.refused_connections);
+        counters.refuse_connection(Refused::ServerFull);
         return;
     }
-    let full = connections > connections_max;
+    let place = door.addresses.take(address_key(peer.ip()));
+    let full = if connections > connections_max {
+        Some(Refused::ServerFull)
+    } else {
+        place.is_none().then_some(Refused::AddressFull)
+    };
     let mut buffer = BytesMut::new();
     let greeting = handshake(&mut stream, &mut buffer, peer.ip(), &door, full);
     match timeout(door.settings.connect_timeout, greeting).await {
@@ -66,7 +72,7 @@ where
             connection.serve(claim).await;
         }
         Ok(None) => {}
-        Err(_) => Counters::add(&counters.timeouts),
+        Err(_) => counters.refuse_connection(Refused::ConnectTimeout),
     }
 }
 
@@ -80,6 +86,8 @@ enum Event {
     /// Messages of the router are in the batch.
     Messages,
     Timer,
+    /// The client's publish rate is within its limit again.
+    Resumed,
     End(Ending),
 }
 
@@ -102,13 +110,17 @@ struct Connection<S> {
     receipts_tx: mpsc::UnboundedSender<Receipt>,
     receipts: mpsc::UnboundedReceiver<Receipt>,
     /// Messages of the router, between the branch and its handler.
-    batch: Vec<Message>,
+    batch: Vec<Arrival>,
     will: Option<Will>,
     /// One and a half times the client's promise; `None` when it promised nothing.
     silence_max: Option<Duration>,
     heard: Instant,
-    /// When bytes began to wait for a socket that takes none.
-    stuck_since: Option<Instant>,
+    /// The last sign of life in either direction.
+    active: Instant,
+    /// Since when some bytes wait, and how many of them are still there.
+    waiting: Option<(Instant, usize)>,
+    /// The user's place among the user's connections.
+    _place: Option<Place<Box<str>>>,
     timer: std::pin::Pin<Box<Sleep>>,
     shutdown: Shutdown,
 }
@@ -129,40 +141,35 @@ where
             connect,
             guest,
             assigned,
+            place,
         } = admitted;
         let settings = &door.settings;
-        let (claim, kept) = door.registry.claim(&guest.client.id).await;
-        let kept = kept.filter(|_| !connect.clean_start);
+        let (claim, kept) = door
+            .registry
+            .claim(&guest.client.id, connect.clean_start)
+            .await;
         let session_present = kept.is_some();
-        let mut session = kept
-            .unwrap_or_else(|| Box::new(Session::new(&door.exchange, settings, &door.counters)));
-        session.outbound.rewind();
+        let mut session = kept.unwrap_or_else(|| Box::new(Session::new(&door)));
+        session.connected();
         let session_expiry = connect.session_expiry.min(settings.session_expiry_max);
         let keep_alive = connect.keep_alive.min(settings.keep_alive_max);
-        let mut out = BytesMut::new();
-        let ack = ConnAck {
-            session_present,
-            session_expiry_secs: (session_expiry < connect.session_expiry)
-                .then(|| seconds(session_expiry)),
-            receive_max: u16::try_from(settings.inflight_max)
-                .unwrap_or(u16::MAX)
-                .max(1),
-            packet_bytes_max: u32::try_from(settings.packet_bytes_max + 5).unwrap_or(u32::MAX),
-            assigned_id: assigned.then_some(&guest.client.id),
-            topic_aliases_max: settings.topic_aliases_max,
-            keep_alive_secs: (keep_alive < connect.keep_alive)
-                .then(|| u16::try_from(keep_alive.as_secs()).unwrap_or(u16::MAX)),
-        };
-        encode::connack(&mut out, connect.version, &ack);
+        let out = greeting(&door, &connect, &guest.client, assigned, session_present);
         let (receipts_tx, receipts) = mpsc::unbounded_channel();
         let (reader, writer) = tokio::io::split(stream);
         let version = connect.version;
-        let inbound = Inbound::new(Arc::clone(&door), guest.clone(), version, session.origin);
+        let inbound = Inbound::new(
+            Arc::clone(&door),
+            guest.clone(),
+            version,
+            connect.wants_reasons,
+            &session,
+        );
         let connection = Self {
             dialect: Dialect {
                 version,
                 packet_bytes_max: connect.packet_bytes_max,
                 window_max: connect.receive_max.min(settings.window_max).into(),
+                aliases: Aliases::new(connect.topic_aliases_max.min(settings.topic_aliases_max)),
             },
             guest,
             reader,
@@ -180,7 +187,9 @@ where
             will: connect.will,
             silence_max: (!keep_alive.is_zero()).then_some(keep_alive * 3 / 2),
             heard: Instant::now(),
-            stuck_since: None,
+            active: Instant::now(),
+            waiting: None,
+            _place: place,
             timer: Box::pin(sleep(Duration::ZERO)),
             shutdown,
             door,
@@ -194,11 +203,12 @@ where
         while ending.is_none() {
             self.session
                 .outbound
-                .fill(&mut self.out, self.dialect, &self.door.counters);
+                .fill(&mut self.out, &mut self.dialect, &self.door.counters);
+            self.session.tell_groups();
             if self.out.is_empty() {
-                self.stuck_since = None;
-            } else {
-                self.stuck_since.get_or_insert_with(Instant::now);
+                self.waiting = None;
+            } else if self.waiting.is_none() {
+                self.waiting = Some((Instant::now(), self.out.len()));
             }
             let event = self.next_event(&mut claim).await;
             ending = self.handle(event).await.err();
@@ -232,6 +242,7 @@ where
                 Err(_) => Event::End(Ending::Closed(0x88)),
             },
             () = &mut self.timer => Event::Timer,
+            () = until(self.inbound.paused_until()) => Event::Resumed,
             eviction = claim.evictions.recv() => match eviction {
                 Some(eviction) => Event::End(Ending::Evicted(eviction)),
                 None => Event::End(Ending::Closed(0x8e)),
@@ -243,6 +254,7 @@ where
     /// Back-pressure: a connection whose messages wait for the sequencer is not read.
     fn may_read(&self) -> bool {
         self.submission.is_none()
+            && self.inbound.paused_until().is_none()
             && self.inbound.inflight() < self.door.settings.inflight_max as u64
     }
 
@@ -260,7 +272,13 @@ where
             }
             Event::Written(Ok(count)) => {
                 self.out.advance(count);
-                self.stuck_since = None;
+                self.active = Instant::now();
+                // What waited at some moment must be gone in time; a byte now and then is not
+                // enough. What came later has its own time.
+                self.waiting = match self.waiting {
+                    Some((since, left)) if left > count => Some((since, left - count)),
+                    _ => None,
+                };
                 Ok(())
             }
             Event::Receipt(receipt) => {
@@ -271,12 +289,16 @@ where
             // Nobody takes prices any more: the daemon is about to end.
             Event::Submitted(false) => Err(Ending::Closed(0x88)),
             Event::Messages => {
-                for message in self.batch.drain(..) {
-                    self.session.take(message, true);
+                for arrival in self.batch.drain(..) {
+                    self.session.take(arrival, true);
                 }
                 Ok(())
             }
             Event::Timer => self.look_after(),
+            Event::Resumed => {
+                self.inbound.resume();
+                Ok(())
+            }
             Event::End(ending) => Err(ending),
         }
     }
@@ -295,14 +317,15 @@ where
         let now = Instant::now();
         self.session.tidy(now);
         let write_timeout = self.door.settings.write_timeout;
-        if self
-            .stuck_since
-            .is_some_and(|since| now.duration_since(since) >= write_timeout)
-        {
-            Counters::add(&self.door.counters.timeouts);
-            return Err(Ending::Gone);
-        }
         let mut next = HOUSEKEEPING.min(write_timeout);
+        if let Some((since, _)) = self.waiting {
+            let waited = now.duration_since(since);
+            if waited >= write_timeout {
+                self.door.counters.close(Closed::WriteTimeout);
+                return Err(Ending::Gone);
+            }
+            next = next.min(write_timeout - waited);
+        }
         if let Some(silence_max) = self.silence_max {
             if !self.may_read() {
                 // We are the ones who do not read.
@@ -310,14 +333,59 @@ where
             }
             let silence = now.duration_since(self.heard);
             if silence >= silence_max {
-                Counters::add(&self.door.counters.timeouts);
                 return Err(Ending::Closed(0x8d));
             }
             next = next.min(silence_max - silence);
+        } else {
+            let idle_max = self.door.settings.idle_timeout;
+            let idle = now.duration_since(self.active.max(self.heard));
+            if idle >= idle_max {
+                return Err(Ending::Idle);
+            }
+            next = next.min(idle_max - idle);
         }
         let next = next.max(Duration::from_millis(10));
         self.timer.as_mut().reset((now + next).into());
         Ok(())
+    }
+}
+
+/// The CONNACK of a client that is let in.
+fn greeting(
+    door: &Door,
+    connect: &Connect,
+    client: &Client,
+    assigned: bool,
+    session_present: bool,
+) -> BytesMut {
+    let settings = &door.settings;
+    let session_expiry = connect.session_expiry.min(settings.session_expiry_max);
+    let keep_alive = connect.keep_alive.min(settings.keep_alive_max);
+    let response_information = connect
+        .wants_response_information
+        .then(|| reply_topic(&client.id, ""));
+    let ack = ConnAck {
+        session_present,
+        session_expiry_secs: (session_expiry < connect.session_expiry)
+            .then(|| seconds(session_expiry)),
+        receive_max: u16::try_from(receive_max(door)).unwrap_or(u16::MAX),
+        packet_bytes_max: u32::try_from(settings.packet_bytes_max + 5).unwrap_or(u32::MAX),
+        assigned_id: assigned.then_some(&client.id),
+        topic_aliases_max: settings.topic_aliases_max,
+        keep_alive_secs: (keep_alive < connect.keep_alive)
+            .then(|| u16::try_from(keep_alive.as_secs()).unwrap_or(u16::MAX)),
+        response_information: response_information.as_deref(),
+    };
+    let mut out = BytesMut::new();
+    encode::connack(&mut out, connect.version, &ack);
+    out
+}
+
+/// Returns at this time; never without one.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

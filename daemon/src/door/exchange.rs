@@ -24,6 +24,7 @@ use super::retained::{Retained, Table};
 use super::subscriber::Link;
 use super::{Counters, Settings};
 use crate::egress::{Announcement, Outlet};
+use crate::ingress::{Client, Refusal};
 
 /// Messages that wait for the router before the publisher waits for it too. At the router's
 /// slowest measured 130,000 messages/s this is half a second.
@@ -51,6 +52,8 @@ pub struct Publication {
     pub retain: bool,
     /// The client that published it, [`ORIGIN_DAEMON`] for the daemon.
     pub origin: u64,
+    /// Whose share of the retained messages it takes; `None` for the daemon's.
+    pub owner: Option<Arc<str>>,
     /// Message expiry in seconds, 0 for none.
     pub expiry_secs: u32,
     /// Encoded MQTT 5 properties to be forwarded.
@@ -67,6 +70,7 @@ impl Publication {
             qos: Qos::AtLeastOnce,
             retain,
             origin: ORIGIN_DAEMON,
+            owner: None,
             expiry_secs: 0,
             properties: Bytes::new(),
         }
@@ -103,6 +107,8 @@ pub struct Exchange {
     published: AtomicU64,
     retained: Table,
     filters: Mutex<Filters>,
+    /// Rises whenever a filter comes or goes.
+    filters_changed: AtomicU64,
     /// Filters that some session holds.
     filters_held: AtomicUsize,
     /// Those of them that a price topic can match.
@@ -141,7 +147,10 @@ impl Exchange {
             0,
             RouterConfig {
                 // Links are pooled, so this many can never be reached by half.
-                max_connections: settings.connections_max + settings.sessions_max + 16,
+                max_connections: settings.connections_max
+                    + settings.sessions_max
+                    + settings.shared_groups_max
+                    + 16,
                 max_outgoing_packet_count: ROUTER_BATCH,
                 // The router panics below these.
                 max_segment_size: settings.segment_bytes.max(1_024),
@@ -161,8 +170,9 @@ impl Exchange {
             connect,
             publisher: Mutex::new(Publisher { link, version: 0 }),
             published: AtomicU64::new(0),
-            retained: Table::new(settings.retained_max),
+            retained: Table::new(settings.retained_max, settings.retained_per_client_max),
             filters: Mutex::default(),
+            filters_changed: AtomicU64::new(0),
             filters_held: AtomicUsize::new(0),
             filters_price: AtomicUsize::new(0),
             filters_max: settings.filters_max,
@@ -194,8 +204,9 @@ impl Exchange {
         let mut packets = Vec::new();
         for publication in publications {
             publisher.version += 1;
+            let owner = publication.owner.clone();
             let (topic, message) = publication.into_message(publisher.version);
-            if message.retain && !self.retained.store(&topic, &message) {
+            if message.retain && !self.retained.store(&topic, &message, owner.as_ref()) {
                 Counters::add(&self.counters.dropped_retained);
             }
             if self.filters_held.load(Ordering::Acquire) > 0 {
@@ -240,6 +251,17 @@ impl Exchange {
                 .held
                 .keys()
                 .any(|filter| filter_matches(filter, topic))
+    }
+
+    /// Rises whenever the answer of [`Self::wants`] may have changed.
+    pub(super) fn wants_version(&self) -> u64 {
+        self.filters_changed.load(Ordering::Acquire)
+    }
+
+    /// Whether a retained message of this owner would be kept.
+    #[must_use]
+    pub fn retains(&self, topic: &str, owner: &str) -> bool {
+        self.retained.has_room(topic, owner)
     }
 
     /// The retained messages that match, however many.
@@ -290,6 +312,12 @@ impl Exchange {
         }
     }
 
+    /// Links to the router ever made: as many as there were subscribers at the same time.
+    #[must_use]
+    pub fn links_made(&self) -> u64 {
+        self.link_names.load(Ordering::Relaxed)
+    }
+
     /// Takes a link without subscriptions back.
     pub(super) fn give_back(&self, link: Link) {
         lock(&self.pool).push(link);
@@ -300,6 +328,7 @@ impl Exchange {
     pub(super) fn hold(&self, filter: &str) -> String {
         let mut filters = lock(&self.filters);
         *filters.held.entry(filter.into()).or_default() += 1;
+        self.filters_changed.fetch_add(1, Ordering::AcqRel);
         self.filters_held.fetch_add(1, Ordering::AcqRel);
         if filters_overlap(filter, "securities/+/price") {
             self.filters_price.fetch_add(1, Ordering::AcqRel);
@@ -323,6 +352,7 @@ impl Exchange {
                 filters.held.remove(filter);
             }
         }
+        self.filters_changed.fetch_add(1, Ordering::AcqRel);
         self.filters_held.fetch_sub(1, Ordering::AcqRel);
         if filters_overlap(filter, "securities/+/price") {
             self.filters_price.fetch_sub(1, Ordering::AcqRel);
@@ -366,6 +396,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whose share of the retained messages a client's take: its user's, or its own where nobody has
+/// a name.
+pub(super) fn owner(client: &Client) -> &str {
+    client.user.as_deref().unwrap_or(&client.id)
+}
+
 /// The sequencer's side of the fan-out.
 impl Outlet for Arc<Exchange> {
     fn wants_prices(&self) -> bool {
@@ -374,6 +410,12 @@ impl Outlet for Arc<Exchange> {
 
     fn publish(&self, announcements: Vec<Announcement>) {
         self.publish_many(announcements.into_iter().map(Publication::from));
+    }
+
+    fn count_refusals(&self, refusals: &[Refusal]) {
+        for refusal in refusals {
+            self.counters.rejected.add(refusal.reason);
+        }
     }
 }
 

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::Counters;
 use super::codec::connect::{self, Connect, Refused};
 use super::codec::encode;
 use super::codec::{Version, Violation, frame};
+use super::counters::{Named, Refused as Why};
 use super::listener::Door;
+use super::quota::Place;
 use crate::access::{Credentials, Denied, Peer, Principal};
 use crate::ingress::Client;
+use divisor_wire::topic::text_is_clean;
 
 /// The longest client id. Percent-encoded in a topic it still leaves room for the levels around.
 const CLIENT_ID_BYTES_MAX: usize = 1_024;
@@ -36,42 +38,88 @@ pub(super) struct Admitted {
     pub(super) guest: Guest,
     /// The client id is ours.
     pub(super) assigned: bool,
+    /// The user's place among the user's connections.
+    pub(super) place: Option<Place<Box<str>>>,
+}
+
+/// What a client is told that is not let in, and why we count it.
+struct Refusal {
+    version: Version,
+    code: u8,
+    why: Why,
+}
+
+impl Refusal {
+    const fn new(version: Version, v4: u8, v5: u8, why: Why) -> Self {
+        let code = match version {
+            Version::V4 => v4,
+            Version::V5 => v5,
+        };
+        Self { version, code, why }
+    }
 }
 
 /// Reads the CONNECT packet and answers it where it is refused; `None` then, and whenever the
-/// stream ends first.
+/// stream ends first. `full` is why there is no room for this client, whatever it says.
 pub(super) async fn handshake<S>(
     stream: &mut S,
     buffer: &mut BytesMut,
     address: IpAddr,
     door: &Door,
-    full: bool,
+    full: Option<Why>,
 ) -> Option<Admitted>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let refusal = match read_connect(stream, buffer, door).await? {
-        Ok(connect) if full => (connect.version, code(connect.version, 0x03, 0x89)),
-        Ok(connect) => match admit(connect, address, door).await {
+    let counters = &door.counters;
+    let Some(read) = read_connect(stream, buffer, door).await else {
+        counters.refuse_connection(Why::Gone);
+        return None;
+    };
+    let refusal = match (read, full) {
+        (Ok(connect), Some(why)) => Refusal::new(connect.version, 0x03, full_code(why), why),
+        (Ok(connect), None) => match admit(connect, address, door).await {
             Ok(admitted) => return Some(admitted),
             Err(refusal) => refusal,
         },
-        Err(Refused::ProtocolLevel(level)) if level > 5 => (Version::V5, 0x84),
-        Err(Refused::ProtocolLevel(_)) => (Version::V4, 0x01),
-        Err(Refused::Violation(Version::V5, violation)) => (Version::V5, violation.0),
+        (Err(Refused::ProtocolLevel(level)), _) if level > 5 => {
+            Refusal::new(Version::V5, 0, 0x84, Why::Version)
+        }
+        (Err(Refused::ProtocolLevel(_)), _) => Refusal::new(Version::V4, 0x01, 0, Why::Version),
+        (Err(Refused::Violation(Version::V5, Violation(code))), _) => {
+            let why = if code == 0x8c {
+                Why::Method
+            } else {
+                Why::Malformed
+            };
+            Refusal::new(Version::V5, 0, code, why)
+        }
         // 3.1.1 has no code for these: the specification wants the stream closed.
-        Err(Refused::Violation(Version::V4, _) | Refused::NotMqtt) => {
-            Counters::add(&door.counters.protocol_errors);
+        (Err(Refused::Violation(Version::V4, _)), _) => {
+            counters.refuse_connection(Why::Malformed);
+            return None;
+        }
+        (Err(Refused::NotMqtt), _) => {
+            counters.refuse_connection(Why::NotMqtt);
             return None;
         }
     };
-    Counters::add(&door.counters.refused_connections);
+    counters.refuse_connection(refusal.why);
     let mut out = BytesMut::new();
-    encode::connack_refused(&mut out, refusal.0, refusal.1);
+    encode::connack_refused(&mut out, refusal.version, refusal.code, refusal.why.name());
     // The client may be gone; it is refused either way.
     let _ = stream.write_all(&out).await;
     let _ = stream.shutdown().await;
     None
+}
+
+/// "Server unavailable" for a full server, "quota exceeded" for a full share of it.
+const fn full_code(why: Why) -> u8 {
+    if matches!(why, Why::ServerFull) {
+        0x89
+    } else {
+        0x97
+    }
 }
 
 async fn read_connect<S: AsyncRead + Unpin>(
@@ -97,19 +145,16 @@ async fn read_connect<S: AsyncRead + Unpin>(
     }
 }
 
-async fn admit(
-    mut connect: Connect,
-    address: IpAddr,
-    door: &Door,
-) -> Result<Admitted, (Version, u8)> {
+async fn admit(mut connect: Connect, address: IpAddr, door: &Door) -> Result<Admitted, Refusal> {
     let version = connect.version;
-    if connect.client_id.len() > CLIENT_ID_BYTES_MAX {
-        return Err((version, code(version, 0x02, 0x85)));
+    let bad_id = || Refusal::new(version, 0x02, 0x85, Why::ClientId);
+    if connect.client_id.len() > CLIENT_ID_BYTES_MAX || !text_is_clean(&connect.client_id) {
+        return Err(bad_id());
     }
     let assigned = connect.client_id.is_empty();
     if assigned {
         if version == Version::V4 && !connect.clean_start {
-            return Err((version, 0x02));
+            return Err(bad_id());
         }
         connect.client_id = assigned_id();
     }
@@ -124,9 +169,19 @@ async fn admit(
     };
     let login = door.access.login(credentials, peer).await;
     let principal = login.map_err(|denied| match denied {
-        Denied::BadCredentials | Denied::LockedOut => (version, code(version, 0x04, 0x86)),
-        Denied::NotAuthorized => (version, code(version, 0x05, 0x87)),
+        // Whoever is locked out is not told so.
+        Denied::BadCredentials | Denied::LockedOut => {
+            Refusal::new(version, 0x04, 0x86, Why::Credentials)
+        }
+        Denied::NotAuthorized => Refusal::new(version, 0x05, 0x87, Why::NotAuthorized),
     })?;
+    let mut place = None;
+    if let Some(user) = principal.user() {
+        place = door.users.take(user.into());
+        if place.is_none() {
+            return Err(Refusal::new(version, 0x03, 0x97, Why::UserFull));
+        }
+    }
     let client = Arc::new(Client {
         id: connect.client_id.clone(),
         user: principal.user().map(Into::into),
@@ -135,6 +190,7 @@ async fn admit(
         connect,
         guest: Guest { client, principal },
         assigned,
+        place,
     })
 }
 
@@ -142,11 +198,4 @@ async fn admit(
 /// hasher seed.
 fn assigned_id() -> Box<str> {
     format!("auto-{:016x}", RandomState::new().build_hasher().finish()).into()
-}
-
-const fn code(version: Version, v4: u8, v5: u8) -> u8 {
-    match version {
-        Version::V4 => v4,
-        Version::V5 => v5,
-    }
 }

@@ -2,7 +2,7 @@
 //! anything else has begun.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::connection;
+use super::quota::Quota;
 use super::registry::Registry;
+use super::shared::Groups;
 use super::{Counters, Exchange, Settings};
 use crate::access::Access;
 use crate::ingress::Submission;
@@ -41,6 +43,10 @@ pub struct Door {
     /// What is counted.
     pub counters: Arc<Counters>,
     pub(super) registry: Arc<Registry>,
+    pub(super) groups: Arc<Groups>,
+    /// Connections of each address and of each user.
+    pub(super) addresses: Arc<Quota<IpAddr>>,
+    pub(super) users: Arc<Quota<Box<str>>>,
 }
 
 impl Door {
@@ -53,7 +59,15 @@ impl Door {
         ingress: mpsc::Sender<Submission>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
+        let groups = Groups::new(
+            Arc::clone(&exchange),
+            Arc::clone(&counters),
+            settings.shared_groups_max,
+        );
         Arc::new(Self {
+            groups,
+            addresses: Quota::new(settings.connections_per_address_max),
+            users: Quota::new(settings.connections_per_user_max),
             settings,
             access,
             exchange,

@@ -12,25 +12,33 @@
 //! 6. [`exchange`] is the other direction: the fan-out of levels and price copies through
 //!    rumqttd's router, and the [`retained`] messages;
 //! 7. `session` holds what outlives a connection: subscriptions and the `outbound` queue;
-//!    `registry` says which task owns the session of a client id.
+//!    `registry` says which task owns the session of a client id; `shared` deals the messages of
+//!    shared subscriptions to one session each.
+//!
+//! `settings` bounds all of it, `quota` what one address, user or connection may take, and
+//! [`counters`] has every refusal and every drop by its reason.
 //!
 //! Architecture invariant: nothing here knows the journal, the store or HTTP; the sequencer is
 //! met only through [`crate::ingress`] and [`exchange::Exchange`].
 
 pub mod codec;
 pub mod connection;
-mod counters;
+pub mod counters;
 pub mod envelope;
 pub mod exchange;
 mod handshake;
 mod inbound;
 pub mod listener;
 mod outbound;
+mod pace;
 mod parked;
+mod quota;
 mod registry;
 pub mod retained;
 mod session;
 mod settings;
+mod shared;
+mod shares;
 mod subscriber;
 
 pub use counters::Counters;

@@ -1,19 +1,25 @@
 //! What waits for one subscriber: a bounded queue, and the window of QoS 1 and 2 messages that are
 //! on their way and not acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
 use super::codec::Version;
 use super::codec::encode::{self, PUBREL};
-use super::envelope::Qos;
+use super::counters::Dropped;
+use super::envelope::{Message, Qos};
+use super::shared::Group;
 use super::{Counters, Settings};
 
 /// Bytes that are encoded ahead of the socket. More would only move the queue to where the oldest
 /// can no longer be dropped.
 const WRITE_AHEAD: usize = 64 * 1024;
+
+/// Messages that wait from which on a group prefers another member.
+const BEHIND_MESSAGES: usize = 128;
 
 /// What an entry costs beside its bytes.
 const ENTRY_BYTES: usize = 128;
@@ -28,6 +34,8 @@ pub(super) struct Delivery {
     pub(super) retain: bool,
     pub(super) identifiers: Vec<u32>,
     pub(super) expires: Option<Instant>,
+    /// The group that gave it, and the message to give back if it cannot be delivered.
+    pub(super) shared: Option<Box<(Arc<Group>, Message)>>,
 }
 
 impl Delivery {
@@ -37,12 +45,56 @@ impl Delivery {
 }
 
 /// How the client of the moment wants its packets.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Dialect {
     pub(super) version: Version,
     pub(super) packet_bytes_max: usize,
     /// QoS 1 and 2 messages at once.
     pub(super) window_max: usize,
+    pub(super) aliases: Aliases,
+}
+
+/// The topic aliases of one connection towards its client: the first topics get one each and keep
+/// it. An alias stands for a topic, never for the filter that matched it.
+#[derive(Debug, Default)]
+pub(super) struct Aliases {
+    max: u16,
+    known: HashMap<Bytes, u16>,
+}
+
+/// Topics that are not longer than what an alias costs gain nothing by one.
+const ALIAS_BYTES: usize = 3;
+
+impl Aliases {
+    pub(super) fn new(max: u16) -> Self {
+        Self {
+            max,
+            known: HashMap::new(),
+        }
+    }
+
+    /// The topic to be written and its alias.
+    fn topic<'a>(&self, topic: &'a Bytes) -> (&'a [u8], Option<u16>) {
+        if self.max == 0 || topic.len() <= ALIAS_BYTES {
+            return (topic, None);
+        }
+        match self.known.get(topic) {
+            Some(alias) => (&[], Some(*alias)),
+            None if self.known.len() < usize::from(self.max) => {
+                (topic, u16::try_from(self.known.len() + 1).ok())
+            }
+            None => (topic, None),
+        }
+    }
+
+    /// The client has been told what the alias stands for.
+    fn introduced(&mut self, topic: &Bytes, alias: Option<u16>) {
+        if let Some(alias) = alias
+            && !self.known.contains_key(topic)
+        {
+            self.known.insert(topic.clone(), alias);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -96,14 +148,62 @@ impl Outbound {
         self.live_bytes += delivery.bytes();
         self.live.push_back((self.next_place, delivery));
         self.next_place += 1;
-        while self.live.len() > self.messages_max
-            || (self.live_bytes > self.bytes_max && self.live.len() > 1)
-        {
+        loop {
+            let reason = if self.live.len() > self.messages_max {
+                Dropped::QueueMessages
+            } else if self.live_bytes > self.bytes_max && self.live.len() > 1 {
+                Dropped::QueueBytes
+            } else {
+                return;
+            };
             if let Some((_, dropped)) = self.live.pop_front() {
                 self.live_bytes -= dropped.bytes();
-                Counters::add(&counters.dropped_out);
+                counters.drop_out(reason, 1);
             }
         }
+    }
+
+    /// Whether so much waits that a group should prefer another member.
+    pub(super) fn is_behind(&self) -> bool {
+        self.live.len() >= BEHIND_MESSAGES.min(self.messages_max)
+            || self.live_bytes >= self.bytes_max / 8
+    }
+
+    /// Takes back what a group gave and the client does not have: all that waits, and what was
+    /// sent at QoS 1 and not acknowledged. QoS 2 that has begun belongs to this client for ever
+    /// (MQTT 5 §4.8.2).
+    pub(super) fn take_shared(&mut self, leaves: impl Fn(&Arc<Group>) -> bool) -> Vec<Message> {
+        let mut taken = Vec::new();
+        let leaves = |delivery: &Delivery| {
+            let shared = delivery.shared.as_deref();
+            shared.filter(|(group, _)| leaves(group)).is_some()
+        };
+        let mut kept = VecDeque::new();
+        for (at, entry) in self.window.drain(..).enumerate() {
+            match entry.stage {
+                Stage::Sent(delivery) if delivery.qos == Qos::AtLeastOnce && leaves(&delivery) => {
+                    taken.extend(delivery.shared.map(|shared| shared.1));
+                    if at < self.resend_at {
+                        self.resend_at -= 1;
+                    }
+                }
+                stage @ (Stage::Sent(_) | Stage::Released) => kept.push_back(InFlight {
+                    packet_id: entry.packet_id,
+                    stage,
+                }),
+            }
+        }
+        self.resend_at = self.resend_at.min(kept.len());
+        self.window = kept;
+        let (gone, stay) = std::mem::take(&mut self.live)
+            .into_iter()
+            .partition(|(_, delivery)| leaves(delivery));
+        self.live = stay;
+        for (_, delivery) in Vec::from(gone) {
+            self.live_bytes -= delivery.bytes();
+            taken.extend(delivery.shared.map(|shared| shared.1));
+        }
+        taken
     }
 
     /// Queues a retained message, behind everything that waits already.
@@ -123,12 +223,18 @@ impl Outbound {
     }
 
     /// Encodes what may be sent now, up to the write-ahead.
-    pub(super) fn fill(&mut self, out: &mut BytesMut, dialect: Dialect, counters: &Counters) {
-        while out.len() < WRITE_AHEAD && self.resend_at < self.window.len() {
+    pub(super) fn fill(&mut self, out: &mut BytesMut, dialect: &mut Dialect, counters: &Counters) {
+        // The client of now may take fewer at once than the one whose window this was.
+        while out.len() < WRITE_AHEAD && self.resend_at < self.window.len().min(dialect.window_max)
+        {
             let entry = &self.window[self.resend_at];
             match &entry.stage {
                 Stage::Sent(delivery) => {
-                    write(out, dialect, delivery, entry.packet_id, true);
+                    if !write(out, dialect, delivery, entry.packet_id, true) {
+                        counters.drop_out(Dropped::PacketTooLarge, 1);
+                        self.window.remove(self.resend_at);
+                        continue;
+                    }
                 }
                 Stage::Released => {
                     encode::acknowledge(out, dialect.version, PUBREL, entry.packet_id, 0);
@@ -136,7 +242,7 @@ impl Outbound {
             }
             self.resend_at += 1;
         }
-        while out.len() < WRITE_AHEAD {
+        while out.len() < WRITE_AHEAD && self.resend_at == self.window.len() {
             let Some(qos) = self.front().map(|delivery| delivery.qos) else {
                 return;
             };
@@ -152,10 +258,11 @@ impl Outbound {
             };
             let expired = delivery.expires.is_some_and(|at| at <= Instant::now());
             if expired {
+                counters.drop_out(Dropped::Expired, 1);
                 continue;
             }
             if !write(out, dialect, &delivery, packet_id, false) {
-                Counters::add(&counters.dropped_out);
+                counters.drop_out(Dropped::PacketTooLarge, 1);
                 continue;
             }
             Counters::add(&counters.messages_out[delivery.qos as usize]);
@@ -262,7 +369,7 @@ impl Outbound {
 
 fn write(
     out: &mut BytesMut,
-    dialect: Dialect,
+    dialect: &mut Dialect,
     delivery: &Delivery,
     packet_id: u16,
     dup: bool,
@@ -271,18 +378,24 @@ fn write(
         let left = at.saturating_duration_since(Instant::now()).as_secs();
         u32::try_from(left).unwrap_or(u32::MAX)
     });
+    let (topic, alias) = dialect.aliases.topic(&delivery.topic);
     let publish = encode::Publish {
         dup,
         qos: delivery.qos,
         retain: delivery.retain,
-        topic: &delivery.topic,
+        topic,
+        alias,
         packet_id,
         expiry_secs,
         identifiers: &delivery.identifiers,
         properties: &delivery.properties,
         payload: &delivery.payload,
     };
-    encode::publish(out, dialect.version, dialect.packet_bytes_max, &publish)
+    let written = encode::publish(out, dialect.version, dialect.packet_bytes_max, &publish);
+    if written {
+        dialect.aliases.introduced(&delivery.topic, alias);
+    }
+    written
 }
 
 #[cfg(test)]
@@ -298,19 +411,90 @@ mod tests {
             retain: false,
             identifiers: Vec::new(),
             expires: None,
+            shared: None,
         }
     }
 
-    const DIALECT: Dialect = Dialect {
-        version: Version::V4,
-        packet_bytes_max: usize::MAX,
-        window_max: 2,
-    };
+    fn dialect() -> Dialect {
+        Dialect {
+            version: Version::V4,
+            packet_bytes_max: usize::MAX,
+            window_max: 2,
+            aliases: Aliases::default(),
+        }
+    }
+
+    fn fill_as(outbound: &mut Outbound, dialect: &mut Dialect) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        outbound.fill(&mut out, dialect, &Counters::default());
+        out.to_vec()
+    }
 
     fn fill(outbound: &mut Outbound) -> Vec<u8> {
-        let mut out = BytesMut::new();
-        outbound.fill(&mut out, DIALECT, &Counters::default());
-        out.to_vec()
+        fill_as(outbound, &mut dialect())
+    }
+
+    #[test]
+    fn a_client_that_takes_fewer_now_gets_fewer_again() {
+        let mut outbound = Outbound::new(&Settings::default());
+        for payload in ["a", "b", "c"] {
+            outbound.push(delivery(Qos::AtLeastOnce, payload), &Counters::default());
+        }
+        fill(&mut outbound);
+        outbound.rewind();
+        let mut narrow = Dialect {
+            window_max: 1,
+            ..dialect()
+        };
+        assert_eq!(
+            fill_as(&mut outbound, &mut narrow),
+            b"\x3a\x06\0\x01t\0\x01a"
+        );
+        outbound.on_puback(1);
+        assert_eq!(
+            fill_as(&mut outbound, &mut narrow),
+            b"\x3a\x06\0\x01t\0\x02b"
+        );
+        outbound.on_puback(2);
+        assert_eq!(
+            fill_as(&mut outbound, &mut narrow),
+            b"\x32\x06\0\x01t\0\x03c"
+        );
+        // One that takes only tiny packets loses the message, and the window moves on.
+        outbound.rewind();
+        let mut tiny = Dialect {
+            packet_bytes_max: 4,
+            ..dialect()
+        };
+        assert!(fill_as(&mut outbound, &mut tiny).is_empty());
+        assert!(outbound.window.is_empty());
+    }
+
+    #[test]
+    fn an_alias_stands_for_its_topic() {
+        let mut outbound = Outbound::new(&Settings::default());
+        let mut dialect = Dialect {
+            version: Version::V5,
+            aliases: Aliases::new(1),
+            ..dialect()
+        };
+        for topic in ["long/1", "long/2", "long/1", "t"] {
+            let delivery = Delivery {
+                topic: Bytes::from_static(topic.as_bytes()),
+                ..delivery(Qos::AtMostOnce, "x")
+            };
+            outbound.push(delivery, &Counters::default());
+        }
+        assert_eq!(
+            fill_as(&mut outbound, &mut dialect),
+            [
+                &b"\x30\x0d\0\x06long/1\x03\x23\0\x01x"[..],
+                b"\x30\x0a\0\x06long/2\0x",
+                b"\x30\x07\0\0\x03\x23\0\x01x",
+                b"\x30\x05\0\x01t\0x",
+            ]
+            .concat()
+        );
     }
 
     #[test]

@@ -10,11 +10,11 @@ use tokio::time::sleep_until;
 
 use super::codec::connect::Will;
 use super::counters::Held;
-use super::exchange::Publication;
+use super::exchange::{Publication, owner};
 use super::handshake::Guest;
 use super::inbound::report;
 use super::listener::{Door, Shutdown, stopped};
-use super::registry::{Claim, Eviction};
+use super::registry::Claim;
 use super::session::Session;
 
 /// A will with its time.
@@ -42,7 +42,11 @@ pub(super) async fn park(
         tokio::select! {
             eviction = claim.evictions.recv() => {
                 if let Some(eviction) = eviction {
-                    give(eviction, session);
+                    // The session ends here, and a will must not wait longer than its session.
+                    if let Some(DueWill { will, guest, .. }) = will.filter(|_| eviction.clean) {
+                        publish_will(&door, &guest, session.origin, will).await;
+                    }
+                    eviction.give(session);
                 }
                 return;
             }
@@ -52,7 +56,7 @@ pub(super) async fn park(
                 }
                 if Instant::now() >= expires {
                     if let Some(eviction) = claim.end() {
-                        give(eviction, session);
+                        eviction.give(session);
                     }
                     return;
                 }
@@ -62,18 +66,13 @@ pub(super) async fn park(
                 if result.is_err() {
                     return;
                 }
-                for message in batch.drain(..) {
-                    session.take(message, false);
+                for arrival in batch.drain(..) {
+                    session.take(arrival, false);
                 }
             }
             () = stopped(&mut shutdown) => return,
         }
     }
-}
-
-/// Hands a session over. If the new owner is gone already the session ends with it.
-pub(super) fn give(eviction: Eviction, session: Box<Session>) {
-    let _ = eviction.send(Some(session));
 }
 
 /// Publishes a will, if its client may write its topic. Prices and commands are no wills: they
@@ -87,6 +86,7 @@ pub(super) async fn publish_will(door: &Door, guest: &Guest, origin: u64, will: 
             qos: will.qos,
             retain: will.retain,
             origin,
+            owner: Some(owner(&guest.client).into()),
             expiry_secs: will.expiry_secs,
             properties: will.properties,
         })

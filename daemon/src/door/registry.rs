@@ -8,9 +8,23 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::session::Session;
 
-/// Asks an owner to hand its session over and end. The answer is `None` when the session ends with
-/// its connection.
-pub(super) type Eviction = oneshot::Sender<Option<Box<Session>>>;
+/// Asks an owner to hand its session over and end.
+#[derive(Debug)]
+pub(super) struct Eviction {
+    /// Gets the session, or `None` when that ends with its connection.
+    answer: oneshot::Sender<Option<Box<Session>>>,
+    /// The new connection wants none of the old session, which therefore ends.
+    pub(super) clean: bool,
+}
+
+impl Eviction {
+    /// Hands a session over. If the new owner is gone already the session ends with it.
+    pub(super) fn give(self, session: Box<Session>) {
+        if !self.clean {
+            let _ = self.answer.send(Some(session));
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Owner {
@@ -40,7 +54,11 @@ pub(super) struct Claim {
 
 impl Registry {
     /// Makes the caller the owner and takes the session over from whoever was.
-    pub(super) async fn claim(self: &Arc<Self>, client_id: &str) -> (Claim, Option<Box<Session>>) {
+    pub(super) async fn claim(
+        self: &Arc<Self>,
+        client_id: &str,
+        clean: bool,
+    ) -> (Claim, Option<Box<Session>>) {
         let (evict, evictions) = mpsc::unbounded_channel();
         let (answer, session) = oneshot::channel();
         let number = {
@@ -57,7 +75,7 @@ impl Registry {
             // Sent under the lock, so that an owner that finds itself replaced knows that the
             // request is in its channel. A failed send drops the answer, which ends the wait.
             if let Some(last) = last {
-                let _ = last.evict.send(answer);
+                let _ = last.evict.send(Eviction { answer, clean });
             } else {
                 drop(answer);
             }

@@ -1,8 +1,8 @@
 //! The retained messages. The door keeps them itself because the router forgets all but the first
 //! hundred or two of a wildcard, and deletes on an empty publish that was not retained.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::{PoisonError, RwLock};
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use divisor_wire::topic::filter_matches;
 
-use super::envelope::{Message, ORIGIN_DAEMON};
+use super::envelope::Message;
 
 /// Topics looked at while the table is locked once: a subscriber with a filter that matches
 /// little must not hold up the publisher for the whole table (a chunk takes some 30 µs).
@@ -23,57 +23,105 @@ pub struct Retained {
     pub message: Message,
     /// When it was stored.
     pub stored: Instant,
+    /// Whose share of the table it takes; `None` for the daemon's.
+    owner: Option<Arc<str>>,
 }
 
 /// The table, ordered by topic so that it can be read in pieces.
 #[derive(Debug)]
 pub struct Table {
-    topics: RwLock<BTreeMap<Arc<str>, Retained>>,
+    rows: RwLock<Rows>,
     topics_max: usize,
+    per_owner_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    topics: BTreeMap<Arc<str>, Retained>,
+    /// Topics of each owner.
+    owned: HashMap<Arc<str>, usize>,
+}
+
+impl Rows {
+    fn disown(&mut self, owner: Option<&Arc<str>>) {
+        if let Some(owner) = owner
+            && let Some(count) = self.owned.get_mut(owner)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.owned.remove(owner);
+            }
+        }
+    }
 }
 
 impl Table {
-    /// An empty table for this many topics.
+    /// An empty table for this many topics in all, and of one owner.
     #[must_use]
-    pub fn new(topics_max: usize) -> Self {
+    pub fn new(topics_max: usize, per_owner_max: usize) -> Self {
         Self {
-            topics: RwLock::default(),
+            rows: RwLock::default(),
             topics_max,
+            per_owner_max,
         }
     }
 
-    /// Stores a message, or clears its topic when it is empty. False when the table is full: the
-    /// daemon's own levels always fit, since definitions bound them.
-    pub fn store(&self, topic: &Arc<str>, message: &Message) -> bool {
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+    /// Whether a message of this owner would be taken.
+    #[must_use]
+    pub fn has_room(&self, topic: &str, owner: &str) -> bool {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let own = |retained: &Retained| retained.owner.as_deref() == Some(owner);
+        rows.topics.get(topic).is_some_and(own)
+            || (rows.owned.get(owner).copied().unwrap_or_default() < self.per_owner_max
+                && (rows.topics.len() < self.topics_max || rows.topics.contains_key(topic)))
+    }
+
+    /// Stores a message, or clears its topic when it is empty. False when the table is full, or
+    /// the owner's share of it: the daemon's own levels always fit, since definitions bound them.
+    pub fn store(&self, topic: &Arc<str>, message: &Message, owner: Option<&Arc<str>>) -> bool {
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         if message.payload.is_empty() {
-            topics.remove(topic);
+            if let Some(retained) = rows.topics.remove(topic) {
+                rows.disown(retained.owner.as_ref());
+            }
             return true;
         }
-        let full = topics.len() >= self.topics_max && message.origin != ORIGIN_DAEMON;
+        let before = rows.topics.get(topic).map(|retained| &retained.owner);
+        let is_new = before.is_none();
+        let changes_hands = before.is_none_or(|before| before.as_ref() != owner);
+        if let Some(owner) = owner {
+            let owned = rows.owned.get(owner).copied().unwrap_or_default();
+            let full = is_new && rows.topics.len() >= self.topics_max;
+            if full || (changes_hands && owned >= self.per_owner_max) {
+                return false;
+            }
+        }
+        if changes_hands && let Some(owner) = owner {
+            *rows.owned.entry(Arc::clone(owner)).or_default() += 1;
+        }
         let retained = Retained {
             message: message.clone(),
             stored: Instant::now(),
+            owner: owner.cloned(),
         };
-        match topics.entry(Arc::clone(topic)) {
+        match rows.topics.entry(Arc::clone(topic)) {
             Entry::Occupied(mut entry) => {
-                entry.insert(retained);
-                true
+                let before = entry.insert(retained);
+                if changes_hands {
+                    rows.disown(before.owner.as_ref());
+                }
             }
-            Entry::Vacant(entry) if !full => {
-                entry.insert(retained);
-                true
-            }
-            Entry::Vacant(_) => false,
+            Entry::Vacant(entry) => drop(entry.insert(retained)),
         }
+        true
     }
 
     /// Every message whose topic matches, in the order of topics.
     #[must_use]
     pub fn matching(&self, filter: &str) -> Vec<Retained> {
         if !filter.contains(['+', '#']) {
-            let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-            return topics.get(filter).cloned().into_iter().collect();
+            let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+            return rows.topics.get(filter).cloned().into_iter().collect();
         }
         // Up to the first wildcard level topic and filter are the same text, without its slash
         // because `a/#` matches `a`.
@@ -82,9 +130,10 @@ impl Table {
         let mut found = Vec::new();
         let mut after: Bound<Arc<str>> = Bound::Included(Arc::from(fixed));
         loop {
-            let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+            let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
             let mut last = None;
-            for (topic, retained) in topics.range((after, Bound::Unbounded)).take(CHUNK) {
+            let range = rows.topics.range::<Arc<str>, _>((after, Bound::Unbounded));
+            for (topic, retained) in range.take(CHUNK) {
                 if !topic.starts_with(fixed) {
                     return found;
                 }
@@ -108,10 +157,10 @@ mod tests {
     use super::*;
     use crate::door::envelope::Qos;
 
-    fn message(topic: &str, payload: &'static str, origin: u64) -> (Arc<str>, Message) {
+    fn message(topic: &str, payload: &'static str) -> (Arc<str>, Message) {
         let message = Message {
             version: 1,
-            origin,
+            origin: 0,
             qos: Qos::AtMostOnce,
             retain: true,
             expiry_secs: 0,
@@ -124,10 +173,10 @@ mod tests {
 
     #[test]
     fn every_match_is_found_however_many() {
-        let table = Table::new(10_000);
+        let table = Table::new(10_000, 1);
         for number in 0..2_000 {
-            let (topic, message) = message(&format!("indexes/I{number}/level"), "1", 0);
-            assert!(table.store(&topic, &message));
+            let (topic, message) = message(&format!("indexes/I{number}/level"), "1");
+            assert!(table.store(&topic, &message, None));
         }
         assert_eq!(table.matching("indexes/+/level").len(), 2_000);
         assert_eq!(table.matching("#").len(), 2_000);
@@ -136,21 +185,41 @@ mod tests {
         assert_eq!(table.matching("indexes/I7/level").len(), 1);
         assert_eq!(table.matching("indexes/I7/+").len(), 1);
         assert_eq!(table.matching("indexes/I7").len(), 0);
-        let (topic, empty) = message("indexes/I7/level", "", 0);
-        table.store(&topic, &empty);
+        let (topic, empty) = message("indexes/I7/level", "");
+        table.store(&topic, &empty, None);
         assert_eq!(table.matching("indexes/I7/level").len(), 0);
     }
 
     #[test]
     fn a_full_table_refuses_clients_only() {
-        let table = Table::new(1);
-        let store = |topic, origin| {
-            let (topic, message) = message(topic, "1", origin);
-            table.store(&topic, &message)
+        let table = Table::new(3, 2);
+        let (ann, bob): (Arc<str>, Arc<str>) = ("ann".into(), "bob".into());
+        let check = |topic, payload, owner: Option<&Arc<str>>, expected: bool| {
+            let (topic, message) = message(topic, payload);
+            if let Some(owner) = owner.filter(|_| !payload.is_empty()) {
+                assert_eq!(table.has_room(&topic, owner), expected, "{topic}");
+            }
+            assert_eq!(table.store(&topic, &message, owner), expected, "{topic}");
         };
-        assert!(store("a", 5));
-        assert!(store("a", 5));
-        assert!(!store("b", 5));
-        assert!(store("indexes/A/level", 0));
+        check("a", "1", Some(&ann), true);
+        check("a", "2", Some(&ann), true);
+        check("b", "1", Some(&ann), true);
+        check("c", "1", Some(&ann), false);
+        check("c", "1", Some(&bob), true);
+        check("d", "1", Some(&bob), false);
+        // A topic goes over to the one who wrote it last, within his share.
+        check("b", "2", Some(&bob), true);
+        check("a", "3", Some(&bob), false);
+        check("a", "4", Some(&ann), true);
+        check("b", "3", Some(&ann), true);
+        check("indexes/A/level", "1", None, true);
+        // Whoever clears one makes room.
+        check("a", "", Some(&bob), true);
+        check("indexes/A/level", "", None, true);
+        check("d", "1", Some(&ann), true);
+        for topic in ["b", "c", "d"] {
+            check(topic, "", None, true);
+        }
+        assert!(table.rows.read().unwrap().owned.is_empty());
     }
 }

@@ -3,19 +3,22 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use divisor_wire::topic::filter_matches;
+use divisor_wire::topic::{filter_matches, shared_filter};
 
+use super::Counters;
 use super::codec::subscribe::{Entry, Retain};
+use super::counters::Dropped;
 use super::envelope::{Message, Qos};
 use super::exchange::{Exchange, RouterDead};
+use super::listener::Door;
 use super::outbound::{Delivery, Outbound};
 use super::retained::Retained;
+use super::shared::Group;
+use super::shares::{Shares, Taken};
 use super::subscriber::Subscriber;
-use super::{Counters, Settings};
 
 /// How long the versions of delivered retained messages are remembered. A live message that is
 /// older than one of them was in the router when the table was read, and leaves it within
@@ -39,6 +42,22 @@ struct Subscription {
     identifier: Option<u32>,
 }
 
+/// A message of the router, and the group that dealt it if one did.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) message: Message,
+    pub(super) group: Option<Arc<Group>>,
+}
+
+impl From<Message> for Arrival {
+    fn from(message: Message) -> Self {
+        Self {
+            message,
+            group: None,
+        }
+    }
+}
+
 /// The state of one client id.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -49,6 +68,7 @@ pub(super) struct Session {
     pub(super) received: HashSet<u16>,
     subscriptions: Vec<Subscription>,
     subscriber: Subscriber,
+    shares: Shares,
     /// Messages up to this version may be older than a retained one that went out.
     floor_version: u64,
     floors: HashMap<Bytes, u64>,
@@ -56,6 +76,8 @@ pub(super) struct Session {
     /// The last version of each topic, kept only while filters overlap.
     seen: HashMap<Bytes, u64>,
     overlapping: bool,
+    /// Messages of the router, between the link and the batch; empty but for a moment.
+    routed: Vec<Message>,
     subscriptions_max: usize,
     retained_max: usize,
     exchange: Arc<Exchange>,
@@ -63,22 +85,27 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(
-        exchange: &Arc<Exchange>,
-        settings: &Settings,
-        counters: &Arc<Counters>,
-    ) -> Self {
+    pub(super) fn new(door: &Door) -> Self {
+        let Door {
+            settings,
+            exchange,
+            counters,
+            ..
+        } = door;
+        let origin = exchange.new_origin();
         Self {
-            origin: exchange.new_origin(),
+            origin,
             outbound: Outbound::new(settings),
             received: HashSet::new(),
             subscriptions: Vec::new(),
             subscriber: Subscriber::new(Arc::clone(exchange)),
+            shares: Shares::new(Arc::clone(&door.groups), origin),
             floor_version: 0,
             floors: HashMap::new(),
             floors_set: Instant::now(),
             seen: HashMap::new(),
             overlapping: false,
+            routed: Vec::new(),
             subscriptions_max: settings.subscriptions_max,
             retained_max: settings.retained_max,
             exchange: Arc::clone(exchange),
@@ -86,8 +113,23 @@ impl Session {
         }
     }
 
-    /// Takes a subscription; false when the client has too many, or still has a whole table of
-    /// retained messages to read.
+    /// A client has come for the session.
+    pub(super) fn connected(&mut self) {
+        self.outbound.rewind();
+        self.shares.set_connected(true);
+    }
+
+    /// The client is gone. What groups dealt to it goes to those members that are there.
+    pub(super) fn disconnected(&mut self) {
+        self.shares.set_connected(false);
+        for arrival in self.shares.drain() {
+            self.take(arrival, false);
+        }
+        self.shares.give_back(&mut self.outbound);
+    }
+
+    /// Takes a subscription, and says whether it is new; `None` when the client has too many, or
+    /// still has a whole table of retained messages to read.
     fn insert(&mut self, entry: &Entry, identifier: Option<u32>) -> Option<bool> {
         let subscription = Subscription {
             filter: entry.filter.clone(),
@@ -106,7 +148,7 @@ impl Session {
         {
             *known = subscription;
             Some(false)
-        } else if self.subscriptions.len() < self.subscriptions_max {
+        } else if self.has_room() {
             self.subscriptions.push(subscription);
             Some(true)
         } else {
@@ -114,24 +156,36 @@ impl Session {
         }
     }
 
-    /// Subscribes to the entries, which are valid and allowed. Returns which were taken.
+    fn has_room(&self) -> bool {
+        self.subscriptions.len() + self.shares.len() < self.subscriptions_max
+    }
+
+    /// Subscribes to the entries, which are valid and allowed, and says what became of each.
     /// The retained messages wait behind everything that came before.
     pub(super) async fn subscribe(
         &mut self,
         entries: &[&Entry],
         identifier: Option<u32>,
-    ) -> Result<Vec<bool>, RouterDead> {
-        let fresh: Vec<Option<bool>> = entries
-            .iter()
-            .map(|entry| self.insert(entry, identifier))
-            .collect();
-        let taken = entries
-            .iter()
-            .zip(&fresh)
-            .filter(|(_, fresh)| fresh.is_some());
-        let filters: Vec<&str> = taken.map(|(entry, _)| &*entry.filter).collect();
+    ) -> Result<Vec<Taken>, RouterDead> {
+        let mut taken = Vec::with_capacity(entries.len());
+        let mut fresh = Vec::with_capacity(entries.len());
+        let mut filters = Vec::new();
+        for entry in entries {
+            if shared_filter(&entry.filter).is_some() {
+                let room = self.has_room();
+                taken.push(self.shares.join(entry, identifier, room).await?);
+                fresh.push(None);
+                continue;
+            }
+            let is_fresh = self.insert(entry, identifier);
+            if is_fresh.is_some() {
+                filters.push(&*entry.filter);
+            }
+            taken.push(is_fresh.map_or(Taken::TooMany, |_| Taken::Granted));
+            fresh.push(is_fresh);
+        }
         for message in self.subscriber.subscribe(filters).await? {
-            self.take(message, true);
+            self.take(message.into(), true);
         }
         self.overlapping = self.subscriber.overlaps();
         for (entry, fresh) in entries.iter().zip(&fresh) {
@@ -141,14 +195,18 @@ impl Session {
             };
             if wanted {
                 self.send_retained(entry, identifier);
+                // A whole table takes milliseconds; others have their turn in between.
+                tokio::task::yield_now().await;
             }
         }
-        Ok(fresh.iter().map(Option::is_some).collect())
+        Ok(taken)
     }
 
     fn send_retained(&mut self, entry: &Entry, identifier: Option<u32>) {
         for retained in self.exchange.retained_matching(&entry.filter) {
-            let Retained { message, stored } = retained;
+            let Retained {
+                message, stored, ..
+            } = retained;
             let expires = expires(&message, stored);
             if expires.is_some_and(|at| at <= Instant::now()) {
                 continue;
@@ -162,6 +220,7 @@ impl Session {
                 retain: true,
                 identifiers: identifier.into_iter().collect(),
                 expires,
+                shared: None,
             });
         }
         // Read after the table: whatever is newer was not in it.
@@ -171,10 +230,13 @@ impl Session {
 
     /// Gives a filter up; false when the client did not have it.
     pub(super) async fn unsubscribe(&mut self, filter: &str) -> Result<bool, RouterDead> {
+        if shared_filter(filter).is_some() {
+            return Ok(self.shares.leave(filter, &mut self.outbound));
+        }
         let before = self.subscriptions.len();
         self.subscriptions.retain(|known| &*known.filter != filter);
         for message in self.subscriber.unsubscribe(filter).await? {
-            self.take(message, true);
+            self.take(message.into(), true);
         }
         self.overlapping = self.subscriber.overlaps();
         if !self.overlapping {
@@ -183,19 +245,39 @@ impl Session {
         Ok(self.subscriptions.len() < before)
     }
 
-    /// Waits for messages of the router. Cancel safe.
-    pub(super) async fn next_batch(&mut self, batch: &mut Vec<Message>) -> Result<(), RouterDead> {
-        self.subscriber.next_batch(batch).await?;
-        let lost = self.subscriber.take_lost();
-        if lost > 0 {
-            self.counters.dropped_out.fetch_add(lost, Ordering::Relaxed);
+    /// Waits for messages of the router and of groups. Cancel safe.
+    pub(super) async fn next_batch(&mut self, batch: &mut Vec<Arrival>) -> Result<(), RouterDead> {
+        tokio::select! {
+            result = self.subscriber.next_batch(&mut self.routed) => {
+                result?;
+                let lost = self.subscriber.take_lost();
+                if lost > 0 {
+                    self.counters.drop_out(Dropped::RouterLag, lost);
+                }
+            }
+            dealt = self.shares.next() => batch.push(dealt),
         }
+        batch.extend(self.routed.drain(..).map(Arrival::from));
+        batch.extend(self.shares.drain());
         Ok(())
+    }
+
+    /// Tells the groups whether this member keeps up.
+    pub(super) fn tell_groups(&self) {
+        self.shares.set_behind(self.outbound.is_behind());
     }
 
     /// Queues a message for the client, if a subscription of its asks for it. A client that is
     /// away is kept QoS 1 and 2 only.
-    pub(super) fn take(&mut self, message: Message, connected: bool) {
+    pub(super) fn take(&mut self, arrival: Arrival, connected: bool) {
+        let Arrival { message, group } = arrival;
+        if let Some(group) = group {
+            let delivery = self.shares.delivery(group, message, connected);
+            if let Some(delivery) = delivery {
+                self.outbound.push(delivery, &self.counters);
+            }
+            return;
+        }
         let Ok(topic) = std::str::from_utf8(&message.topic) else {
             return;
         };
@@ -225,6 +307,7 @@ impl Session {
             qos,
             retain,
             identifiers,
+            shared: None,
         };
         self.outbound.push(delivery, &self.counters);
     }
@@ -265,7 +348,15 @@ impl Session {
     }
 }
 
-fn expires(message: &Message, since: Instant) -> Option<Instant> {
+impl Drop for Session {
+    /// Whatever ends a session, its groups get back what it did not deliver.
+    fn drop(&mut self) {
+        self.shares.leave_all(&mut self.outbound);
+    }
+}
+
+/// When a message is no longer worth delivering.
+pub(super) fn expires(message: &Message, since: Instant) -> Option<Instant> {
     let lifetime = Duration::from_secs(message.expiry_secs.into());
     (message.expiry_secs > 0).then(|| since.checked_add(lifetime))?
 }

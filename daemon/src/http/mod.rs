@@ -33,7 +33,6 @@ pub mod sequence;
 mod settings;
 mod status;
 mod stream;
-mod topics;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -23,6 +23,10 @@ use crate::metrics::Metrics;
 /// source and venue once [`LABELS_MAX`] texts are interned.
 pub(super) const FIRST_LABELS: [&str; 2] = ["divisord", "other"];
 
+/// The past is accepted, but not before 1970: each month of it that arrives makes a partition in
+/// PostgreSQL, and a price of 1677 is a broken clock.
+const TIME_MIN: Time = Time::from_nanos(0);
+
 /// The id of `other` in [`FIRST_LABELS`].
 const OTHER: LabelId = LabelId(1);
 
@@ -117,6 +121,9 @@ impl Gathering {
             .is_some_and(|ts| is_ahead(ts, now, settings.future_max))
         {
             return Err(Reason::TimestampInFuture);
+        }
+        if tick.ts.is_some_and(|ts| ts < TIME_MIN) {
+            return Err(Reason::TimestampTooOld);
         }
         let source = tick
             .src

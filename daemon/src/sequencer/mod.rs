@@ -401,6 +401,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 self.commit(go_on)?;
             }
         }
+        self.outlet.count_refusals(&refusals);
         self.gathering
             .receipts
             .push((receipts, Receipt { durable, refusals }));

@@ -26,6 +26,12 @@ pub struct Connect {
     pub receive_max: u16,
     /// The largest packet the client takes.
     pub packet_bytes_max: usize,
+    /// Topic aliases the client lets us set.
+    pub topic_aliases_max: u16,
+    /// Whether acknowledgements may say in words what was wrong.
+    pub wants_reasons: bool,
+    /// Whether the client asks where its responses will come.
+    pub wants_response_information: bool,
     /// The user name.
     pub user: Option<Box<str>>,
     /// The password.
@@ -91,13 +97,18 @@ pub fn decode(body: &[u8]) -> Result<Connect, Refused> {
         .map_err(|violation| Refused::Violation(version, violation))
 }
 
-/// What `mqtt-protocol-core` does not look at: the reserved bit, a will QoS of 3, and will flags
-/// without a will.
+/// What `mqtt-protocol-core` does not look at: the reserved bit, a will QoS of 3, will flags
+/// without a will, and in 3.1.1 a password without a user.
 fn check_flags(body: &[u8]) -> Result<(), Violation> {
     let flags = *body.get(7).ok_or(Violation::MALFORMED)?;
     let will = flags & 0b100 != 0;
     let will_details = flags & 0b11_1000;
-    let fits = flags & 1 == 0 && (flags >> 3) & 3 != 3 && (will || will_details == 0);
+    let version_4 = body.get(6) == Some(&4);
+    let password_alone = flags & 0b1100_0000 == 0b0100_0000;
+    let fits = flags & 1 == 0
+        && (flags >> 3) & 3 != 3
+        && (will || will_details == 0)
+        && !(version_4 && password_alone);
     if fits {
         Ok(())
     } else {
@@ -147,6 +158,9 @@ fn decode_v4(body: &[u8]) -> Result<Connect, Violation> {
         keep_alive: Duration::from_secs(packet.keep_alive().into()),
         receive_max: u16::MAX,
         packet_bytes_max: usize::MAX,
+        topic_aliases_max: 0,
+        wants_reasons: false,
+        wants_response_information: false,
         user: packet.user_name().map(Into::into),
         password: packet.password().map(Bytes::copy_from_slice),
         will,
@@ -166,6 +180,9 @@ fn decode_v5(body: &[u8]) -> Result<Connect, Violation> {
         keep_alive: Duration::from_secs(packet.keep_alive().into()),
         receive_max: u16::MAX,
         packet_bytes_max: usize::MAX,
+        topic_aliases_max: 0,
+        wants_reasons: true,
+        wants_response_information: false,
         user: packet.user_name().map(Into::into),
         password: packet.password().map(Bytes::copy_from_slice),
         will: None,
@@ -177,6 +194,12 @@ fn decode_v5(body: &[u8]) -> Result<Connect, Violation> {
             connect.receive_max = max.val();
         } else if let Property::MaximumPacketSize(max) = property {
             connect.packet_bytes_max = max.val() as usize;
+        } else if let Property::TopicAliasMaximum(max) = property {
+            connect.topic_aliases_max = max.val();
+        } else if let Property::RequestProblemInformation(wanted) = property {
+            connect.wants_reasons = wanted.val() != 0;
+        } else if let Property::RequestResponseInformation(wanted) = property {
+            connect.wants_response_information = wanted.val() != 0;
         } else if let Property::AuthenticationMethod(_) = property {
             return Err(Violation(0x8c));
         }

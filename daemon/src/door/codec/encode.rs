@@ -31,6 +31,8 @@ pub struct ConnAck<'a> {
     pub topic_aliases_max: u16,
     /// The keep-alive that holds, when it is not what the client asked for.
     pub keep_alive_secs: Option<u16>,
+    /// Where responses to this client come, when it asked.
+    pub response_information: Option<&'a str>,
 }
 
 /// CONNACK of a client that is let in.
@@ -54,11 +56,13 @@ pub fn connack(out: &mut BytesMut, version: Version, ack: &ConnAck<'_>) {
         }
         properties.put_u8(0x22);
         properties.put_u16(ack.topic_aliases_max);
-        // No shared subscriptions.
-        properties.put_slice(&[0x2a, 0]);
         if let Some(keep_alive) = ack.keep_alive_secs {
             properties.put_u8(0x13);
             properties.put_u16(keep_alive);
+        }
+        if let Some(information) = ack.response_information {
+            properties.put_u8(0x1a);
+            put_text(&mut properties, information.as_bytes());
         }
         put_length(&mut body, properties.len());
         body.put_slice(&properties);
@@ -66,12 +70,14 @@ pub fn connack(out: &mut BytesMut, version: Version, ack: &ConnAck<'_>) {
     put_packet(out, 0x20, &body);
 }
 
-/// CONNACK of a client that is not: the code of its version.
-pub fn connack_refused(out: &mut BytesMut, version: Version, code: u8) {
-    match version {
-        Version::V4 => out.put_slice(&[0x20, 2, 0, code]),
-        Version::V5 => out.put_slice(&[0x20, 3, 0, code, 0]),
+/// CONNACK of a client that is not: the code of its version, and in MQTT 5 why in words.
+pub fn connack_refused(out: &mut BytesMut, version: Version, code: u8, why: &str) {
+    let mut body = BytesMut::new();
+    body.put_slice(&[0, code]);
+    if version == Version::V5 {
+        put_reason(&mut body, why);
     }
+    put_packet(out, 0x20, &body);
 }
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP; the reason only where it exists and says something.
@@ -82,6 +88,15 @@ pub fn acknowledge(out: &mut BytesMut, version: Version, first: u8, packet_id: u
     } else {
         out.put_slice(&[first, 3, high, low, reason]);
     }
+}
+
+/// PUBACK or PUBREC of a refused message to an MQTT 5 client that wants to know why.
+pub fn acknowledge_why(out: &mut BytesMut, first: u8, packet_id: u16, reason: u8, why: &str) {
+    let mut body = BytesMut::new();
+    body.put_u16(packet_id);
+    body.put_u8(reason);
+    put_reason(&mut body, why);
+    put_packet(out, first, &body);
 }
 
 /// SUBACK with a code for each filter.
@@ -127,8 +142,10 @@ pub struct Publish<'a> {
     pub qos: Qos,
     /// A stored message.
     pub retain: bool,
-    /// The topic.
+    /// The topic; left out where its alias is known.
     pub topic: &'a [u8],
+    /// The alias that stands for the topic from now on, or already.
+    pub alias: Option<u16>,
     /// Not used at QoS 0.
     pub packet_id: u16,
     /// Seconds the message is still worth delivering.
@@ -154,6 +171,7 @@ pub fn publish(
     if version == Version::V5 {
         properties_len = publish.properties.len()
             + publish.expiry_secs.map_or(0, |_| 5)
+            + publish.alias.map_or(0, |_| 3)
             + publish
                 .identifiers
                 .iter()
@@ -179,6 +197,10 @@ pub fn publish(
             out.put_u8(0x02);
             out.put_u32(expiry);
         }
+        if let Some(alias) = publish.alias {
+            out.put_u8(0x23);
+            out.put_u16(alias);
+        }
         for id in publish.identifiers {
             out.put_u8(0x0b);
             put_length(out, *id as usize);
@@ -187,6 +209,13 @@ pub fn publish(
     }
     out.put_slice(publish.payload);
     true
+}
+
+/// Properties that are nothing but a reason string.
+fn put_reason(out: &mut BytesMut, why: &str) {
+    put_length(out, 3 + why.len());
+    out.put_u8(0x1f);
+    put_text(out, why.as_bytes());
 }
 
 fn put_packet(out: &mut BytesMut, first: u8, body: &[u8]) {

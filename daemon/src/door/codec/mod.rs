@@ -36,8 +36,12 @@ impl Violation {
     pub const PROTOCOL: Self = Self(0x82);
     /// The topic of a PUBLISH holds a wildcard, NUL or nothing.
     pub const TOPIC_NAME: Self = Self(0x90);
+    /// More QoS 1 and 2 messages on their way than CONNACK allowed.
+    pub const RECEIVE_MAXIMUM: Self = Self(0x93);
     /// The topic alias is 0 or above what CONNACK allowed.
     pub const TOPIC_ALIAS: Self = Self(0x94);
+    /// More than a client may have, where nothing smaller than the connection can be refused.
+    pub const QUOTA: Self = Self(0x97);
     /// The packet is larger than CONNACK allowed.
     pub const TOO_LARGE: Self = Self(0x95);
 }

@@ -78,7 +78,16 @@ fn acknowledged(frame: Frame, version: Version) -> Result<(u16, u8), Violation> 
     let id = reader.packet_id()?;
     match version {
         Version::V4 if !reader.0.is_empty() => Err(Violation::MALFORMED),
-        Version::V5 if !reader.0.is_empty() => Ok((id, reader.u8()?)),
+        Version::V5 if !reader.0.is_empty() => {
+            let code = reader.u8()?;
+            if !reader.0.is_empty() {
+                let len = reader.length()?;
+                if reader.0.len() != len {
+                    return Err(Violation::MALFORMED);
+                }
+            }
+            Ok((id, code))
+        }
         Version::V4 | Version::V5 => Ok((id, 0)),
     }
 }

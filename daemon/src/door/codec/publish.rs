@@ -33,6 +33,8 @@ pub struct Properties {
     pub alias: Option<u16>,
     /// Message expiry in seconds, 0 for none.
     pub expiry_secs: u32,
+    /// The payload is said to be UTF-8.
+    pub is_text: bool,
     /// Where a reply is wanted.
     pub response_topic: Option<Bytes>,
     /// What the reply is to carry.
@@ -48,6 +50,9 @@ pub struct Properties {
 pub fn decode(frame: Frame, version: Version) -> Result<Publish, Violation> {
     let flags = frame.flags();
     let qos = Qos::from_bits((flags >> 1) & 3).ok_or(Violation::MALFORMED)?;
+    if qos == Qos::AtMostOnce && flags & 8 != 0 {
+        return Err(Violation::MALFORMED);
+    }
     let mut reader = Reader(frame.body);
     let topic = reader.binary()?;
     let packet_id = if qos == Qos::AtMostOnce {
@@ -89,16 +94,18 @@ fn properties(encoded: Bytes) -> Result<Properties, Violation> {
         let mut forward = true;
         match id {
             0x01 => {
-                if reader.u8()? > 1 {
-                    return Err(Violation::PROTOCOL);
-                }
+                found.is_text = match reader.u8()? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(Violation::PROTOCOL),
+                };
             }
             0x02 => {
                 found.expiry_secs = reader.u32()?;
                 forward = false;
             }
             0x03 => drop(reader.text()?),
-            0x08 => found.response_topic = Some(reader.text()?),
+            0x08 => found.response_topic = Some(response_topic(reader.text()?)?),
             0x09 => found.correlation = Some(reader.binary()?),
             0x23 => {
                 found.alias = Some(reader.u16()?);
@@ -121,6 +128,15 @@ fn properties(encoded: Bytes) -> Result<Properties, Violation> {
     }
     found.forwarded = forwarded.freeze();
     Ok(found)
+}
+
+/// A topic for responses has no wildcards (MQTT 5 §3.3.2.3.5).
+fn response_topic(topic: Bytes) -> Result<Bytes, Violation> {
+    if topic.is_empty() || topic.iter().any(|byte| matches!(byte, b'+' | b'#')) {
+        Err(Violation::PROTOCOL)
+    } else {
+        Ok(topic)
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +192,13 @@ mod tests {
             Violation::MALFORMED,
         );
         check(0x32, b"\x00\x01t", Version::V4, Violation::MALFORMED);
+        check(0x38, b"\x00\x01t", Version::V4, Violation::MALFORMED);
+        check(
+            0x30,
+            b"\x00\x01t\x04\x08\x00\x01#",
+            Version::V5,
+            Violation::PROTOCOL,
+        );
         check(0x30, b"\x00\x09t", Version::V4, Violation::MALFORMED);
         check(0x30, b"", Version::V4, Violation::MALFORMED);
         check(0x30, b"\x00\x01t", Version::V5, Violation::MALFORMED);

@@ -9,11 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::Connection;
-use crate::door::Counters;
 use crate::door::codec::packet::Disconnect;
 use crate::door::codec::{Violation, encode};
+use crate::door::counters::Closed;
 use crate::door::listener::{Door, Shutdown};
-use crate::door::parked::{DueWill, give, park, publish_will};
+use crate::door::parked::{DueWill, park, publish_will};
 use crate::door::registry::{Claim, Eviction};
 use crate::door::session::Session;
 
@@ -31,10 +31,25 @@ pub(super) enum Ending {
     Goodbye(Disconnect),
     /// We end it, and tell MQTT 5 clients why.
     Closed(u8),
+    /// A client without a keep-alive has been silent for too long.
+    Idle,
     /// The client id connected again.
     Evicted(Eviction),
     /// The daemon stops.
     Shutdown,
+}
+
+impl Ending {
+    /// What MQTT 5 clients are told when we end it, and why we count it.
+    const fn code(&self) -> Option<(u8, Closed)> {
+        match self {
+            Self::Gone | Self::Goodbye(_) => None,
+            Self::Closed(code) => Some((*code, Closed::from_code(*code))),
+            Self::Idle => Some((0x98, Closed::Idle)),
+            Self::Evicted(_) => Some((0x8e, Closed::TakenOver)),
+            Self::Shutdown => Some((0x8b, Closed::Stopped)),
+        }
+    }
 }
 
 impl From<Violation> for Ending {
@@ -53,10 +68,7 @@ where
             ..
         }) = ending
         {
-            // Zero at CONNECT cannot become more: there was no session to keep.
-            if !self.session_expiry.is_zero() {
-                self.session_expiry = expiry.min(self.door.settings.session_expiry_max);
-            }
+            self.session_expiry = expiry.min(self.door.settings.session_expiry_max);
         }
         self.await_receipts(&ending).await;
         if matches!(ending, Ending::Shutdown) {
@@ -67,22 +79,18 @@ where
                 with_will: false, ..
             })
             | Ending::Shutdown => None,
-            Ending::Gone | Ending::Goodbye(_) | Ending::Closed(_) | Ending::Evicted(_) => {
-                self.will.take()
-            }
+            Ending::Gone
+            | Ending::Goodbye(_)
+            | Ending::Closed(_)
+            | Ending::Idle
+            | Ending::Evicted(_) => self.will.take(),
         };
-        let code = match ending {
-            Ending::Gone | Ending::Goodbye(_) => None,
-            Ending::Closed(code) => Some(code),
-            Ending::Evicted(_) => Some(0x8e),
-            Ending::Shutdown => Some(0x8b),
-        };
-        if matches!(ending, Ending::Closed(0x81 | 0x82 | 0x90 | 0x94 | 0x95)) {
-            Counters::add(&self.door.counters.protocol_errors);
-        }
-        if let Some(code) = code {
+        let code = ending.code();
+        if let Some((code, why)) = code {
+            self.door.counters.close(why);
             encode::disconnect(&mut self.out, self.dialect.version, code);
         }
+        self.session.disconnected();
         let Self {
             mut writer,
             out,
@@ -95,15 +103,20 @@ where
         } = self;
         match ending {
             Ending::Evicted(eviction) => {
-                let ends = session_expiry.is_zero();
+                // A will waits for its delay, but not longer than its session lives.
+                let ends = session_expiry.is_zero() || eviction.clean;
                 if let Some(will) = will.filter(|will| ends || will.delay.is_zero()) {
                     publish_will(&door, &guest, session.origin, will).await;
                 }
                 if !ends {
-                    give(eviction, session);
+                    eviction.give(session);
                 }
             }
-            Ending::Gone | Ending::Goodbye(_) | Ending::Closed(_) | Ending::Shutdown => {
+            Ending::Gone
+            | Ending::Goodbye(_)
+            | Ending::Closed(_)
+            | Ending::Idle
+            | Ending::Shutdown => {
                 let due = will.map(|will| DueWill {
                     due: Instant::now() + will.delay.min(session_expiry),
                     will,
@@ -122,11 +135,11 @@ where
     /// nothing comes behind it.
     fn say_goodbye(&mut self) {
         for retained in self.door.exchange.retained_matching(STATUS_TOPIC) {
-            self.session.take(retained.message, true);
+            self.session.take(retained.message.into(), true);
         }
         self.session
             .outbound
-            .fill(&mut self.out, self.dialect, &self.door.counters);
+            .fill(&mut self.out, &mut self.dialect, &self.door.counters);
     }
 
     /// Waits for receipts where it matters: all of them when the daemon stops, and those of
@@ -182,6 +195,6 @@ async fn leave(
     } else if let Some(eviction) = claim.end()
         && !expiry.is_zero()
     {
-        give(eviction, session);
+        eviction.give(session);
     }
 }

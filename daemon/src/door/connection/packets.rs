@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use divisor_wire::topic::filter_is_valid;
+use divisor_wire::Reason;
+use divisor_wire::topic::{filter_is_valid, shared_filter};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
@@ -12,7 +13,9 @@ use crate::door::Counters;
 use crate::door::codec::encode::{self, PUBREL};
 use crate::door::codec::packet::{self, Packet};
 use crate::door::codec::subscribe::{Subscribe, Unsubscribe};
-use crate::door::codec::{Version, frame};
+use crate::door::codec::{Version, Violation, frame};
+use crate::door::counters::RefusedFilter;
+use crate::door::shares::Taken;
 use crate::ingress::Submission;
 
 impl<S> Connection<S>
@@ -22,6 +25,10 @@ where
     /// Handles every complete packet of the buffer and hands what it brought on in one piece.
     pub(super) async fn take_packets(&mut self) -> Result<(), Ending> {
         let result = self.take_frames().await;
+        if matches!(result, Err(Ending::Closed(code)) if code == Violation::TOO_LARGE.0) {
+            // Its topic has not been read, and will not be.
+            self.inbound.refuse("", Reason::PacketTooLarge);
+        }
         // What came before a violation is as good as if it had come alone.
         self.inbound
             .settle(&mut self.session.received, &mut self.out);
@@ -61,7 +68,16 @@ where
                 Packet::Subscribe(subscribe) => self.subscribe(subscribe).await?,
                 Packet::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe).await?,
                 Packet::PingReq => encode::pingresp(&mut self.out),
-                Packet::Disconnect(disconnect) => return Err(Ending::Goodbye(disconnect)),
+                Packet::Disconnect(disconnect) => {
+                    // Zero at CONNECT cannot become more: there was no session to keep.
+                    let revives = disconnect.session_expiry.is_some_and(|e| !e.is_zero())
+                        && self.session_expiry.is_zero();
+                    return Err(if revives {
+                        Violation::PROTOCOL.into()
+                    } else {
+                        Ending::Goodbye(disconnect)
+                    });
+                }
             }
         }
         Ok(())
@@ -78,17 +94,19 @@ where
     }
 
     async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Ending> {
-        let version = self.dialect.version;
         let mut codes: Vec<u8> = Vec::with_capacity(subscribe.entries.len());
         let mut granted = Vec::new();
         for entry in &subscribe.entries {
-            let code = self.filter_code(&entry.filter);
-            if code == 0 {
-                granted.push(entry);
-                codes.push(entry.qos as u8);
-            } else {
-                Counters::add(&self.door.counters.refused_filters);
-                codes.push(if version == Version::V5 { code } else { 0x80 });
+            // MQTT 5 §3.8.3.1: a group has no "own" messages.
+            if entry.no_local && shared_filter(&entry.filter).is_some() {
+                return Err(Violation::PROTOCOL.into());
+            }
+            match self.check_filter(&entry.filter) {
+                Ok(()) => {
+                    granted.push(entry);
+                    codes.push(entry.qos as u8);
+                }
+                Err(why) => codes.push(self.refuse_filter(why)),
             }
         }
         let taken = self
@@ -97,24 +115,40 @@ where
             .await
             .map_err(|_| Ending::Closed(0x88))?;
         let granted_codes = codes.iter_mut().filter(|code| **code < 0x80);
-        for (code, _) in granted_codes.zip(taken).filter(|(_, taken)| !taken) {
-            Counters::add(&self.door.counters.refused_filters);
-            *code = if version == Version::V5 { 0x97 } else { 0x80 };
+        for (code, taken) in granted_codes.zip(taken) {
+            match taken {
+                Taken::Granted => {}
+                Taken::TooMany => *code = self.refuse_filter(RefusedFilter::Quota),
+                Taken::TooManyGroups => *code = self.refuse_filter(RefusedFilter::SharedQuota),
+            }
         }
+        let version = self.dialect.version;
         encode::suback(&mut self.out, version, subscribe.packet_id, &codes);
         Ok(())
     }
 
-    /// 0 for a filter that may be subscribed to, otherwise the MQTT 5 reason.
-    fn filter_code(&self, filter: &str) -> u8 {
-        if filter.starts_with("$share/") {
-            0x9e
-        } else if !filter_is_valid(filter) {
-            0x8f
-        } else if self.guest.principal.may_subscribe(filter) {
-            0
+    /// Whether a filter may be subscribed to.
+    fn check_filter(&self, filter: &str) -> Result<(), RefusedFilter> {
+        let settings = &self.door.settings;
+        if !filter_is_valid(filter) || filter.len() > settings.topic_bytes_max {
+            return Err(RefusedFilter::Malformed);
+        }
+        if self.guest.principal.may_subscribe(filter) {
+            Ok(())
         } else {
-            0x87
+            Err(RefusedFilter::NotAuthorized)
+        }
+    }
+
+    /// Counts a refused filter and gives its code.
+    fn refuse_filter(&self, why: RefusedFilter) -> u8 {
+        Counters::add(&self.door.counters.refused_filters);
+        self.door.counters.filters.add(why);
+        match (self.dialect.version, why) {
+            (Version::V4, _) => 0x80,
+            (Version::V5, RefusedFilter::Malformed) => 0x8f,
+            (Version::V5, RefusedFilter::NotAuthorized) => 0x87,
+            (Version::V5, RefusedFilter::Quota | RefusedFilter::SharedQuota) => 0x97,
         }
     }
 
