@@ -2,8 +2,15 @@
 
 mod access;
 mod clients;
+#[expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails fails the test that called it"
+)]
+mod conformance;
+mod honest;
 mod hostile;
 mod inbound;
+mod limits;
 mod outbound;
 #[expect(
     clippy::unwrap_used,
@@ -11,3 +18,6 @@ mod outbound;
 )]
 mod rig;
 mod sessions;
+mod shared;
+mod siege;
+mod triggers;

@@ -1,8 +1,10 @@
 //! Clients that other people wrote.
 
 use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use divisord::door::Settings;
 use rumqttc::v5::mqttbytes::QoS as QoS5;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 
@@ -97,4 +99,129 @@ async fn mosquitto_clients_work() {
             assert_eq!(&*rig.messages(1).await[0].topic, "securities/AAPL/price");
         }
     }
+}
+
+/// Runs a program against the door; false, with a loud word, where what it needs is missing.
+#[expect(clippy::print_stdout, reason = "what is skipped is said")]
+fn has(program: &str, probe: &[&str]) -> bool {
+    let there = Command::new(program)
+        .args(probe)
+        .output()
+        .is_ok_and(|output| output.status.success() || probe == ["--help"]);
+    if !there {
+        println!("SKIPPED: {program} {probe:?} does not work here");
+    }
+    there
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paho_speaks_both_versions() {
+    if !has("python3", &["-c", "import paho.mqtt.enums"]) {
+        return;
+    }
+    for version in ["4", "5"] {
+        let rig = Rig::start(Settings {
+            connect_timeout: PATIENCE,
+            ..settings()
+        })
+        .await;
+        let port = rig.address.port().to_string();
+        let running = tokio::task::spawn_blocking(move || {
+            Command::new("python3")
+                .args(["-c", include_str!("paho.py"), &port, version])
+                .output()
+        });
+        let output = running.await.unwrap().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.stdout, b"ok\n", "MQTT {version}: {complaint}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rumqttc_5_shares_a_subscription() {
+    const COUNT: usize = 200;
+    let rig = Rig::start(settings()).await;
+    let mut members = Vec::new();
+    for number in 0..2 {
+        let options = rumqttc::v5::MqttOptions::new(
+            format!("member{number}"),
+            "127.0.0.1",
+            rig.address.port(),
+        );
+        let (client, mut events) = rumqttc::v5::AsyncClient::new(options, 10);
+        client
+            .subscribe("$share/team/work/+", QoS5::AtLeastOnce)
+            .await
+            .unwrap();
+        loop {
+            let event = tokio::time::timeout(PATIENCE, events.poll()).await.unwrap();
+            if let rumqttc::v5::Event::Incoming(rumqttc::v5::Incoming::SubAck(_)) = event.unwrap() {
+                break;
+            }
+        }
+        members.push((client, events));
+    }
+    for number in 0..COUNT {
+        rig.publish("work/x", &number.to_string(), false).await;
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for (_, events) in &mut members {
+        for _ in 0..COUNT / 2 {
+            loop {
+                let event = tokio::time::timeout(PATIENCE, events.poll()).await.unwrap();
+                if let rumqttc::v5::Event::Incoming(rumqttc::v5::Incoming::Publish(publish)) =
+                    event.unwrap()
+                {
+                    assert!(seen.insert(publish.payload));
+                    break;
+                }
+            }
+        }
+    }
+    assert_eq!(seen.len(), COUNT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mosquitto_clients_use_what_mqtt_5_adds() {
+    if !has("mosquitto_pub", &["--help"]) || !has("mosquitto_sub", &["--help"]) {
+        return;
+    }
+    let rig = Rig::start(settings()).await;
+    let port = rig.address.port().to_string();
+    let listening = {
+        let port = port.clone();
+        tokio::task::spawn_blocking(move || {
+            Command::new("mosquitto_sub")
+                .args(["-p", &port, "-V", "mqttv5", "-t", "$share/g/t/+", "-q", "1"])
+                .args(["-D", "subscribe", "subscription-identifier", "7"])
+                .args([
+                    "-D",
+                    "connect",
+                    "topic-alias-maximum",
+                    "4",
+                    "-i",
+                    "listener",
+                ])
+                .args(["-F", "%t %p %P %R", "-C", "2", "-W", "60"])
+                .output()
+        })
+    };
+    rig.until(|counters| counters.shared_groups.load(Ordering::Relaxed) == 1)
+        .await;
+    let said = tokio::task::spawn_blocking(move || {
+        Command::new("mosquitto_pub")
+            .args([
+                "-p", &port, "-V", "mqttv5", "-t", "t/x", "-m", "hello", "-q", "1",
+            ])
+            .args(["--repeat", "2", "-D", "publish", "user-property", "k", "v"])
+            .args(["-D", "publish", "response-topic", "r"])
+            .output()
+    });
+    assert!(said.await.unwrap().unwrap().status.success());
+    let heard = listening.await.unwrap().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&heard.stdout),
+        "t/x hello k:v r\nt/x hello k:v r\n",
+        "{heard:?}"
+    );
 }

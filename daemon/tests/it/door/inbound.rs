@@ -180,14 +180,21 @@ async fn refusals_have_reason_codes_in_mqtt_5() {
             refusals,
         })
         .unwrap();
-    raw.expect(b"\x40\x03\0\x01\x99").await;
-    raw.expect(b"\x50\x03\0\x02\x83").await;
-    raw.expect(b"\x40\x03\0\x03\x87\x40\x03\0\x04\x87").await;
+    let refused = |first, id: u16, code, why: &str| {
+        let mut body = id.to_be_bytes().to_vec();
+        body.extend([code, 3 + why.len() as u8, 0x1f]);
+        body.extend(text(why));
+        packet(first, &body)
+    };
+    raw.expect(&refused(0x40, 1, 0x99, "malformed")).await;
+    raw.expect(&refused(0x50, 2, 0x83, "unknown_symbol")).await;
+    raw.expect(&refused(0x40, 3, 0x87, "bad_topic")).await;
+    raw.expect(&refused(0x40, 4, 0x87, "bad_topic")).await;
     let (_, topic, _, payload) = reader.message().await;
     assert_eq!(topic, "divisor/rejected/a%2Fb");
     assert_eq!(
         payload,
-        r#"{"reason":"bad_topic","topic":"indexes/A/level"}"#
+        r#"{"v":1,"topic":"indexes/A/level","reason":"bad_topic","place":0,"accepted":0}"#
     );
     // 3.1.1 has no word for it: acknowledged and dropped.
     let mut old = rig.v4("old").await;

@@ -100,6 +100,25 @@ impl Rig {
         }
     }
 
+    /// An MQTT 5 client with a clean session and these properties.
+    pub(crate) async fn v5(&self, id: &str, properties: &[u8]) -> Raw {
+        let mut raw = self.connect().await;
+        raw.send(&connect_v5(id, 2, properties)).await;
+        let (first, body) = raw.packet().await;
+        assert_eq!((first, body[1]), (0x20, 0), "{body:02x?}");
+        raw
+    }
+
+    /// Waits until the counters say so.
+    pub(crate) async fn until(&self, condition: impl Fn(&Counters) -> bool) {
+        let waiting = async {
+            while !condition(&self.door.counters) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.unwrap();
+    }
+
     /// A 3.1.1 client with a clean session.
     pub(crate) async fn v4(&self, id: &str) -> Raw {
         let mut raw = self.connect().await;
@@ -169,6 +188,13 @@ pub(crate) fn connect_v5(id: &str, flags: u8, properties: &[u8]) -> Vec<u8> {
     packet(0x10, &body)
 }
 
+/// A CONNACK of MQTT 5 that refuses.
+pub(crate) fn connack_no(code: u8, why: &str) -> Vec<u8> {
+    let mut body = vec![0, code, 3 + why.len() as u8, 0x1f];
+    body.extend(text(why));
+    packet(0x20, &body)
+}
+
 pub(crate) fn publish(flags: u8, topic: &str, id: u16, payload: &str) -> Vec<u8> {
     let mut body = text(topic);
     if flags & 6 != 0 {
@@ -218,17 +244,21 @@ pub(crate) fn text(text: &str) -> Vec<u8> {
 
 pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
-    let mut len = body.len();
+    put_length(&mut bytes, body.len());
+    bytes.extend(body);
+    bytes
+}
+
+/// A length as MQTT writes it.
+pub(crate) fn put_length(bytes: &mut Vec<u8>, mut len: usize) {
     loop {
         let more = len > 0x7f;
         bytes.push((len & 0x7f) as u8 | if more { 0x80 } else { 0 });
         len >>= 7;
         if !more {
-            break;
+            return;
         }
     }
-    bytes.extend(body);
-    bytes
 }
 
 /// A client that says exactly what it is told.
