@@ -15,10 +15,6 @@ doc:
 test:
     cargo test --workspace
 
-# The page in chromium against a real daemon (node, chromium; `.ci/run` installs them)
-browser:
-    cargo build && npm --prefix tests/browser ci && npm --prefix tests/browser run check && npm --prefix tests/browser test
-
 # Licences, bans, sources (cargo install cargo-deny)
 deny:
     cargo deny check licenses bans sources
@@ -30,6 +26,14 @@ simulate SEED="0":
 # ns per tick and index, in the engine alone
 bench-kernel:
     cargo bench -p divisor-engine --bench kernel
+
+# Bytes nobody would send, to one of: codec tick fixtures filters config. New finds go into its corpus
+fuzz TARGET SECONDS="60":
+    DIVISOR_FUZZ_SECONDS={{SECONDS}} cargo test -p divisord --test it -- --exact fuzz::{{TARGET}} --nocapture
+
+# What hostile clients do to an honest pair's latency, attack and quiet in turns
+bench-hostile:
+    cargo bench -p divisord --bench hostile
 
 # Durable ticks per second and latency through the whole daemon
 bench:

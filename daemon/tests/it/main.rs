@@ -7,6 +7,7 @@ mod cluster;
 mod config;
 mod door;
 mod e2e;
+mod fuzz;
 mod notify;
 mod store;
 mod systemd;
