@@ -26,8 +26,7 @@ pub(crate) fn to_decimal(value: f64, cut: Cut) -> Option<Decimal> {
         let places = usize::from(crate::PLACES_MAX);
         format!("{value:.places$}").parse().ok()
     })?;
-    let cut_off = exact.round(cut.places, cut.mode).at_places(cut.places)?;
-    Some(Decimal::new(cut_off, cut.places))
+    Some(exact.round(cut.places, cut.mode))
 }
 
 /// `base^exponent`.

@@ -9,7 +9,6 @@ mod feed;
 mod load;
 mod queries;
 mod tail;
-mod watch;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

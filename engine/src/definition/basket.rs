@@ -10,8 +10,7 @@ use crate::Decimal;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Constituent {
-    /// The security's symbol; `indexes/CODE` for an index, which then counts with its published
-    /// level and currency, and is missing while it has none.
+    /// The security's symbol.
     pub symbol: String,
     /// Units held: `price` (optional) and `fixed_units`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,7 +14,6 @@ mod rules;
 mod security;
 mod variant;
 mod weighting;
-mod window;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +35,6 @@ pub use variant::{
     VolatilityControl, Withholding, WithholdingRule,
 };
 pub use weighting::{Reset, Weighting};
-pub use window::Window;
 
 /// A set of definitions that is applied whole or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

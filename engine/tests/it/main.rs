@@ -9,7 +9,6 @@ mod actions;
 mod bounds;
 mod days;
 mod exact;
-mod kinds;
 mod model;
 mod properties;
 mod revisions;

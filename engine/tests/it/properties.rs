@@ -388,11 +388,7 @@ impl Run {
         self.flush();
         let next = self.model.revise(at, basket.as_deref());
         let code = self.model.indexes[at].definition.code.clone();
-        let revision = IndexRevision {
-            code,
-            basket,
-            definition: None,
-        };
+        let revision = IndexRevision { code, basket };
         self.revision(Vec::new(), vec![revision], next);
     }
 
