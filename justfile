@@ -15,6 +15,10 @@ doc:
 test:
     cargo test --workspace
 
+# The page in chromium against a real daemon (node, chromium; `.ci/run` installs them)
+browser:
+    cargo build && npm --prefix tests/browser ci && npm --prefix tests/browser run check && npm --prefix tests/browser test
+
 # Licences, bans, sources (cargo install cargo-deny)
 deny:
     cargo deny check licenses bans sources

@@ -15,6 +15,7 @@ Examples:
   divisor publish AAPL 189.84                   send one price
   divisor simulate --every 10s                  a made-up market
   divisor tail DJIA                             live levels of one index
+  divisor watch                                 all of them, in the terminal
   divisor index list -o json                    one object per line";
 
 /// Loads fixtures, simulates feeds and tails index updates of divisord, over MQTT.
@@ -76,6 +77,7 @@ enum Command {
     Load(commands::load::Opts),
     Simulate(commands::simulate::Opts),
     Tail(commands::tail::Opts),
+    Watch(commands::watch::Opts),
     Publish(commands::publish::Opts),
     Index(commands::index::Opts),
     Action(commands::action::Opts),
@@ -111,6 +113,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Load(opts) => commands::load::run(opts, globals, &interrupt).await,
             Command::Simulate(opts) => commands::simulate::run(opts, globals, &interrupt).await,
             Command::Tail(opts) => commands::tail::run(opts, globals, &interrupt).await,
+            Command::Watch(opts) => commands::watch::run(opts, globals, &interrupt).await,
             Command::Publish(opts) => commands::publish::run(opts, globals, &interrupt).await,
             Command::Index(opts) => commands::index::run(opts, globals).await,
             Command::Rebalance(opts) => commands::rebalance::run(opts, globals).await,

@@ -51,6 +51,9 @@ impl Engine {
             .or_else(|| self.security_renamed(symbol, origin.ts))
             .ok_or(Refused::UnknownSecurity)?;
         let security = &self.securities[id.at()];
+        if security.component.is_some() {
+            return Err(Refused::UnknownSecurity);
+        }
         if !price.is_positive() {
             return Err(Refused::NotPositive);
         }

@@ -304,6 +304,18 @@ fn check_rules(definition: &IndexDefinition) -> Result<(), Problem> {
             return refuse("are about free float, which this weighting does not use");
         }
     }
+    match (
+        &definition.window,
+        matches!(weighting, Weighting::VolumeMedian),
+    ) {
+        (Some(window), true) => drop(crate::reference::hours(window)?),
+        (None, false) => {}
+        (None, true) => return refuse("of `volume_median` need a `window`"),
+        (Some(_), false) => return refuse("state a `window`, which only `volume_median` has"),
+    }
+    if matches!(weighting, Weighting::VolumeMedian) && definition.basket.len() != 1 {
+        return refuse("of `volume_median` have one security");
+    }
     if matches!(weighting, Weighting::Score { .. }) {
         score::check(definition)
     } else if definition.score == ScoreRule::default() {

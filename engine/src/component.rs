@@ -4,7 +4,7 @@
 //! hidden security, so that weights, resets, revisions and the kernel need to know nothing of it;
 //! when the level moves, so does every index that holds it.
 
-use crate::definition::{Constituent, SecurityDefinition};
+use crate::definition::{Constituent, Dissemination, SecurityDefinition};
 use crate::problem::Problem;
 use crate::security::Security;
 use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time};
@@ -39,7 +39,9 @@ impl Engine {
             hidden.price_max = Decimal::new(most, 0);
             let mut security = Security::hidden(hidden, index)?;
             let level = self.indexes[index.at()].last.map(|last| last.level);
-            security.price = level.and_then(|level| security.in_units(level)).unwrap_or(0);
+            security.price = level
+                .and_then(|level| security.in_units(level))
+                .unwrap_or(0);
             let id =
                 SecurityId(u32::try_from(self.securities.len()).map_err(|_| Problem::Overflow)?);
             self.securities.push(security);
@@ -74,6 +76,28 @@ impl Engine {
         held.chain(index.follow.as_ref().map(|follow| follow.parent))
     }
 
+    /// Works out who publishes by an interval, and the order in which a batch publishes where
+    /// indexes hold others.
+    pub(crate) fn lay_ranks(&mut self) {
+        let holds = self
+            .securities
+            .iter()
+            .any(|security| security.component.is_some());
+        let by_interval = |(_, index): &(IndexId, &crate::index::Index)| {
+            matches!(
+                index.definition.dissemination,
+                Dissemination::Interval { .. }
+            )
+        };
+        let all = (0u32..).map(IndexId).zip(&self.indexes);
+        self.intervals = all.filter(by_interval).map(|(id, _)| id).collect();
+        self.ranks = if holds {
+            self.ranks().unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+    }
+
     /// How many indexes lie below one, at the deepest; what a batch publishes goes upwards by it.
     /// `None` for an index that is below itself.
     pub(crate) fn ranks(&self) -> Option<Vec<u32>> {
@@ -106,7 +130,9 @@ impl Engine {
             return;
         };
         let security = &self.securities[component.at()];
-        let units = level.and_then(|level| security.in_units(level)).unwrap_or(0);
+        let units = level
+            .and_then(|level| security.in_units(level))
+            .unwrap_or(0);
         let before = security.price;
         if units == before {
             return;
@@ -114,6 +140,9 @@ impl Engine {
         let ts = self.marks[index.at()].ts;
         if units != 0 && ts != Time::MIN && ts >= security.roll_at {
             self.begin_day_of_security(component, ts, position);
+        }
+        if self.kernel_is_stale {
+            self.rebuild_kernel();
         }
         self.securities[component.at()].price = units;
         self.move_sums(component, units - before, ts);

@@ -9,6 +9,7 @@ use crate::engine::Mark;
 use crate::index::{Basket, Index};
 use crate::output::{Cause, Output, Status};
 use crate::problem::{DefinitionError, Problem};
+use crate::reference::Fixing;
 use crate::revise::Turn;
 use crate::security::{Security, check_name};
 use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, follow, period};
@@ -207,7 +208,7 @@ impl Engine {
         Ok(Change::Changed(changed))
     }
 
-    fn load_index(
+    pub(crate) fn load_index(
         &mut self,
         definition: &IndexDefinition,
         position: Position,
@@ -226,6 +227,7 @@ impl Engine {
     ) -> Result<(), Problem> {
         let zone = period::zone(&definition.day.zone)
             .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
+        self.ensure_components(&definition.basket)?;
         let mut index = Index {
             stated: definition.clone(),
             definition: definition.clone(),
@@ -233,6 +235,8 @@ impl Engine {
             basket: Basket::waiting(Vec::new(), definition.currency, &[]),
             follow: self.resolve_follow(definition)?,
             product: None,
+            fixing: definition.window.as_ref().map(|_| Fixing::default()),
+            component: None,
             divisor: None,
             combine: None,
             revision: 0,
@@ -248,6 +252,11 @@ impl Engine {
         };
         let holdings = self.holdings(&index)?;
         index.basket = Basket::waiting(holdings, definition.currency, &self.securities);
+        if index.fixing.is_some() && index.basket.currencies.len() > 1 {
+            return Err(Problem::Limits(
+                "make a rate in the currency of its security only",
+            ));
+        }
         index.refresh_rates(&self.rates);
         let newest = index.newest_price(&self.securities);
         index.span = newest.map(|ts| period::span(ts, &index.zone, index.reset()));
@@ -312,6 +321,7 @@ impl Engine {
         let span = || period::span(ts, &state.zone, state.reset());
         state.span = (ts != Time::MIN).then(span);
         self.marks[id.at()].each_tick = definition.dissemination == Dissemination::Tick;
+        self.kernel_is_stale |= changed.contains(&"dissemination");
         self.watch_days();
         if definition.variant.is_some() {
             if changed.contains(&"variant") || changed.contains(&"rounding") {
@@ -399,6 +409,7 @@ fn changes(known: &IndexDefinition, definition: &IndexDefinition) -> Vec<&'stati
         ("weighting", known.weighting != definition.weighting),
         ("score", known.score != definition.score),
         ("caps", known.caps != definition.caps),
+        ("window", known.window != definition.window),
         ("float", known.float != definition.float),
         ("rounding", known.rounding != definition.rounding),
         ("fx", known.fx != definition.fx),
@@ -436,6 +447,8 @@ fn check(definition: &IndexDefinition) -> Result<(), Problem> {
     follow::check(definition)?;
     match (definition.base.value, definition.base.divisor) {
         _ if definition.variant.is_some() => Ok(()),
+        (None, None) if definition.window.is_some() => Ok(()),
+        _ if definition.window.is_some() => Err(Problem::Limits("make a rate without a base")),
         (Some(value), None) if value.is_positive() => Ok(()),
         (None, Some(_)) if definition.weighting.follows_weights() => Err(Problem::BaseDivisor),
         (None, Some(divisor)) if divisor.is_positive() => Ok(()),

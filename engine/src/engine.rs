@@ -56,6 +56,15 @@ pub struct Engine {
     /// The variants that go back to each index, parents before their own followers.
     #[serde(skip)]
     pub(crate) followers: Vec<Vec<IndexId>>,
+    /// How many indexes lie below each; empty where none holds another.
+    #[serde(skip)]
+    pub(crate) ranks: Vec<u32>,
+    /// Indexes that publish by an interval.
+    #[serde(skip)]
+    pub(crate) intervals: Vec<IndexId>,
+    /// Reference rates.
+    #[serde(skip)]
+    pub(crate) fixings: Vec<IndexId>,
     /// Variants that wait for their parent's first level or for a rate.
     #[serde(skip)]
     pub(crate) unstarted: Vec<IndexId>,
@@ -103,6 +112,7 @@ impl Engine {
         debug_assert!(batch.first == self.next && batch.time >= self.time);
         self.time = self.time.max(batch.time);
         self.apply_due_revisions(batch.first);
+        self.close_due_windows(batch.first);
         self.publish_each_tick(batch.first);
         for (position, input) in (batch.first..).zip(&batch.inputs) {
             match input {
@@ -130,13 +140,11 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let revision = self.scheduled.first_key_value().map(|((time, _), _)| *time);
-        let interval = self
-            .indexes
-            .iter()
-            .filter(|x| x.waiting)
-            .map(|x| x.due)
-            .min();
-        revision.into_iter().chain(interval).min()
+        let by_interval = self.intervals.iter().map(|id| &self.indexes[id.at()]);
+        let interval = by_interval.filter(|x| x.waiting).map(|x| x.due).min();
+        let fixings = self.fixings.iter();
+        let fixings = fixings.filter_map(|id| self.indexes[id.at()].fixing.as_ref()?.due);
+        revision.into_iter().chain(interval).chain(fixings).min()
     }
 
     /// The position behind the last batch, which is the first of the next one.
@@ -212,6 +220,7 @@ impl Engine {
             });
             return;
         }
+        self.trade(position, tick);
         let known = self.securities.get(tick.security.at());
         // The bound is looked at again: it may have been lowered since the tick was admitted, and
         // the sums rely on it.
@@ -252,21 +261,7 @@ impl Engine {
         let before = security.price;
         security.price = tick.price;
         security.origin = Some(tick.origin);
-        let (marks, touched, moved) = (&mut self.marks, &mut self.touched, &mut self.moved);
-        self.kernel
-            .apply(tick.security, tick.price - before, |index| {
-                let mark = &mut marks[index.at()];
-                mark.ts = mark.ts.max(tick.origin.ts);
-                // Those of each tick are published below.
-                if !(mark.touched | mark.each_tick) {
-                    mark.touched = true;
-                    touched.push(index);
-                }
-                if mark.is_followed & !mark.is_moved {
-                    mark.is_moved = true;
-                    moved.push(index);
-                }
-            });
+        self.move_sums(tick.security, tick.price - before, tick.origin.ts);
         if before == 0 {
             self.first_price(tick.security, position);
         }
@@ -277,8 +272,26 @@ impl Engine {
         self.disseminate_tick(tick.security, position);
     }
 
+    /// Moves every sum that holds a security, and marks the indexes.
+    pub(crate) fn move_sums(&mut self, security: SecurityId, difference: i64, ts: Time) {
+        let (marks, touched, moved) = (&mut self.marks, &mut self.touched, &mut self.moved);
+        self.kernel.apply(security, difference, |index| {
+            let mark = &mut marks[index.at()];
+            mark.ts = mark.ts.max(ts);
+            // Those of each tick are published below.
+            if !(mark.touched | mark.each_tick) {
+                mark.touched = true;
+                touched.push(index);
+            }
+            if mark.is_followed & !mark.is_moved {
+                mark.is_moved = true;
+                moved.push(index);
+            }
+        });
+    }
+
     /// Levels of the indexes that publish at each tick.
-    fn disseminate_tick(&mut self, security: SecurityId, position: Position) {
+    pub(crate) fn disseminate_tick(&mut self, security: SecurityId, position: Position) {
         for at in 0..self.kernel.entries(security).len() {
             let index = self.kernel.entries(security)[at].index;
             let mark = self.marks[index.at()];
@@ -297,7 +310,7 @@ impl Engine {
 
     /// Levels of the indexes that publish at each tick, after something other than a tick moved
     /// them. At once, so that their levels do not depend on where batches end.
-    fn publish_each_tick(&mut self, position: Position) {
+    pub(crate) fn publish_each_tick(&mut self, position: Position) {
         for at in 0..self.touched.len() {
             let index = self.touched[at];
             let mark = self.marks[index.at()];
@@ -409,33 +422,59 @@ impl Engine {
         if self.kernel_is_stale {
             self.rebuild_kernel();
         }
-        self.touch_followers();
-        let mut touched = std::mem::take(&mut self.touched);
-        for index in touched.drain(..) {
-            // Published since, by itself or at the end of a day.
-            if !std::mem::take(&mut self.marks[index.at()].touched) {
-                continue;
-            }
-            match self.indexes[index.at()].definition.dissemination {
-                Dissemination::Tick | Dissemination::Conflate => self.publish(index, position),
-                Dissemination::Interval { .. } => self.indexes[index.at()].waiting = true,
-            }
-        }
-        self.touched = touched;
-        for at in 0..self.indexes.len() {
-            let Dissemination::Interval { every_ms } = self.indexes[at].definition.dissemination
-            else {
+        self.publish_touched(position);
+        for at in 0..self.intervals.len() {
+            let id = self.intervals[at];
+            let index = &mut self.indexes[id.at()];
+            let Dissemination::Interval { every_ms } = index.definition.dissemination else {
                 continue;
             };
-            if self.indexes[at].waiting && self.indexes[at].due <= self.time {
+            if index.waiting && index.due <= self.time {
                 let every = i64::from(every_ms) * 1_000_000;
                 let now = self.time.as_nanos();
                 let next = (now.div_euclid(every) + 1).saturating_mul(every);
-                self.indexes[at].due = Time::from_nanos(next);
-                // Ids are given in order, so the offset is the id.
-                self.publish(IndexId(u32::try_from(at).unwrap_or(u32::MAX)), position);
+                index.due = Time::from_nanos(next);
+                self.publish(id, position);
             }
         }
+        // Those that hold what has just published.
+        self.publish_touched(position);
+    }
+
+    /// Publishes what is touched, or lets it wait for its interval.
+    fn publish_touched(&mut self, position: Position) {
+        // Upwards: what publishes may move the indexes that hold it.
+        loop {
+            self.touch_followers();
+            let mut touched = self.lowest_touched();
+            if touched.is_empty() {
+                self.touched = touched;
+                break;
+            }
+            for index in touched.drain(..) {
+                // Published since, by itself or at the end of a day.
+                if !std::mem::take(&mut self.marks[index.at()].touched) {
+                    continue;
+                }
+                match self.indexes[index.at()].definition.dissemination {
+                    Dissemination::Tick | Dissemination::Conflate => self.publish(index, position),
+                    Dissemination::Interval { .. } => self.indexes[index.at()].waiting = true,
+                }
+            }
+        }
+    }
+
+    /// The touched indexes below which nothing is touched; the others stay.
+    fn lowest_touched(&mut self) -> Vec<IndexId> {
+        let touched = std::mem::take(&mut self.touched);
+        let rank = |id: &IndexId| self.ranks.get(id.at()).copied().unwrap_or(0);
+        let lowest = touched.iter().map(rank).min().unwrap_or(0);
+        if touched.iter().all(|id| rank(id) == lowest) {
+            return touched;
+        }
+        let (now, later) = touched.into_iter().partition(|id| rank(id) == lowest);
+        self.touched = later;
+        now
     }
 
     /// Computes the level of an index and puts it out; without one, the index is pending.
@@ -461,7 +500,10 @@ impl Engine {
                 position,
             });
         }
-        let Some(level) = level else { return };
+        let Some(level) = level else {
+            self.component_moved(index, None, position);
+            return;
+        };
         let ts = self.marks[index.at()].ts;
         state.seq += 1;
         let level = Level {
@@ -477,6 +519,7 @@ impl Engine {
         };
         state.last = Some(level);
         self.outputs.push_back(Output::Level(level));
+        self.component_moved(index, Some(level.level), position);
     }
 
     /// The level of an index, cut to the places of its definition.
@@ -487,6 +530,12 @@ impl Engine {
         }
         if state.missing > 0 {
             return None;
+        }
+        if let Some(fixing) = &state.fixing {
+            return fixing
+                .level
+                .as_ref()?
+                .round(state.definition.rounding.level);
         }
         if state.product.is_some() {
             let cut = state.definition.rounding.level;
@@ -503,7 +552,11 @@ impl Engine {
             index.basket.first_slot = next_slot;
             next_slot += index.basket.currencies.len();
         }
-        let memberships = (0u32..).zip(&self.indexes).flat_map(|(id, index)| {
+        // A reference rate is made of trades, not of last prices.
+        let summed = (0u32..)
+            .zip(&self.indexes)
+            .filter(|(_, index)| index.fixing.is_none());
+        let memberships = summed.flat_map(|(id, index)| {
             let basket = &index.basket;
             basket
                 .holdings
@@ -528,6 +581,7 @@ impl Engine {
                 self.kernel.set_sum(index.basket.first_slot + at, sum);
             }
         }
+        self.lay_ranks();
         self.kernel_is_stale = false;
     }
 

@@ -26,7 +26,8 @@ pub(crate) fn to_decimal(value: f64, cut: Cut) -> Option<Decimal> {
         let places = usize::from(crate::PLACES_MAX);
         format!("{value:.places$}").parse().ok()
     })?;
-    Some(exact.round(cut.places, cut.mode))
+    let cut_off = exact.round(cut.places, cut.mode).at_places(cut.places)?;
+    Some(Decimal::new(cut_off, cut.places))
 }
 
 /// `base^exponent`.

@@ -13,9 +13,10 @@ use crate::fx::Rates;
 use crate::output::{Level, Member, Status};
 use crate::period::Span;
 use crate::problem::Problem;
+use crate::reference::Fixing;
 use crate::security::Security;
 use crate::weights::product::Product;
-use crate::{Currency, Decimal, RoundingMode, Time};
+use crate::{Currency, Decimal, RoundingMode, SecurityId, Time};
 
 /// What target weights are turned into units of: large, so that units of 12 places keep more
 /// than 12 digits even for a price of a million. Only ratios matter, the divisor takes it out.
@@ -44,6 +45,12 @@ pub(crate) struct Index {
     /// Of a geometric index: what its product is anchored at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) product: Option<Product>,
+    /// Of a reference rate: its trades and the last rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fixing: Option<Fixing>,
+    /// The hidden security that stands for it in other baskets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) component: Option<SecurityId>,
     /// None while the index waits for the prices of its base.
     pub(crate) divisor: Option<Decimal>,
     /// What the level needs besides the sums, prepared when divisor or rates change. None while
@@ -276,6 +283,10 @@ impl Index {
         securities: &[Security],
         weigh: Weigh,
     ) -> Result<(), Problem> {
+        if self.fixing.is_some() {
+            self.basket.coefficients = vec![Decimal::ONE; self.basket.holdings.len()];
+            return Ok(());
+        }
         let prices = self.exact_prices(overrides, securities)?;
         let weighed = self.exact_prices(reference, securities)?;
         if weigh == Weigh::Anew {
@@ -484,6 +495,9 @@ impl Index {
 
     /// True when a level can be computed.
     pub(crate) fn is_complete(&self) -> bool {
+        if let Some(fixing) = &self.fixing {
+            return fixing.level.is_some();
+        }
         self.missing == 0
             && (self.divisor.is_some() || self.product.is_some())
             && self.basket.rates.iter().all(Option::is_some)

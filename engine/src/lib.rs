@@ -15,6 +15,8 @@
 //! - `action`: corporate actions and reviews, and the opening of a day that has some
 //! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
 //! - `weights`: what the schemes want a member to weigh
+//! - `component`: indexes as members of others
+//! - `reference`: a level from the trades of a window
 //! - `follow`: levels that follow another index
 //! - `float`: where roots and powers are needed
 //! - `output`, `view`, `explain`: what the engine says, and what may be looked at
@@ -26,6 +28,7 @@ mod action;
 mod admit;
 mod basket;
 mod combine;
+mod component;
 mod decimal;
 mod define;
 pub mod definition;
@@ -42,6 +45,7 @@ mod kernel;
 mod output;
 mod period;
 mod problem;
+mod reference;
 mod revise;
 mod security;
 mod snapshot;

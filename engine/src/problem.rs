@@ -118,6 +118,9 @@ pub enum Problem {
     /// A price that an adjustment leaves is not above zero, or too large.
     #[error("adjustment of `{0}`: the price that remains is not above 0 or above price_max")]
     AdjustedPrice(String),
+    /// A revision that redefines an index in two ways, or another one.
+    #[error("`{0}`: a new definition has the code of its index and states no second basket")]
+    Redefinition(String),
     /// The id of a revision was used for another one.
     #[error("a revision with this id and another content was loaded before")]
     RevisionReused,

@@ -274,6 +274,7 @@ impl Engine {
         position: Position,
     ) -> Result<(), DefinitionError> {
         let of = |problem: Problem| problem.of("revision", &revision.id);
+        self.redefine(revision, position).map_err(of)?;
         let adjusted: Result<Vec<_>, _> = revision
             .adjust
             .iter()
@@ -318,6 +319,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Definitions that a revision brings, as if they were loaded now.
+    fn redefine(
+        &mut self,
+        revision: &RevisionDefinition,
+        position: Position,
+    ) -> Result<(), Problem> {
+        for change in &revision.indexes {
+            let Some(definition) = &change.definition else {
+                continue;
+            };
+            if definition.code != change.code || change.basket.is_some() {
+                return Err(Problem::Redefinition(
+                    change.code.chars().take(64).collect(),
+                ));
+            }
+            self.known_index(&change.code)?;
+            self.load_index(definition, position)?;
+        }
+        Ok(())
+    }
+
     /// The indexes that a revision changes, in the order of their ids.
     fn affected(
         &self,
@@ -337,7 +359,7 @@ impl Engine {
                 affected.insert(IndexId(id), Turn::Keep);
             }
         }
-        for change in &revision.indexes {
+        for change in revision.indexes.iter().filter(|x| x.definition.is_none()) {
             let index = self
                 .codes
                 .get(&change.code)
@@ -421,6 +443,8 @@ impl Engine {
                 state.keep(adjusted)?
             }
         };
+        self.ensure_components(&state.definition.basket)?;
+        self.refuse_cycle(id, &state.definition.basket)?;
         let holdings = self.holdings(&state)?;
         state.basket = Basket::waiting(holdings, state.definition.currency, &self.securities);
         state.refresh_rates(&self.rates);
@@ -512,6 +536,9 @@ impl Engine {
 impl Index {
     pub(crate) fn count_missing(&mut self, securities: &[crate::security::Security]) {
         let unpriced = |h: &&Holding| securities[h.security.at()].price == 0;
+        if self.fixing.is_some() {
+            return;
+        }
         self.missing = self.basket.holdings.iter().filter(unpriced).count();
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::definition::SecurityDefinition;
 use crate::input::Origin;
 use crate::problem::Problem;
-use crate::{Decimal, RoundingMode, Time};
+use crate::{Decimal, IndexId, RoundingMode, Time};
 
 /// Most places of a price: 10^18 is the last power of ten in an `i64`.
 const PRICE_PLACES_MAX: u8 = 18;
@@ -24,6 +24,12 @@ pub(crate) struct Security {
     pub(crate) earliest: Time,
     /// A tick at or after this time may begin a new day of an index that holds the security.
     pub(crate) roll_at: Time,
+    /// The index whose level it stands for; nobody sends prices of it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) component: Option<IndexId>,
+    /// Its trades make a reference rate.
+    #[serde(skip)]
+    pub(crate) is_traded: bool,
     /// Its price moves variants although it is no member: a forward.
     #[serde(skip)]
     pub(crate) is_watched: bool,
@@ -40,6 +46,18 @@ impl Security {
     /// Checks a definition and starts without a price.
     pub(crate) fn new(definition: SecurityDefinition) -> Result<Self, Problem> {
         check_name(&definition.symbol)?;
+        Self::unchecked(definition)
+    }
+
+    /// Stands for the level of an index.
+    pub(crate) fn hidden(definition: SecurityDefinition, index: IndexId) -> Result<Self, Problem> {
+        Ok(Self {
+            component: Some(index),
+            ..Self::unchecked(definition)?
+        })
+    }
+
+    fn unchecked(definition: SecurityDefinition) -> Result<Self, Problem> {
         let places = definition.price_places;
         if places > PRICE_PLACES_MAX {
             return Err(Problem::Places {
@@ -60,6 +78,8 @@ impl Security {
             origin: None,
             earliest: Time::MIN,
             roll_at: Time::MIN,
+            component: None,
+            is_traded: false,
             is_watched: false,
             is_seen_apart: false,
             suspended: false,

@@ -94,6 +94,19 @@ impl Snapshot {
         if let Err(id) = engine.link_all() {
             return wrong(format!("index {} follows itself or nothing", id.0));
         }
+        let count = engine.indexes.len();
+        let in_range = |id: &crate::IndexId| id.at() < count;
+        let hidden = engine
+            .securities
+            .iter()
+            .filter_map(|s| s.component.as_ref());
+        let stands_in = engine.indexes.iter().filter_map(|x| x.component);
+        let fits = hidden.copied().all(|id| in_range(&id))
+            && stands_in.into_iter().all(|id| id.at() < securities);
+        if !fits || engine.ranks().is_none() {
+            return wrong("indexes hold themselves or nothing".to_owned());
+        }
+        engine.lay_ranks();
         engine.kernel_is_stale = true;
         Ok(engine)
     }

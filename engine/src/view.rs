@@ -18,6 +18,8 @@ pub struct SecurityView<'a> {
     pub definition: &'a SecurityDefinition,
     /// The last price; none before the first.
     pub price: Option<Decimal>,
+    /// It stands for the level of an index and is no security of its own.
+    pub is_component: bool,
     /// Where that price came from; none for a reference price.
     pub origin: Option<&'a Origin>,
     /// Trading has stopped; prices are held.
@@ -93,6 +95,7 @@ impl Engine {
             id,
             definition: &security.definition,
             price: security.last_price(),
+            is_component: security.component.is_some(),
             origin: security.origin.as_ref(),
             suspended: security.suspended,
         })
@@ -131,6 +134,12 @@ impl Engine {
     /// What an index without a level waits for.
     fn waits_for(&self, id: IndexId) -> Option<String> {
         let index = &self.indexes[id.at()];
+        if let Some(fixing) = &index.fixing {
+            return fixing
+                .level
+                .is_none()
+                .then(|| "the trades of its window".to_owned());
+        }
         let Some(follow) = &index.follow else {
             return index.waits_for(&self.securities);
         };

@@ -65,7 +65,7 @@ export class LevelChart {
       },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.14, bottom: 0.08 } },
       timeScale: {
-        borderColor: colour("--line"), timeVisible: true, secondsVisible: true, maxBarSpacing: 28, rightOffset: 1, lockVisibleTimeRangeOnResize: true,
+        borderColor: colour("--line"), timeVisible: true, secondsVisible: true, rightOffset: 1, lockVisibleTimeRangeOnResize: true,
         tickMarkFormatter: tickMark,
       },
       localization: { timeFormatter: (/** @type {any} */ t) => stamp(Number(t)) },
@@ -81,6 +81,8 @@ export class LevelChart {
     const rebased = picture.compared.length > 0;
     this.mode = rebased ? "rebased" : picture.kind;
     this.picture = picture;
+    // A few candles must not become walls; a few points of a line may lie far apart.
+    this.chart.timeScale().applyOptions({ maxBarSpacing: this.mode === "candles" ? 28 : 0 });
     this.chart.priceScale("right").applyOptions({ mode: rebased ? PriceScaleMode.IndexedTo100 : PriceScaleMode.Normal });
     const precision = { type: /** @type {const} */ ("price"), precision: picture.places, minMove: 10 ** -picture.places };
     this.series = rebased

@@ -38,10 +38,11 @@ function rounding({ definition }) {
 }
 
 /** @param {Facts} facts */
-function base({ base: known }) {
-  if (!known) return null;
-  const value = known.value ? number(known.value) : known.divisor ? `divisor ${number(known.divisor)}` : null;
-  return [value, known.date ? `on ${known.date}` : null].filter(Boolean).join(" ") || null;
+function base({ base: known, definition }) {
+  const value = known?.value ?? definition?.base?.value;
+  const divisor = definition?.base?.divisor;
+  const start = value ? number(value) : divisor ? `divisor ${number(divisor)}` : null;
+  return [start, known?.date ? `on ${known.date}` : null].filter(Boolean).join(" ") || null;
 }
 
 /**

@@ -27,6 +27,7 @@ const BARS_MAX = 1_600;
  * @property {number} step_s
  * @property {string | null} from
  * @property {Bar[]} bars
+ * @property {boolean} [isLiveOnly]  nothing of the daemon's is in it
  */
 
 /** @param {import("./types.js").Candle} candle @returns {Bar} */
@@ -87,6 +88,11 @@ export async function read(code, step, from, abort) {
   const { rows } = await get(path("indexes", code, "candles"), { from, step }, abort);
   const step_s = STEPS.find(([name]) => name === step)?.[1] ?? 60;
   return { step, step_s, from, bars: rows.map(bar) };
+}
+
+/** What can be drawn where there is no history. @returns {History} */
+export function liveOnly() {
+  return { step: "1s", step_s: 1, from: null, bars: [], isLiveOnly: true };
 }
 
 /** @param {History} history */

@@ -43,6 +43,7 @@ export class Plot {
     this.unwatch = [
       moved.watch((some) => this.take(some)),
       connection.watch((state) => state === "live" && this.load()),
+      this.printed(),
     ];
     this.timer = setInterval(() => document.visibilityState === "visible" && this.load(true), REFRESH_MS);
     this.before = { ...route.value };
@@ -148,7 +149,11 @@ export class Plot {
     } catch (error) {
       if (isAbort(error)) return;
       this.loading = false;
-      if (!quietly) this.cover(`No history: ${error instanceof Error ? error.message : error}`);
+      if (quietly && this.history) return;
+      // A daemon without a database has no history; what comes from now on can be drawn all the same.
+      this.history = history.liveOnly();
+      this.draw();
+      this.cover(`No history: ${error instanceof Error ? error.message : error}`);
       return;
     }
     this.loading = false;
@@ -233,11 +238,13 @@ export class Plot {
     const bar = t === null ? bars.at(-1) : bars.find((known) => known.t === t);
     if (!bar) return this.view.words.replaceChildren();
     const shown = (/** @type {number} */ value) => number(value.toFixed(places(rows.get(this.code))));
-    const pairs = route.value.compare.length
-      ? [["", stamp(bar.t)]]
-      : [["O", shown(bar.open)], ["H", shown(bar.high)], ["L", shown(bar.low)], ["C", shown(bar.close)], ["", stamp(bar.t)]];
-    const step = this.history ? [["", this.history.step]] : [];
-    this.view.words.replaceChildren(...[...pairs, ...step].map(([name, value]) => h("span", null, name ? `${name} ` : "", name ? h("b", null, value) : value)));
+    const { compare, kind } = route.value;
+    /** @type {[string, string][]} */
+    const prices = compare.length ? [] : kind === "line" ? [["", shown(bar.close)]]
+      : [["O", shown(bar.open)], ["H", shown(bar.high)], ["L", shown(bar.low)], ["C", shown(bar.close)]];
+    const pairs = prices.map(([name, value]) => h("span", null, name ? `${name} ` : "", h("b", null, value)));
+    const step = this.history?.isLiveOnly ? "since the page was opened" : this.history?.step ?? "";
+    this.view.words.replaceChildren(...pairs, h("span", null, stamp(bar.t)), h("span", null, step));
   }
 
   /** What the chart shows, in words. */
@@ -289,10 +296,30 @@ export class Plot {
     this.legend(null);
   }
 
+  /** The chart draws when the next frame comes, which on the way to the printer is too late. */
+  printed() {
+    const print = () => {
+      const picture = this.chart.picture ? this.chart.chart.takeScreenshot() : null;
+      if (!picture) return;
+      picture.className = "printed";
+      picture.setAttribute("aria-hidden", "true");
+      this.view.plot.append(picture);
+    };
+    const forget = () => this.view.plot.querySelector(".printed")?.remove();
+    addEventListener("beforeprint", print);
+    addEventListener("afterprint", forget);
+    return () => {
+      removeEventListener("beforeprint", print);
+      removeEventListener("afterprint", forget);
+    };
+  }
+
   remove() {
     clearInterval(this.timer);
     this.abort.abort();
     for (const end of this.unwatch) end();
+    // First out of the page: what has the focus hears of it, and still asks the chart for something.
+    this.view.element.remove();
     this.chart.remove();
   }
 }

@@ -67,6 +67,7 @@ async function load(code) {
       best = { step_s: window.step_s, points: points.slice(-POINTS_MAX) };
     } catch {
       // No history to be had: the line begins with the next level.
+      break;
     }
     if (best.points.length >= ENOUGH) break;
   }

@@ -22,10 +22,23 @@ export function toggleTheme() {
   for (const watcher of watchers) watcher();
 }
 
+/** @type {string | undefined} */
+let before;
+
+// Paper is light, and canvases must be drawn for it before the browser takes its picture.
+addEventListener("beforeprint", () => {
+  before = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+  for (const watcher of watchers) watcher();
+});
+addEventListener("afterprint", () => {
+  if (before) document.documentElement.dataset.theme = before;
+  else delete document.documentElement.dataset.theme;
+  for (const watcher of watchers) watcher();
+});
+
 /** @param {() => void} watcher */
 export function watchTheme(watcher) {
   watchers.push(watcher);
   system.addEventListener("change", watcher);
-  // Paper is light; canvases must be drawn for it.
-  for (const event of ["beforeprint", "afterprint"]) addEventListener(event, () => requestAnimationFrame(watcher));
 }

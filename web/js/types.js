@@ -38,7 +38,7 @@
  * @property {Record<string, any> | null} [definition]
  * @property {string | null} [divisor]
  * @property {string | null} [cash]
- * @property {{value?: string | null, date?: string | null, divisor?: string | null} | null} [base]
+ * @property {{value?: string | null, date?: string | null} | null} [base]
  * @property {string | null} [waits_for]
  * @property {string | null} [next_review]
  * @property {Member[]} [members]

@@ -11,6 +11,7 @@ pub(crate) mod security;
 pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod tail;
+pub(crate) mod watch;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ mod feed;
 mod load;
 mod queries;
 mod tail;
+mod watch;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

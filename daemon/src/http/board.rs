@@ -8,7 +8,7 @@
 //! A client that knows version `v` is in step once it has the rows whose version is above `v`,
 //! however long it was away: a quiet index's last value cannot be lost.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -81,6 +81,8 @@ struct Feed {
     changed: Vec<IndexId>,
     /// Events that no refresh has taken, with their time.
     events: Vec<(IndexId, Time, Bytes)>,
+    /// The last of each other retained message, by topic.
+    kept: BTreeMap<Arc<str>, Bytes>,
 }
 
 /// What readers see.
@@ -102,6 +104,8 @@ struct Row {
     line: Arc<Line>,
     /// The line as JSON.
     text: Arc<str>,
+    /// The level as it was published; none before the first.
+    payload: Option<Bytes>,
     version: u64,
 }
 
@@ -142,6 +146,11 @@ impl Onlooker for Arc<Board> {
         let mut feed = None;
         for announcement in announcements {
             match announcement.subject {
+                Subject::Other if announcement.retain => {
+                    let feed = feed.get_or_insert_with(|| lock(&self.feed));
+                    let topic = Arc::clone(&announcement.topic);
+                    feed.kept.insert(topic, announcement.payload.clone());
+                }
                 Subject::Other => {}
                 Subject::Level(index) => {
                     let feed = feed.get_or_insert_with(|| lock(&self.feed));
@@ -277,6 +286,17 @@ impl Board {
         }
     }
 
+    /// The retained message of a topic.
+    pub(super) fn retained(&self, topic: &str) -> Option<Bytes> {
+        if let Some(payload) = lock(&self.feed).kept.get(topic) {
+            return Some(payload.clone());
+        }
+        let code = topic.strip_prefix("indexes/")?.strip_suffix("/level")?;
+        let wall = lock(&self.wall);
+        let row = wall.rows.iter().find(|row| row.line.code == code)?;
+        row.payload.clone()
+    }
+
     /// All rows and their version.
     pub(super) fn lines(&self) -> Vec<Arc<Line>> {
         let wall = lock(&self.wall);
@@ -323,7 +343,7 @@ impl Wall {
             }
             let before = self.rows.get(index.at()).map(|row| &row.line);
             let line = with_facts(row, before.map(AsRef::as_ref));
-            self.set(index, line, version);
+            self.set(index, line, None, version);
         }
         for (index, payload) in taken.levels {
             let Some(row) = self.rows.get(index.at()) else {
@@ -333,7 +353,7 @@ impl Wall {
                 continue;
             };
             let line = with_level(&row.line, level);
-            self.set(index, line, version);
+            self.set(index, line, Some(payload), version);
         }
         for (index, time, payload) in taken.events {
             let Some(notice) = Notice::of_event(&payload, time) else {
@@ -354,15 +374,19 @@ impl Wall {
     }
 
     /// Puts a line up, if it says something new.
-    fn set(&mut self, index: IndexId, line: Line, version: u64) {
+    fn set(&mut self, index: IndexId, line: Line, payload: Option<Bytes>, version: u64) {
         let text: Arc<str> = serde_json::to_string(&line).unwrap_or_default().into();
         let row = Row {
             line: Arc::new(line),
             text,
+            payload: payload.or_else(|| self.rows.get(index.at())?.payload.clone()),
             version,
         };
         match self.rows.get_mut(index.at()) {
-            Some(known) if known.text == row.text => return,
+            Some(known) if known.text == row.text => {
+                known.payload = row.payload;
+                return;
+            }
             Some(known) => *known = row,
             None => self.rows.push(row),
         }

@@ -33,6 +33,7 @@ pub mod sequence;
 mod settings;
 mod status;
 mod stream;
+mod topics;
 
 use std::sync::Arc;
 use std::time::Instant;

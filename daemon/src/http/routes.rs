@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::problem::Problem;
-use super::{Http, answer, finish, history, live, metrics, page, probe, stream};
+use super::{Http, answer, finish, history, live, metrics, page, probe, stream, topics};
 
 /// Nothing that is sent here is long.
 const BODY_BYTES_MAX: usize = 4 << 10;
@@ -26,6 +26,7 @@ pub(super) fn router(http: Arc<Http>) -> Router {
         .route("/securities/{symbol}", get(live::security))
         .route("/status", get(live::status))
         .route("/stream", get(stream::stream))
+        .route("/topics/{*topic}", get(topics::topic))
         .merge(history::routes())
         .route("/openapi.json", get(openapi));
     Router::new()

@@ -121,7 +121,8 @@ pub(crate) fn security_list(
     let start = after
         .and_then(|symbol| engine.security_id(symbol))
         .map_or(0, |id| id.0 + 1);
-    let mut views = (start..).map_while(|id| engine.security(SecurityId(id)));
+    let views = (start..).map_while(|id| engine.security(SecurityId(id)));
+    let mut views = views.filter(|view| !view.is_component);
     let rows: Vec<_> = views
         .by_ref()
         .take(limit)

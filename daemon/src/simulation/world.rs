@@ -172,7 +172,7 @@ fn heal(disk: &SimDisk) {
 
 impl Settings {
     fn draw(random: &mut Random) -> Self {
-        let segments = 3 + random.below(4);
+        let segments = 5 + random.below(4);
         Self {
             journal: journal::Settings {
                 segment_bytes: journal::SEGMENT_BYTES_MIN,
@@ -589,7 +589,8 @@ impl World {
         let symbol = format!("N{}", self.loads);
         let now = self.time.wall();
         let later = Time::from_nanos(now + random.below(5_000_000_000) as i64);
-        let change = match random.below(4) {
+        let day = later.to_string()[..10].to_owned();
+        let change = match random.below(6) {
             0 => format!(
                 "\"revisions\":[{{\"id\":\"r{}\",\"effective\":\"{later}\",\"indexes\":[{{\"code\":\"EQ\"}}]}}]",
                 self.loads
@@ -598,6 +599,15 @@ impl World {
                 "\"indexes\":[{{\"code\":\"I{}\",\"currency\":\"USD\",\"weighting\":{{\"scheme\":\"price\"}},\
                  \"base\":{{\"value\":\"10\"}},\"dissemination\":{{\"mode\":\"conflate\"}},\
                  \"basket\":[{{\"symbol\":\"KO\"}},{{\"symbol\":\"{symbol}\"}}]}}]",
+                self.loads
+            ),
+            2 => format!(
+                "\"actions\":[{{\"id\":\"a{}\",\"ex_date\":\"{day}\",\"type\":\"rebalance\",\"index\":\"EQ\"}}]",
+                self.loads
+            ),
+            3 => format!(
+                "\"actions\":[{{\"id\":\"a{}\",\"ex_date\":\"{day}\",\"type\":\"dividend\",\"symbol\":\"KO\",\
+                 \"amount\":\"0.5\"}}]",
                 self.loads
             ),
             _ => format!(

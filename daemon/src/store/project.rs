@@ -52,7 +52,9 @@ impl Projection {
         });
         // The next label that is new: a text that was known before has no row.
         let mut label = LabelId(u32::try_from(self.engine.label_count()).unwrap_or(u32::MAX));
+        let securities = self.engine.security_count();
         self.engine.apply(batch);
+        self.components(batch.first, securities, rows);
         for (position, input) in (batch.first..).zip(&batch.inputs) {
             self.rare_input(position, input, batch, rows);
             if let Input::Label(text) = input
@@ -113,6 +115,20 @@ impl Projection {
     fn securities(&self, position: u64, definitions: &Definitions, rows: &mut RowBatch) {
         for definition in &definitions.securities {
             if let Some(id) = self.engine.security_id(&definition.symbol) {
+                self.security(position, id, rows);
+            }
+        }
+    }
+
+    /// The securities that stand for indexes in baskets, which no definition names.
+    fn components(&self, position: u64, from: usize, rows: &mut RowBatch) {
+        let ids = from..self.engine.security_count();
+        for id in ids.filter_map(|at| u32::try_from(at).ok()).map(SecurityId) {
+            if self
+                .engine
+                .security(id)
+                .is_some_and(|view| view.is_component)
+            {
                 self.security(position, id, rows);
             }
         }

@@ -160,6 +160,10 @@ impl Line {
         if let Some(stated) = self.quantity() {
             *stated = decimal(&Ratio::from(*stated).multiply(factor), cut)?;
         }
+        // Shares in firm hands are split like all others.
+        if let Some(strategic) = &mut self.constituent.strategic {
+            *strategic = decimal(&Ratio::from(*strategic).multiply(factor), cut)?;
+        }
         Ok(())
     }
 
@@ -171,17 +175,15 @@ impl Line {
         cut: Cut,
     ) -> Result<(), Problem> {
         if !weighting.follows_weights() {
-            let factors = [self.constituent.float, self.constituent.cap];
-            let mut product = Ratio::from(Decimal::ONE);
-            for factor in factors.into_iter().flatten() {
-                product = product.multiply(&factor.into());
-            }
-            let stated = coefficient.divide(&product).ok_or(Problem::Overflow)?;
-            if self.constituent.shares.is_none() {
-                self.constituent.units.get_or_insert(Decimal::ONE);
+            // On its way a number of shares counts whole; the last day states its factors again.
+            let stated = &mut self.constituent;
+            (stated.float, stated.strategic) = (None, None);
+            (stated.foreign_limit, stated.cap) = (None, None);
+            if stated.shares.is_none() {
+                stated.units.get_or_insert(Decimal::ONE);
             }
             if let Some(quantity) = self.quantity() {
-                *quantity = decimal(&stated, cut)?;
+                *quantity = decimal(&coefficient, cut)?;
             }
         }
         self.coefficient = Some(coefficient);

@@ -283,6 +283,10 @@ impl Opening {
             if least.subtract(&moved).is_positive() {
                 return Ok(());
             }
+            // A stated factor takes the place of one that follows from shares in firm hands.
+            if float.is_some() {
+                stated.strategic = None;
+            }
             (stated.shares, stated.float) = (Some(shares), float);
             // Where units follow from weights they do so again at the next reset.
             draft.is_changed |= !draft.weighting.follows_weights();

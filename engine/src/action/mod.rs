@@ -201,10 +201,11 @@ impl Engine {
     fn known_security(&self, symbol: &str) -> Result<SecurityId, Problem> {
         self.security_id(symbol)
             .or_else(|| self.actions.former.get(symbol).copied())
+            .filter(|id| self.securities[id.at()].component.is_none())
             .ok_or_else(|| Problem::UnknownSecurity(symbol.chars().take(64).collect()))
     }
 
-    fn known_index(&self, code: &str) -> Result<IndexId, Problem> {
+    pub(crate) fn known_index(&self, code: &str) -> Result<IndexId, Problem> {
         self.index_id(code)
             .ok_or_else(|| Problem::UnknownIndex(code.chars().take(64).collect()))
     }

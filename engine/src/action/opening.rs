@@ -280,6 +280,8 @@ impl Engine {
                 return Err(Problem::NoDivisor("level"));
             }
             let cash = Ratio::scaled(state.basket.cash, state.basket.scale);
+            self.ensure_components(&state.definition.basket)?;
+            self.refuse_cycle(id, &state.definition.basket)?;
             let holdings = self.holdings(&state)?;
             state.basket = Basket::waiting(holdings, state.definition.currency, &self.securities);
             state.refresh_rates(&self.rates);
@@ -363,7 +365,7 @@ impl Engine {
         }
         let to = Ratio::scaled(target.basket.cash, target.basket.scale);
         draft.cash = Some(part(&cash, &to));
-        draft.restores = !draft.weighting.follows_weights();
+        draft.restores = false;
         draft.reference.clear();
         Ok(())
     }

@@ -10,7 +10,8 @@ use crate::Decimal;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Constituent {
-    /// The security's symbol.
+    /// The security's symbol; `indexes/CODE` for an index, which then counts with its published
+    /// level and currency, and is missing while it has none.
     pub symbol: String,
     /// Units held: `price` (optional) and `fixed_units`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

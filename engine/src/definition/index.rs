@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActionRules, Caps, Constituent, Dissemination, FloatRule, FxRule, Rounding, ScoreRule, Variant,
-    Weighting,
+    Weighting, Window,
 };
 use crate::{Currency, Decimal};
 
@@ -34,6 +34,9 @@ pub struct IndexDefinition {
     /// Limits on the weights: `market_cap`, `fixed_weight` and `score`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caps: Option<Caps>,
+    /// When trades count, and how: `volume_median`, which has neither base nor revisions of weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// Steps of free-float factors; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub float: Option<FloatRule>,
@@ -79,6 +82,7 @@ impl IndexDefinition {
             weighting,
             score: ScoreRule::default(),
             caps: None,
+            window: None,
             float: None,
             base,
             rounding: Rounding::default(),
@@ -102,7 +106,9 @@ impl IndexDefinition {
 
     /// The codes of the indexes that must be there before this one.
     pub(crate) fn needs(&self) -> impl Iterator<Item = &str> {
-        self.of.as_deref().into_iter()
+        let held = self.basket.iter();
+        let held = held.filter_map(|m| m.symbol.strip_prefix(crate::component::PREFIX));
+        self.of.as_deref().into_iter().chain(held)
     }
 
     /// What kind of index it is, in one word: the scheme, or what it is of another one.

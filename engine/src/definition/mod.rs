@@ -14,6 +14,7 @@ mod rules;
 mod security;
 mod variant;
 mod weighting;
+mod window;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,7 @@ pub use variant::{
     VolatilityControl, Withholding, WithholdingRule,
 };
 pub use weighting::{Reset, Weighting};
+pub use window::Window;
 
 /// A set of definitions that is applied whole or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

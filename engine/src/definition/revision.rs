@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Constituent;
+use super::{Constituent, IndexDefinition};
 use crate::{Decimal, Time};
 
 /// A change of baskets and reference prices at one moment, with divisors by continuity.
@@ -37,6 +37,9 @@ pub struct IndexRevision {
     /// The whole new basket; the present one, with its weights restored, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basket: Option<Vec<Constituent>>,
+    /// The whole definition from then on instead, as loading it at that moment would change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Box<IndexDefinition>>,
 }
 
 /// A change of a security's reference price; exactly one of `price`, `less` and `split`.

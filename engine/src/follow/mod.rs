@@ -135,6 +135,9 @@ impl Engine {
             if !index.is_complete() {
                 return None;
             }
+            if let Some(fixing) = &index.fixing {
+                return fixing.level.clone();
+            }
             if index.product.is_some() {
                 let cut = index.definition.rounding.carried;
                 return index.product_level(&self.securities, cut).map(Ratio::from);
@@ -177,6 +180,12 @@ impl Engine {
             self.marks[above.at()].is_followed = true;
         }
         let index = &self.indexes[id.at()];
+        if index.fixing.is_some() {
+            self.fixings.push(id);
+            for holding in &index.basket.holdings {
+                self.securities[holding.security.at()].is_traded = true;
+            }
+        }
         if let Some(follow) = &index.follow {
             self.unstarted.push(id);
             if matches!(index.definition.variant, Some(Variant::Hedged(_))) {
@@ -193,6 +202,7 @@ impl Engine {
     pub(crate) fn link_all(&mut self) -> Result<(), IndexId> {
         self.followers.clear();
         self.unstarted.clear();
+        self.fixings.clear();
         let count = self.indexes.len();
         let mut depths = vec![0usize; count];
         let mut order: Vec<IndexId> = (0u32..).map(IndexId).take(count).collect();

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::Window;
 use crate::exact::Ratio;
+use crate::input::Tick;
 use crate::problem::Problem;
-use crate::{Decimal, LabelId, Time};
+use crate::{Decimal, Engine, IndexId, LabelId, Position, Time};
 
 /// Trades of one window at the most: what is beyond is not believed.
 const TRADES_MAX: usize = 4_000_000;
@@ -19,6 +20,8 @@ const TRADES_MAX: usize = 4_000_000;
 pub(crate) struct Fixing {
     /// The window that trades are gathered for; none before the first trade in one.
     pub(crate) open: Option<Span>,
+    /// When it closes by the clock; none for a window of the past, which closes with a trade.
+    pub(crate) due: Option<Time>,
     trades: Vec<Trade>,
     /// The unrounded level of the last window.
     pub(crate) level: Option<Ratio>,
@@ -44,7 +47,9 @@ pub(crate) struct Trade {
 pub(crate) fn hours(window: &Window) -> Result<(Clock, Clock), Problem> {
     let clock = |text: &str| {
         let parsed = text.parse::<Clock>().ok();
-        parsed.ok_or(Problem::Limits("state a window by two times of day, such as 15:00"))
+        parsed.ok_or(Problem::Limits(
+            "state a window by two times of day, such as 15:00",
+        ))
     };
     let (start, end) = (clock(&window.start)?, clock(&window.end)?);
     let fits = start < end && (1..=1440).contains(&window.partitions) && window.venues_min > 0;
@@ -63,7 +68,9 @@ pub(crate) fn span(ts: Time, hours: (Clock, Clock), zone: &TimeZone) -> Option<S
     let date = zone.to_datetime(jiff::Timestamp::from(ts)).date();
     let at = |clock: Clock| {
         let zoned = date.to_datetime(clock).to_zoned(zone.clone()).ok()?;
-        i64::try_from(zoned.timestamp().as_nanosecond()).ok().map(Time::from_nanos)
+        i64::try_from(zoned.timestamp().as_nanosecond())
+            .ok()
+            .map(Time::from_nanos)
     };
     Some(Span {
         start: at(hours.0)?,
@@ -81,6 +88,7 @@ impl Fixing {
 
     /// Ends the open window; true when it gave a level.
     pub(crate) fn close(&mut self, window: &Window, places: u8) -> bool {
+        self.due = None;
         let Some(span) = self.open.take() else {
             return false;
         };
@@ -90,6 +98,95 @@ impl Fixing {
         };
         self.level = level.divide(&Ratio::scaled(10i128.pow(u32::from(places)), 0));
         self.level.is_some()
+    }
+}
+
+impl Engine {
+    /// Hands a trade to the reference rates of its security. One that comes late for the last price
+    /// still counts while its window is open.
+    pub(crate) fn trade(&mut self, position: Position, tick: &Tick) {
+        let is_traded = |security: &crate::security::Security| security.is_traded;
+        if !self
+            .securities
+            .get(tick.security.at())
+            .is_some_and(is_traded)
+        {
+            return;
+        }
+        for at in 0..self.fixings.len() {
+            let id = self.fixings[at];
+            let held = |h: &crate::basket::Holding| h.security == tick.security;
+            if self.indexes[id.at()].basket.holdings.iter().any(held) {
+                self.trade_in(id, position, tick);
+            }
+        }
+    }
+
+    fn trade_in(&mut self, id: IndexId, position: Position, tick: &Tick) {
+        let ts = tick.origin.ts;
+        let index = &self.indexes[id.at()];
+        let open = index.fixing.as_ref().and_then(|fixing| fixing.open);
+        if open.is_some_and(|open| ts >= open.end) {
+            self.close_window(id, position);
+        }
+        self.begin_days(None, &[id], ts, position);
+        let now = self.time;
+        let index = &mut self.indexes[id.at()];
+        let (Some(window), Some(fixing)) = (&index.definition.window, &mut index.fixing) else {
+            return;
+        };
+        if fixing.open.is_none() {
+            let own = hours(window)
+                .ok()
+                .and_then(|hours| span(ts, hours, &index.zone));
+            fixing.open = own.filter(|span| span.start <= ts && ts < span.end);
+            let delay = i64::from(window.delay_s) * 1_000_000_000;
+            let due = fixing.open.map(|span| span.end.saturating_add(delay));
+            fixing.due = due.filter(|due| *due > now);
+        }
+        if fixing
+            .open
+            .is_some_and(|open| open.start <= ts && ts < open.end)
+        {
+            let size = tick.size.unwrap_or(Decimal::ZERO);
+            fixing.take(Trade {
+                ts,
+                price: tick.price,
+                size,
+                venue: tick.venue,
+            });
+        }
+    }
+
+    /// Closes the windows whose time has come.
+    pub(crate) fn close_due_windows(&mut self, position: Position) {
+        for at in 0..self.fixings.len() {
+            let id = self.fixings[at];
+            let due = self.indexes[id.at()]
+                .fixing
+                .as_ref()
+                .and_then(|fixing| fixing.due);
+            if due.is_some_and(|due| due <= self.time) {
+                self.close_window(id, position);
+            }
+        }
+    }
+
+    fn close_window(&mut self, id: IndexId, position: Position) {
+        let index = &mut self.indexes[id.at()];
+        let Some(security) = index.basket.holdings.first().map(|h| h.security) else {
+            return;
+        };
+        let places = self.securities[security.at()].definition.price_places;
+        let (Some(window), Some(fixing)) = (&index.definition.window, &mut index.fixing) else {
+            return;
+        };
+        let end = fixing.open.map_or(self.time, |open| open.end);
+        if fixing.close(window, places) {
+            self.touch(id, end);
+            self.start_followers(position);
+            self.publish_each_tick(position);
+        }
     }
 }
 
@@ -121,9 +218,15 @@ fn rate(trades: &[Trade], span: Span, window: &Window) -> Option<Ratio> {
     let mut partitions: BTreeMap<i128, Vec<Trade>> = BTreeMap::new();
     for trade in venues.into_values().flatten() {
         let from_start = i128::from(trade.ts.as_nanos()) - i128::from(span.start.as_nanos());
-        partitions.entry(from_start * count / length).or_default().push(trade);
+        partitions
+            .entry(from_start * count / length)
+            .or_default()
+            .push(trade);
     }
-    let medians: Vec<i64> = partitions.values().filter_map(|t| weighted_median(t)).collect();
+    let medians: Vec<i64> = partitions
+        .values()
+        .filter_map(|t| weighted_median(t))
+        .collect();
     let sum: i128 = medians.iter().map(|price| i128::from(*price)).sum();
     Ratio::new(sum, medians.len() as i128)
 }
@@ -132,7 +235,9 @@ fn rate(trades: &[Trade], span: Span, window: &Window) -> Option<Ratio> {
 fn weighted_median(trades: &[Trade]) -> Option<i64> {
     let mut sorted = trades.to_vec();
     sorted.sort_by_key(|trade| trade.price);
-    let total = sorted.iter().fold(Ratio::zero(), |sum, trade| sum.add(&trade.size.into()));
+    let total = sorted
+        .iter()
+        .fold(Ratio::zero(), |sum, trade| sum.add(&trade.size.into()));
     let mut double = Ratio::zero();
     for trade in &sorted {
         let size = Ratio::from(trade.size);
@@ -178,7 +283,10 @@ mod tests {
         match (got, expected) {
             (None, None) => {}
             (Some(got), Some((n, d))) => {
-                assert!(got.subtract(&Ratio::new(n, d).unwrap()).is_zero(), "{got:?}");
+                assert!(
+                    got.subtract(&Ratio::new(n, d).unwrap()).is_zero(),
+                    "{got:?}"
+                );
             }
             (got, expected) => panic!("{got:?}, expected {expected:?}"),
         }
@@ -188,9 +296,17 @@ mod tests {
     fn takes_the_smallest_price_with_half_of_the_size() {
         let one = r#"{"start":"15:00","end":"16:00","partitions":1}"#;
         check(&[], one, None);
-        check(&[trade(1, 10, "1", 1), trade(2, 20, "1", 1)], one, Some((10, 1)));
         check(
-            &[trade(1, 30, "0.5", 1), trade(2, 10, "1", 1), trade(3, 20, "1", 2)],
+            &[trade(1, 10, "1", 1), trade(2, 20, "1", 1)],
+            one,
+            Some((10, 1)),
+        );
+        check(
+            &[
+                trade(1, 30, "0.5", 1),
+                trade(2, 10, "1", 1),
+                trade(3, 20, "1", 2),
+            ],
             one,
             Some((20, 1)),
         );
@@ -212,10 +328,18 @@ mod tests {
     fn leaves_venues_out_that_lie_apart() {
         let rule = r#"{"start":"15:00","end":"16:00","partitions":1,"deviation_max":"0.05",
             "venues_min":2}"#;
-        let near = [trade(1, 100, "1", 1), trade(2, 104, "9", 2), trade(3, 102, "1", 3)];
+        let near = [
+            trade(1, 100, "1", 1),
+            trade(2, 104, "9", 2),
+            trade(3, 102, "1", 3),
+        ];
         check(&near, rule, Some((104, 1)));
         // 150 is 47 % above the middle of the three medians.
-        let apart = [trade(1, 100, "1", 1), trade(2, 150, "9", 2), trade(3, 102, "1", 3)];
+        let apart = [
+            trade(1, 100, "1", 1),
+            trade(2, 150, "9", 2),
+            trade(3, 102, "1", 3),
+        ];
         check(&apart, rule, Some((100, 1)));
         check(&[trade(1, 100, "1", 1)], rule, None);
     }

@@ -762,9 +762,9 @@ fn a_review_over_several_days_goes_there_in_equal_steps() {
     assert_eq!(
         days,
         [
-            "1100 1750 750 200",
-            "1200 1500 500 400",
-            "1300 1250 250 600",
+            "1100 875 750 200",
+            "1200 750 500 400",
+            "1300 625 250 600",
             "1400 1000 - 800"
         ]
     );
@@ -782,4 +782,17 @@ fn a_review_over_several_days_goes_there_in_equal_steps() {
         5,
         "the definition and four days"
     );
+}
+
+#[test]
+fn shares_in_firm_hands_are_split_with_the_others() {
+    let mut world = crate::support::world(
+        r#""weighting":{"scheme":"market_cap"},"base":{"value":"100"},
+            "basket":[{"symbol":"A","shares":1000,"strategic":400},{"symbol":"B","shares":600}]"#,
+    );
+    world.ticks("2026-01-05", &[("A", "10"), ("B", "10")]);
+    world.load(&action(r#""type":"split","symbol":"A","from":1,"to":2"#));
+    world.ticks("2026-01-06", &[("B", "10")]);
+    assert_eq!(world.level("X"), "100.00");
+    assert_eq!(held(&world, "X", "A"), ("2000".into(), "1200".into()));
 }

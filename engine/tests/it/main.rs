@@ -9,6 +9,7 @@ mod actions;
 mod bounds;
 mod days;
 mod exact;
+mod kinds;
 mod model;
 mod properties;
 mod revisions;

@@ -388,7 +388,11 @@ impl Run {
         self.flush();
         let next = self.model.revise(at, basket.as_deref());
         let code = self.model.indexes[at].definition.code.clone();
-        let revision = IndexRevision { code, basket };
+        let revision = IndexRevision {
+            code,
+            basket,
+            definition: None,
+        };
         self.revision(Vec::new(), vec![revision], next);
     }
 

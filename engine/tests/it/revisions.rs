@@ -175,3 +175,32 @@ fn a_scheduled_revision_takes_effect_at_its_time() {
     let revised = world.revisions("X").pop().unwrap();
     assert_eq!(revised.effective, at);
 }
+
+#[test]
+fn a_definition_may_change_at_a_stated_time() {
+    let mut world = world(PRICE_INDEX);
+    world.ticks("2026-01-05", &[("A", "10"), ("B", "30")]);
+    let change = |code: &str, more: &str| {
+        format!(
+            r#"{{"revisions":[{{"id":"d","effective":"2027-06-01T07:00:00Z","indexes":[{{"code":"X"{more},
+                "definition":{{"code":"{code}","currency":"USD",{PRICE_INDEX},
+                "rounding":{{"level":{{"places":4}}}}}}}}]}}]}}"#
+        )
+    };
+    assert!(
+        world
+            .refusal(&change("Y", ""))
+            .contains("the code of its index")
+    );
+    assert!(
+        world
+            .refusal(&change("X", r#","basket":[{"symbol":"A"}]"#))
+            .contains("no second basket")
+    );
+    world.load(&change("X", ""));
+    world.ticks("2026-01-06", &[("A", "10"), ("B", "30")]);
+    assert_eq!(world.level("X"), "100.00", "not yet");
+    world.apply_at(time("2027-06-01T07:00:00Z"), vec![]);
+    assert_eq!(world.level("X"), "100.0000");
+    assert_eq!(world.index("X").definition.rounding.level.places, 4);
+}

@@ -44,6 +44,28 @@ fn lists_and_facts_agree_with_mqtt() {
 }
 
 #[test]
+fn a_topic_holds_what_a_subscriber_gets() {
+    let (daemon, desk) = with_pair();
+    price(&desk, "AAA", "21.5", "2026-01-05T17:00:00Z");
+    let message = eventually("the level", || {
+        let message = get_json(&daemon, "/api/v1/topics/indexes/PAIR/level");
+        let payload = message["payload"].as_str().unwrap_or_default();
+        payload.contains(r#""level":"71.50""#).then_some(message)
+    });
+    assert_eq!(message["topic"], "indexes/PAIR/level");
+    assert_eq!(message["retained"], true);
+    let level: Value = serde_json::from_str(message["payload"].as_str().unwrap()).unwrap();
+    assert_eq!(level["index"], "PAIR");
+    assert_eq!(level["seq"], 2);
+    let status = get_json(&daemon, "/api/v1/topics/divisor/status");
+    assert!(status["payload"].as_str().unwrap().contains("online"));
+    assert_eq!(
+        get(&daemon, "/api/v1/topics/indexes/PAIR/event").status,
+        404
+    );
+}
+
+#[test]
 fn pages_follow_each_other() {
     let (daemon, _desk) = with_pair();
     let first = get(&daemon, "/api/v1/securities?limit=1");

@@ -167,6 +167,12 @@ fn answers_are_as_described() {
         ("/api/v1/securities/{symbol}", "/api/v1/securities/AAA"),
         ("/api/v1/securities/{symbol}", "/api/v1/securities/NONE"),
         ("/api/v1/status", "/api/v1/status"),
+        (
+            "/api/v1/topics/{topic}",
+            "/api/v1/topics/indexes/PAIR/level",
+        ),
+        ("/api/v1/topics/{topic}", "/api/v1/topics/divisor/status"),
+        ("/api/v1/topics/{topic}", "/api/v1/topics/no/such"),
         ("/healthz", "/healthz"),
         ("/readyz", "/readyz"),
         ("/metrics", "/metrics"),
@@ -239,6 +245,7 @@ fn every_path_is_served() {
             continue;
         }
         let target = path.replace("{code}", "PAIR").replace("{symbol}", "AAA");
+        let target = target.replace("{topic}", "divisor/status");
         let answer = get(&daemon, &target);
         assert_ne!(answer.status, 404, "{path}");
         assert!(
