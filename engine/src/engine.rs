@@ -434,6 +434,9 @@ impl Engine {
             let is_quiet = mark.is_quiet;
             mark.ts = mark.ts.max(ts);
             self.try_base(index, position);
+            if self.indexes[index.at()].weighs_stale() {
+                self.weigh_stale(index, false, ts, position);
+            }
             if !is_quiet {
                 self.touch(index, ts);
             }
@@ -576,7 +579,7 @@ impl Engine {
         let ts = if ts == Time::MIN { self.time } else { ts };
         // A variant is worth what its parent is.
         let root = &self.indexes[self.root(index).at()].clock;
-        let (worth, stale) = (root.worth(level.is_some()), root.stale);
+        let (worth, stale) = (root.worth(level.is_some()), root.stale());
         let state = &mut self.indexes[index.at()];
         let status = if level.is_some() && state.clock.is_halted {
             Status::Halted

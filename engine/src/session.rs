@@ -42,7 +42,7 @@ pub(crate) struct Clock {
     /// How far time has come, for what is stale.
     now: Time,
     /// Constituents that are stale.
-    pub(crate) stale: u32,
+    stale: Vec<SecurityId>,
     /// Their weight has reached the rule's threshold.
     is_stale: bool,
     /// Enough weight has traded in this session.
@@ -78,7 +78,7 @@ impl Clock {
             final_at: Time::MAX,
             stale_at: Time::MAX,
             now: Time::MIN,
-            stale: 0,
+            stale: Vec::new(),
             is_stale: false,
             has_opened: true,
             quotation: None,
@@ -96,6 +96,11 @@ impl Clock {
     /// No levels leave because of prices.
     const fn is_quiet(&self) -> bool {
         self.is_halted || matches!(self.phase, Phase::Closed | Phase::Final)
+    }
+
+    /// How many constituents are stale.
+    pub(crate) fn stale(&self) -> u32 {
+        u32::try_from(self.stale.len()).unwrap_or(u32::MAX)
     }
 
     fn is_opening(&self) -> bool {
@@ -147,7 +152,8 @@ impl Engine {
             clock.final_at = Time::MAX;
         }
         if state.definition.stale.is_none() {
-            (clock.stale, clock.is_stale, clock.stale_at) = (0, false, Time::MAX);
+            clock.stale.clear();
+            (clock.is_stale, clock.stale_at) = (false, Time::MAX);
         }
         state.look_for_stale();
         self.watch_session(index);
@@ -467,19 +473,37 @@ impl Engine {
                 None => stale.push(holding.security),
             }
         }
-        let is_stale = rule.weight.is_some_and(|threshold| {
-            let share = state.share(&self.securities, |id, _| stale.contains(&id));
-            !stale.is_empty() && share.is_some_and(|share| !is_below(&share, threshold))
-        });
-        let count = u32::try_from(stale.len()).unwrap_or(u32::MAX);
-        let clock = &mut self.indexes[index.at()].clock;
-        let has_changed = (clock.stale, clock.is_stale) != (count, is_stale);
-        (clock.stale, clock.is_stale, clock.stale_at) = (count, is_stale, stale_at);
-        for security in stale {
+        for security in &stale {
             self.securities[security.at()].is_stale = true;
         }
-        if has_changed && !self.indexes[index.at()].clock.is_quiet() {
-            self.change_status(index, now, position);
+        let clock = &mut self.indexes[index.at()].clock;
+        clock.stale_at = stale_at;
+        let has_changed = clock.stale != stale;
+        clock.stale = stale;
+        self.weigh_stale(index, has_changed, now, position);
+    }
+
+    /// Whether the weight of what is stale reaches the threshold; a change of that, or of what is
+    /// stale, shows in the next level.
+    pub(crate) fn weigh_stale(
+        &mut self,
+        index: IndexId,
+        has_changed: bool,
+        ts: Time,
+        position: Position,
+    ) {
+        let state = &self.indexes[index.at()];
+        let clock = &state.clock;
+        let threshold = state.definition.stale.and_then(|rule| rule.weight);
+        let is_stale = threshold.is_some_and(|threshold| {
+            let share = state.share(&self.securities, |id, _| clock.stale.contains(&id));
+            !clock.stale.is_empty() && share.is_some_and(|share| !is_below(&share, threshold))
+        });
+        let has_changed = has_changed || is_stale != clock.is_stale;
+        let clock = &mut self.indexes[index.at()].clock;
+        clock.is_stale = is_stale;
+        if has_changed && !clock.is_quiet() {
+            self.change_status(index, ts, position);
         }
     }
 
@@ -594,6 +618,8 @@ impl Engine {
                 let now = self.indexes[index.at()].clock.now.max(ts);
                 self.recheck_stale(index, now, position);
                 self.watch_session(index);
+            } else if self.indexes[index.at()].weighs_stale() {
+                self.weigh_stale(index, false, ts, position);
             }
             let Some(session) = session else { continue };
             let state = &self.indexes[index.at()];
@@ -630,7 +656,7 @@ impl Engine {
         let mut look = self.wake_time(Some(security), &indexes);
         for index in indexes {
             let state = &self.indexes[index.at()];
-            if state.clock.is_opening() {
+            if state.looks_at_each_price() {
                 return Time::MIN;
             }
             let day_end = state.span.map_or(Time::MAX, |span| span.day_end);
@@ -648,7 +674,7 @@ impl Engine {
             self.marks[follower.at()].is_quiet = root.is_quiet() || own.is_halted;
         }
         let state = &self.indexes[index.at()];
-        let look = if state.clock.is_opening() {
+        let look = if state.looks_at_each_price() {
             Time::MIN
         } else {
             state.clock.next_moment()
@@ -670,6 +696,17 @@ impl Index {
         if self.definition.stale.is_some() {
             self.clock.stale_at = Time::MIN;
         }
+    }
+
+    /// The prices of all constituents say whether the stale weight reaches its threshold.
+    pub(crate) fn weighs_stale(&self) -> bool {
+        let rule = self.definition.stale;
+        !self.clock.stale.is_empty() && rule.is_some_and(|rule| rule.weight.is_some())
+    }
+
+    /// Each price may change the status.
+    fn looks_at_each_price(&self) -> bool {
+        self.clock.is_opening() || self.weighs_stale()
     }
 
     fn delay(&self) -> i64 {

@@ -132,7 +132,7 @@ impl Engine {
             divisor: index.divisor,
             cash: index.basket.cash(),
             status: index.status,
-            stale: index.clock.stale,
+            stale: index.clock.stale(),
             session: index.clock.session,
             official: index.clock.official,
             level: index.last,
