@@ -79,9 +79,12 @@ pub(super) async fn run(
             &mut buffer,
             &door.settings,
         );
-        let Ok((mut stream, peer)) = opening.await else {
-            counters.refuse_connection(Refused::Transport);
-            return None;
+        let (mut stream, peer) = match opening.await {
+            Ok(opened) => opened,
+            Err(why) => {
+                counters.refuse_connection(why);
+                return None;
+            }
         };
         let admitted = handshake(&mut stream, &mut buffer, &peer, &door, full).await?;
         Some((stream, admitted))

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 
 use super::Settings;
+use super::counters::Refused;
 use super::websocket::{self, Frames};
 use crate::tls::{self, Tls};
 
@@ -58,12 +59,13 @@ pub(super) async fn open(
     address: IpAddr,
     buffer: &mut BytesMut,
     settings: &Settings,
-) -> io::Result<(Stream, Peer)> {
+) -> Result<(Stream, Peer), Refused> {
     let mut names = Vec::new();
     let mut secure = match tls {
         None => Secure::Tcp(tcp),
         Some(tls) => {
-            let stream = tls.acceptor().accept(tcp).await?;
+            let accepted = tls.acceptor().accept(tcp).await;
+            let stream = accepted.map_err(|error| refused(address, &error))?;
             let certificates = stream.get_ref().1.peer_certificates();
             if let Some(own) = certificates.and_then(<[_]>::first) {
                 names = tls::names(own);
@@ -73,8 +75,8 @@ pub(super) async fn open(
     };
     let peer = Peer { address, names };
     buffer.reserve(FIRST_BYTES);
-    if secure.read_buf(buffer).await? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    if !matches!(secure.read_buf(buffer).await, Ok(1..)) {
+        return Err(Refused::Gone);
     }
     if buffer.first() != Some(&HTTP_FIRST) {
         return Ok((Stream::Bytes(secure), peer));
@@ -86,8 +88,14 @@ pub(super) async fn open(
     let origins = &settings.websocket_origins;
     let frames = websocket::upgrade(opened, origins, settings.packet_bytes_max)
         .await
-        .map_err(io::Error::other)?;
+        .map_err(|error| refused(address, &error))?;
     Ok((Stream::Frames(Box::new(frames)), peer))
+}
+
+/// Counted, and told to those who look for it: strangers must not fill the log.
+fn refused(address: IpAddr, error: &dyn std::fmt::Display) -> Refused {
+    tracing::debug!(%address, %error, "a handshake of TLS or WebSocket failed");
+    Refused::Transport
 }
 
 /// A client's bytes, whatever carries them.
