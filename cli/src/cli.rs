@@ -3,7 +3,7 @@
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::commands;
-use crate::connection::Address;
+use crate::connection::{Address, Broker, Login};
 use crate::exit::{self, Exit};
 use crate::interrupt::Interrupt;
 use crate::output::Format;
@@ -38,7 +38,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// The broker, such as `mqtt://127.0.0.1:1883`
+    /// The broker, such as `mqtt://127.0.0.1:1883`, or `mqtts://` for TLS
     #[arg(
         long,
         global = true,
@@ -48,6 +48,13 @@ pub(crate) struct Globals {
         default_value = "mqtt://127.0.0.1:1883"
     )]
     pub(crate) url: Address,
+
+    #[command(flatten)]
+    pub(crate) login: Login,
+
+    /// What the above come to; filled in before a verb runs.
+    #[arg(skip)]
+    pub(crate) broker: Broker,
 
     /// How data is printed on stdout
     ///
@@ -91,7 +98,11 @@ pub(crate) fn parse() -> Cli {
 }
 
 /// Runs the verb.
-pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
+pub(crate) fn run(mut cli: Cli) -> anyhow::Result<Exit> {
+    // The demonstration has a daemon of its own, which asks nobody who he is.
+    if !matches!(cli.command, Command::Demo(_)) {
+        cli.globals.broker = Broker::new(cli.globals.url.clone(), &cli.globals.login)?;
+    }
     match cli.globals.color {
         ColorChoice::Auto => anstream::ColorChoice::Auto,
         ColorChoice::Always => anstream::ColorChoice::Always,

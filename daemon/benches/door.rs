@@ -103,7 +103,12 @@ async fn open() -> Result<(SocketAddr, Arc<Exchange>), Box<dyn std::error::Error
     let address = listeners[0].local_addr()?;
     let (stop, shutdown) = watch::channel(false);
     tokio::spawn(async move {
-        serve(listeners, door, shutdown).await;
+        serve(
+            listeners.into_iter().map(Into::into).collect(),
+            door,
+            shutdown,
+        )
+        .await;
         drop(stop);
     });
     Ok((address, exchange))

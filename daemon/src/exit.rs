@@ -9,6 +9,7 @@ use crate::config::ConfigError;
 use crate::journal::{AppendError, ReadError};
 use crate::state::StateError;
 use crate::store::HistoryError;
+use crate::tls::TlsError;
 use crate::verify::{Difference, VerifyError};
 
 /// All went well.
@@ -47,9 +48,10 @@ impl Failure {
     }
 }
 
-/// The one line that the user sees.
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Failure {
+    /// What went wrong, with its causes, in one line that fits behind "failed to".
+    #[must_use]
+    pub fn reason(&self) -> String {
         let mut text = self.error.to_string();
         for cause in self.error.chain().skip(1).map(ToString::to_string) {
             // Many messages name their cause themselves.
@@ -58,7 +60,14 @@ impl fmt::Display for Failure {
                 text.push_str(&cause);
             }
         }
-        write!(f, "divisord: failed to {text}")
+        text
+    }
+}
+
+/// The one line that the user sees.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "divisord: failed to {}", self.reason())
     }
 }
 
@@ -70,6 +79,12 @@ impl From<ConfigError> for Failure {
 
 impl From<UsersError> for Failure {
     fn from(error: UsersError) -> Self {
+        Self::new(CONFIG, error)
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Self {
         Self::new(CONFIG, error)
     }
 }

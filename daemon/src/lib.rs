@@ -3,7 +3,7 @@
 //! # The way of a price, in reading order
 //!
 //! - [`door`]: the only code that faces the network; [`ingress`] is what it hands on
-//! - [`access`]: who somebody is, and what he may do
+//! - [`access`]: who somebody is, and what he may do; [`tls`]: certificates
 //! - [`sequencer`]: gives every input a position, makes it durable, applies it
 //! - [`journal`]: the truth on disk; [`record`] is what its records say
 //! - [`snapshots`]: what a start begins with instead of the first input
@@ -42,4 +42,5 @@ mod simulation;
 pub mod snapshots;
 pub mod state;
 pub mod store;
+pub mod tls;
 pub mod verify;

@@ -12,6 +12,18 @@ pub fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
 }
 
+/// The daemon reads its files again; [`ready`] ends it.
+pub fn reloading() {
+    // systemd wants the two in one message (sd_notify(3), since version 253).
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        send(&[
+            NotifyState::Reloading,
+            now,
+            NotifyState::Status("reloading"),
+        ]);
+    }
+}
+
 /// The daemon begins to stop.
 pub fn stopping() {
     send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);

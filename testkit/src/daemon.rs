@@ -206,6 +206,29 @@ impl Daemon {
         url.split('/').next().unwrap().parse().unwrap()
     }
 
+    /// Where it listens for TLS.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn tls_address(&self) -> SocketAddr {
+        eventually("it listens over TLS", || {
+            let log = self.log();
+            let line = log.lines().find(|line| line.contains("MQTT over TLS"))?;
+            let address = line.split("address=").nth(1)?.split_whitespace().next()?;
+            address.parse().ok()
+        })
+    }
+
+    /// Asks it to reload, and waits until it says that it has done `what`.
+    pub fn reload(&self, what: &str) {
+        let before = self.log().matches(what).count();
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-HUP", &pid]).status();
+        eventually(what, || {
+            (self.log().matches(what).count() > before).then_some(())
+        });
+    }
+
     /// Its state directory.
     pub fn state(&self) -> &Path {
         &self.state

@@ -136,7 +136,7 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
         } => read(std::slice::from_ref(file))?,
         Verb::List { .. } | Verb::Preview { .. } | Verb::Cancel { .. } => Items::default(),
     };
-    let connection = Connection::open(&globals.url, "action", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "action", WINDOW).await?;
     match opts.verb {
         Verb::Add { dry_run, .. } => {
             let summary = load::apply(&connection, items, dry_run, false).await?;

@@ -112,7 +112,7 @@ impl Row for Member {
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.url, "index", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "index", WINDOW).await?;
     match opts.verb {
         Verb::List => {
             let rows: Vec<IndexRow> = connection.list("index.list").await?;

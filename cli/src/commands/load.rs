@@ -67,7 +67,7 @@ pub(crate) async fn run(
         output::say(format_args!("note: {note}"));
     }
     let rows = loaded.items.len();
-    let connection = Connection::open(&globals.url, "load", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "load", WINDOW).await?;
     let load = apply(&connection, loaded.items, opts.dry_run, true);
     let summary = tokio::select! {
         summary = load => summary?,

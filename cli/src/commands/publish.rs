@@ -76,7 +76,7 @@ pub(crate) async fn run(
         qos: QoS::AtLeastOnce,
         batch: 1,
     };
-    let fleet = Fleet::open(&globals.url, "publish", opts.src.as_deref(), options).await?;
+    let fleet = Fleet::open(&globals.broker, "publish", opts.src.as_deref(), options).await?;
     let mut wrong = 0;
     let mut interrupted = false;
     if opts.symbol == "-" {

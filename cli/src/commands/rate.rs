@@ -50,7 +50,7 @@ impl Row for Listed {
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.url, "rate", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "rate", WINDOW).await?;
     match opts.verb {
         Verb::List => {
             let rows: Vec<Listed> = list(&connection).await?.into_iter().map(Listed).collect();

@@ -153,7 +153,7 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
         }
         Verb::Apply { file } => {
             let proforma: Proforma = read(&file)?;
-            let connection = Connection::open(&globals.url, "rebalance", WINDOW).await?;
+            let connection = Connection::open(&globals.broker, "rebalance", WINDOW).await?;
             let summary = load::apply(&connection, only(proforma.action), false, false).await?;
             connection.close().await;
             load::print(globals.output, &summary)?;
@@ -176,7 +176,7 @@ fn read<T: serde::de::DeserializeOwned>(file: &Path) -> anyhow::Result<T> {
 }
 
 async fn ask(globals: &Globals, request: Request) -> anyhow::Result<Proforma> {
-    let connection = Connection::open(&globals.url, "rebalance", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "rebalance", WINDOW).await?;
     let proforma = connection
         .request("rebalance.plan", request, TIMEOUT)
         .await?;

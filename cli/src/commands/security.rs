@@ -88,7 +88,7 @@ impl Row for Shown {
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.url, "security", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "security", WINDOW).await?;
     match opts.verb {
         Verb::List => {
             let rows: Vec<SecurityRow> = connection.list("security.list").await?;

@@ -64,7 +64,7 @@ impl Row for StatusRow {
 
 /// Runs the verb.
 pub(crate) async fn run(_opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.url, "status", WINDOW).await?;
+    let connection = Connection::open(&globals.broker, "status", WINDOW).await?;
     let status = connection
         .request("status", Request::default(), TIMEOUT)
         .await?;

@@ -59,7 +59,7 @@ pub(crate) async fn run(
     globals: &Globals,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
-    let mut connection = Connection::open(&globals.url, "tail", WINDOW).await?;
+    let mut connection = Connection::open(&globals.broker, "tail", WINDOW).await?;
     let mut messages = connection.messages();
     let deadline = opts.span.map(|span| Instant::now() + span);
     let mut printer = Printer::new(globals.output, opts.changed);

@@ -1,31 +1,54 @@
-//! `mqtt://user:password@host:port` to its parts.
+//! `mqtt://user:password@host:port` to its parts; `mqtts://` is over TLS.
 
 /// Where the broker is, and who we are there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     /// Name or number; an IPv6 address stands in brackets.
     pub(crate) host: String,
-    /// The port, 1883 where none is given.
-    pub(crate) port: u16,
+    /// The port, where one is given.
+    pub(crate) port: Option<u16>,
+    /// Whether TLS is spoken.
+    pub(crate) secure: bool,
     /// User and password.
     pub(crate) login: Option<(String, String)>,
 }
 
-/// The port of MQTT without TLS.
+/// The ports of MQTT without and with TLS.
 const PORT: u16 = 1883;
+const TLS_PORT: u16 = 8883;
+
+impl Address {
+    /// The port: the usual one where none is given.
+    pub(crate) fn port(&self) -> u16 {
+        let usual = if self.secure { TLS_PORT } else { PORT };
+        self.port.unwrap_or(usual)
+    }
+}
+
+/// A daemon on this machine.
+impl Default for Address {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: None,
+            secure: false,
+            login: None,
+        }
+    }
+}
 
 impl std::str::FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let rest = match text.split_once("://") {
-            None => text,
-            Some(("mqtt" | "tcp", rest)) => rest,
-            Some(("mqtts" | "ssl" | "wss", _)) => {
-                return Err("TLS is not built into this client yet; use mqtt://".to_owned());
-            }
+        let (secure, rest) = match text.split_once("://") {
+            None => (false, text),
+            Some(("mqtt" | "tcp", rest)) => (false, rest),
+            Some(("mqtts" | "ssl" | "tls", rest)) => (true, rest),
             Some((scheme, _)) => {
-                return Err(format!("`{scheme}` is unknown; use mqtt://HOST:PORT"));
+                return Err(format!(
+                    "`{scheme}` is unknown; use mqtt://HOST:PORT or mqtts://HOST:PORT"
+                ));
             }
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -39,11 +62,16 @@ impl std::str::FromStr for Address {
             let (user, password) = login.split_once(':').unwrap_or((login, ""));
             (decoded(user), decoded(password))
         });
-        Ok(Self { host, port, login })
+        Ok(Self {
+            host,
+            port,
+            secure,
+            login,
+        })
     }
 }
 
-fn place_of(place: &str) -> Result<(String, u16), String> {
+fn place_of(place: &str) -> Result<(String, Option<u16>), String> {
     let bracket = place.rfind(']').map_or(0, |at| at + 1);
     let (host, port) = match place[bracket..].rfind(':') {
         Some(colon) => {
@@ -51,9 +79,9 @@ fn place_of(place: &str) -> Result<(String, u16), String> {
             let port = place[colon + 1..]
                 .parse()
                 .map_err(|_| format!("`{}` is not a port", &place[colon + 1..]))?;
-            (&place[..colon], port)
+            (&place[..colon], Some(port))
         }
-        None => (place, PORT),
+        None => (place, None),
     };
     if host.is_empty() {
         return Err("the host is missing; use mqtt://HOST:PORT".to_owned());
@@ -85,10 +113,10 @@ fn decoded(text: &str) -> String {
 /// Without the password, for messages.
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.login {
-            Some((user, _)) => write!(f, "mqtt://{user}@{}:{}", self.host, self.port),
-            None => write!(f, "mqtt://{}:{}", self.host, self.port),
-        }
+        let scheme = if self.secure { "mqtts" } else { "mqtt" };
+        let user = self.login.as_ref().map(|(user, _)| format!("{user}@"));
+        let user = user.unwrap_or_default();
+        write!(f, "{scheme}://{user}{}:{}", self.host, self.port())
     }
 }
 
@@ -116,7 +144,9 @@ mod tests {
             "mqtt://ann:p%40s:s@h",
             Ok(r#"mqtt://ann@h:1883 Some(("ann", "p@s:s"))"#),
         );
-        check("mqtts://h", Err("TLS"));
+        check("mqtts://h", Ok("mqtts://h:8883 None"));
+        check("mqtts://h:1", Ok("mqtts://h:1 None"));
+        check("wss://h", Err("`wss` is unknown"));
         check("http://h", Err("`http` is unknown"));
         check("mqtt://h:x", Err("`x` is not a port"));
         check("mqtt://:1", Err("host is missing"));

@@ -2,6 +2,7 @@
 //! message, and asks the daemon questions.
 
 mod address;
+mod broker;
 mod driver;
 mod outbox;
 mod request;
@@ -11,11 +12,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS};
+use rumqttc::{
+    AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS,
+    TlsConfiguration, Transport,
+};
 use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub(crate) use address::Address;
+pub(crate) use broker::{Broker, Login};
 pub(crate) use outbox::Account;
 pub(crate) use request::{RequestError, TIMEOUT, fresh_id, random};
 
@@ -142,15 +147,15 @@ impl Shared {
 impl Connection {
     /// Connects as `divisor-{verb}-{random}` with at most `window` unacknowledged messages.
     pub(crate) async fn open(
-        address: &Address,
+        broker: &Broker,
         verb: &str,
         window: u16,
     ) -> Result<Self, ConnectError> {
         let id = format!("divisor-{verb}-{}", fresh_id());
-        let (client, mut events) = client(address, &id, window);
+        let (client, mut events) = client(broker, &id, window);
         greeted(&mut events)
             .await
-            .map_err(|error| explain(address, &error))?;
+            .map_err(|error| explain(&broker.address, &error))?;
         let shared = Arc::new(Shared {
             outbox: Mutex::new(Outbox::new()),
             subscriptions: Mutex::new(Subscriptions::default()),
@@ -264,8 +269,13 @@ impl Connection {
     }
 }
 
-fn client(address: &Address, id: &str, window: u16) -> (AsyncClient, EventLoop) {
-    let mut options = MqttOptions::new(id, &address.host, address.port);
+fn client(broker: &Broker, id: &str, window: u16) -> (AsyncClient, EventLoop) {
+    let address = &broker.address;
+    let mut options = MqttOptions::new(id, &address.host, address.port());
+    if let Some(tls) = &broker.tls {
+        let tls = TlsConfiguration::Rustls(Arc::clone(tls));
+        options.set_transport(Transport::tls_with_config(tls));
+    }
     options.set_keep_alive(KEEP_ALIVE);
     options.set_inflight(window);
     options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
@@ -298,9 +308,13 @@ fn explain(address: &Address, error: &rumqttc::ConnectionError) -> ConnectError 
             "check that the port speaks MQTT, or name another broker with --url",
         ),
         rumqttc::ConnectionError::ConnectionRefused(code) => match code {
-            Code::BadUserNamePassword | Code::NotAuthorized => (
+            Code::BadUserNamePassword => (
                 "wrong user or password".to_owned(),
-                "give them as mqtt://USER:PASSWORD@HOST",
+                "check --user and the password, or wait a minute after several failures",
+            ),
+            Code::NotAuthorized => (
+                "a user is needed".to_owned(),
+                "say who you are with --user, or with --cert and --key",
             ),
             Code::ServiceUnavailable => ("the broker is full".to_owned(), "try again later"),
             Code::Success | Code::RefusedProtocolVersion | Code::BadClientId => (
@@ -308,6 +322,10 @@ fn explain(address: &Address, error: &rumqttc::ConnectionError) -> ConnectError 
                 "the broker must speak MQTT 3.1.1",
             ),
         },
+        rumqttc::ConnectionError::Tls(error) => (
+            error.to_string(),
+            "check that the port speaks TLS, and name who signed its certificate with --ca",
+        ),
         rumqttc::ConnectionError::MqttState(_)
         | rumqttc::ConnectionError::NotConnAck(_)
         | rumqttc::ConnectionError::RequestsDone => {

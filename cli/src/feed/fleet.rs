@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::refusals::Refusals;
 use super::report::Accounting;
 use super::tick::{Identity, Quote, now};
-use crate::connection::{Account, Address, Connection, Lost};
+use crate::connection::{Account, Broker, Connection, Lost};
 
 /// Messages that wait for a publisher: enough to keep it busy, few enough to stop at once.
 const LANE_MESSAGES_MAX: usize = 64;
@@ -67,7 +67,7 @@ struct Heard {
 impl Fleet {
     /// Connects the publishers. `src` names the source on the wire, the client id by default.
     pub(crate) async fn open(
-        address: &Address,
+        address: &Broker,
         verb: &str,
         src: Option<&str>,
         options: FleetOptions,

@@ -7,6 +7,7 @@ mod demo;
 mod django;
 mod feed;
 mod load;
+mod login;
 mod queries;
 mod tail;
 

@@ -236,6 +236,12 @@ impl Access {
         }
     }
 
+    /// Whether this user is still in the file; nobody in particular always is.
+    #[must_use]
+    pub fn knows(&self, user: Option<&str>) -> bool {
+        user.is_none_or(|user| self.users().get(user).is_some())
+    }
+
     async fn identify(
         &self,
         credentials: Credentials<'_>,
@@ -251,7 +257,8 @@ impl Access {
         if users.is_empty() {
             return self.anonymous(&users, peer);
         }
-        match (user, password) {
+        // Some clients send an empty password for none, and nobody has one.
+        match (user, password.filter(|password| !password.is_empty())) {
             (Some(name), Some(password)) => {
                 self.check_password(&users, name, password, peer.address)
                     .await?;

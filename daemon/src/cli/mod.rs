@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Flag, Inputs, Loaded};
 use crate::exit::{self, Failure};
+use crate::run::Start;
 use crate::{logging, run, shutdown, store};
 
 /// Calculates financial indexes in real time.
@@ -44,7 +45,7 @@ struct Cli {
 }
 
 /// What every verb takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct Options {
     /// The configuration file
     ///
@@ -76,8 +77,8 @@ struct Options {
 enum Verb {
     /// Runs the daemon
     ///
-    /// Runs in the foreground until SIGTERM or SIGINT. SIGHUP is taken for reloading, but in this
-    /// version there is nothing that can be reloaded.
+    /// Runs in the foreground until SIGTERM or SIGINT. SIGHUP reloads users, rights, certificates
+    /// and the log filter; nobody is disconnected but users who are gone.
     #[command(after_help = "Examples:\n  \
         divisord run\n  \
         divisord run --state /tmp/try --listen 127.0.0.1:11883\n  \
@@ -177,13 +178,21 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
     let loaded = cli.options.load()?;
     match &cli.verb {
         Verb::Run => {
-            logging::start(&loaded.config.log);
+            let start = Start {
+                filter: logging::start(&loaded.config.log),
+                reread: {
+                    let options = cli.options.clone();
+                    Box::new(move || options.load())
+                },
+                loaded,
+            };
             let (trigger, shutdown) = shutdown::token();
-            run::run(&loaded.config, trigger, &shutdown)
+            run::run(start, trigger, &shutdown)
         }
         Verb::Check => {
             loaded.config.database.resolve()?;
             run::guests(&loaded.config)?;
+            run::certificate(&loaded.config)?;
             print("the configuration is good\n")
         }
         Verb::PrintConfig => print(&loaded.print()),

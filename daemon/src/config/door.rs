@@ -26,8 +26,12 @@ const ROUTER_SEGMENT_BYTES_LEAST: u64 = 1 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mqtt {
-    /// Where to listen.
+    /// Where to listen for TCP and WebSocket.
     pub listen: Vec<SocketAddr>,
+    /// Where to listen for TLS and secure WebSocket.
+    pub tls_listen: Vec<SocketAddr>,
+    /// The pages that may connect over WebSocket, by their origin.
+    pub websocket_origins: Vec<String>,
     /// The largest packet of a client.
     #[serde(with = "super::units::size")]
     pub packet_bytes_max: u64,
@@ -95,6 +99,8 @@ impl Default for Mqtt {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 1883))],
+            tls_listen: Vec::new(),
+            websocket_origins: Vec::new(),
             packet_bytes_max: 256 << 10,
             payload_bytes_max: 192 << 10,
             topic_bytes_max: 1 << 10,
@@ -128,7 +134,7 @@ impl Default for Mqtt {
 impl Mqtt {
     /// Adds what is wrong to `problems`.
     pub(super) fn check(&self, problems: &mut Vec<String>) {
-        if self.listen.is_empty() {
+        if self.listen.is_empty() && self.tls_listen.is_empty() {
             problems.push("mqtt.listen is empty: no price could ever arrive".to_owned());
         }
         if !(PACKET_BYTES_LEAST..=PACKET_BYTES_MOST).contains(&self.packet_bytes_max) {

@@ -14,8 +14,11 @@ use super::{BUILT_IN, Config, ConfigError};
 const SYSTEM_FILE: &str = "/etc/divisor/broker.toml";
 
 /// Keys that name a file, and the systemd credential that is taken where they name none.
-const CREDENTIALS: [(&str, &str); 2] = [
+const CREDENTIALS: [(&str, &str); 5] = [
     ("access.users_file", "users.toml"),
+    ("tls.certificate", "tls.crt"),
+    ("tls.key", "tls.key"),
+    ("tls.client_ca", "clients.crt"),
     ("database.url_file", "database.url"),
 ];
 
@@ -106,6 +109,14 @@ impl Loaded {
     #[must_use]
     pub fn source(&self, key: &str) -> Option<&Source> {
         self.sources.get(key)
+    }
+
+    /// The keys whose values differ from the other's.
+    pub fn differences<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
+        self.sources
+            .keys()
+            .filter(|key| get(&self.values, key) != get(&other.values, key))
+            .map(String::as_str)
     }
 
     /// Replaces one value, keeping it only if the outcome can still be read.

@@ -20,6 +20,7 @@ mod print;
 mod sequencer;
 mod service;
 mod store;
+mod tls;
 mod units;
 
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub use print::mask_url;
 pub use sequencer::{Publish, Sequencer, Ticks};
 pub use service::Service;
 pub use store::{Database, DatabaseUrl, Partition, Store};
+pub use tls::Tls;
 
 /// The shipped configuration: the built-in default and the reference of all keys.
 pub const BUILT_IN: &str = include_str!("../../../broker.toml");
@@ -54,6 +56,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// Who may come in.
     pub access: Access,
+    /// The daemon's certificate.
+    pub tls: Tls,
     /// The page, the history and the metrics.
     pub http: Http,
     /// What a tick may be.
@@ -140,7 +144,13 @@ impl Config {
         self.mqtt.check(&mut problems);
         let has_users = self.access.has_users();
         check_listen("mqtt.listen", &self.mqtt.listen, has_users, &mut problems);
+        let tls_listen = &self.mqtt.tls_listen;
+        check_listen("mqtt.tls_listen", tls_listen, has_users, &mut problems);
+        if !tls_listen.is_empty() && !self.tls.is_configured() {
+            problems.push("mqtt.tls_listen needs tls.certificate and tls.key".to_owned());
+        }
         self.access.check(&mut problems);
+        self.tls.check(&mut problems);
         self.http.check(&mut problems);
         self.ticks.check(&mut problems);
         self.sequencer.check(&mut problems);

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use divisor_wire::topic::reply_topic;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep, sleep_until, timeout};
 
 use super::Counters;
@@ -25,10 +26,13 @@ use super::outbound::{Aliases, Dialect};
 use super::quota::{Place, address_key};
 use super::registry::Claim;
 use super::session::{Arrival, Session};
+use super::transport::{self, Stream};
 use crate::ingress::{Client, Receipt, Submission};
+use crate::tls::Tls;
 
 mod end;
 mod packets;
+mod rights;
 
 use end::Ending;
 
@@ -43,11 +47,14 @@ const TURNED_AWAY_MAX: u64 = 64;
 /// How often a connection looks after itself at least.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
-/// Serves one stream from its first byte to its last: TCP now, TLS and WebSocket streams alike.
-pub async fn run<S>(mut stream: S, peer: SocketAddr, door: Arc<Door>, shutdown: Shutdown)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// Serves one stream from its first byte to its last, whatever it carries MQTT in.
+pub(super) async fn run(
+    tcp: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    door: Arc<Door>,
+    shutdown: Shutdown,
+) {
     let counters = Arc::clone(&door.counters);
     let _held = Held::new(&counters.connections);
     Counters::add(&counters.accepted);
@@ -57,19 +64,38 @@ where
         counters.refuse_connection(Refused::ServerFull);
         return;
     }
-    let place = door.addresses.take(address_key(peer.ip()));
+    let place = door.addresses.take(address_key(address.ip()));
     let full = if connections > connections_max {
         Some(Refused::ServerFull)
     } else {
         place.is_none().then_some(Refused::AddressFull)
     };
     let mut buffer = BytesMut::new();
-    let greeting = handshake(&mut stream, &mut buffer, peer.ip(), &door, full);
+    let greeting = async {
+        let opening = transport::open(
+            tcp,
+            tls.as_deref(),
+            address.ip(),
+            &mut buffer,
+            &door.settings,
+        );
+        let (mut stream, peer) = match opening.await {
+            Ok(opened) => opened,
+            Err(why) => {
+                counters.refuse_connection(why);
+                return None;
+            }
+        };
+        let admitted = handshake(&mut stream, &mut buffer, &peer, &door, full).await?;
+        Some((stream, admitted))
+    };
     match timeout(door.settings.connect_timeout, greeting).await {
-        Ok(Some(admitted)) => {
-            let (connection, claim) =
-                Connection::open(stream, buffer, door, admitted, shutdown).await;
-            connection.serve(claim).await;
+        Ok(Some((stream, admitted))) => {
+            let opened = Connection::open(stream, buffer, door, admitted, shutdown).await;
+            // None when another user has come in by the same client id at the same moment.
+            if let Some((connection, claim)) = opened {
+                connection.serve(claim).await;
+            }
         }
         Ok(None) => {}
         Err(_) => counters.refuse_connection(Refused::ConnectTimeout),
@@ -86,17 +112,22 @@ enum Event {
     /// Messages of the router are in the batch.
     Messages,
     Timer,
+    /// Users or rights have changed.
+    Rights,
     /// The client's publish rate is within its limit again.
     Resumed,
     End(Ending),
 }
 
-struct Connection<S> {
+struct Connection {
     door: Arc<Door>,
     guest: Guest,
     dialect: Dialect,
-    reader: ReadHalf<S>,
-    writer: WriteHalf<S>,
+    reader: ReadHalf<Stream>,
+    writer: WriteHalf<Stream>,
+    /// What was written may still wait in the stream, see [`Stream::keeps_bytes`].
+    keeps_bytes: bool,
+    unflushed: bool,
     /// Bytes read and not yet a packet.
     buffer: BytesMut,
     read_bytes: usize,
@@ -122,21 +153,20 @@ struct Connection<S> {
     /// The user's place among the user's connections.
     _place: Option<Place<Box<str>>>,
     timer: std::pin::Pin<Box<Sleep>>,
+    /// Turns when users or rights change.
+    rights: watch::Receiver<u64>,
     shutdown: Shutdown,
 }
 
-impl<S> Connection<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+impl Connection {
     /// Takes the client's session over and answers its CONNECT.
     async fn open(
-        stream: S,
+        stream: Stream,
         buffer: BytesMut,
         door: Arc<Door>,
         admitted: Admitted,
         shutdown: Shutdown,
-    ) -> (Self, Claim) {
+    ) -> Option<(Self, Claim)> {
         let Admitted {
             connect,
             guest,
@@ -146,8 +176,8 @@ where
         let settings = &door.settings;
         let (claim, kept) = door
             .registry
-            .claim(&guest.client.id, connect.clean_start)
-            .await;
+            .claim(&guest.client, connect.clean_start)
+            .await?;
         let session_present = kept.is_some();
         let mut session = kept.unwrap_or_else(|| Box::new(Session::new(&door)));
         session.connected();
@@ -155,6 +185,7 @@ where
         let keep_alive = connect.keep_alive.min(settings.keep_alive_max);
         let out = greeting(&door, &connect, &guest.client, assigned, session_present);
         let (receipts_tx, receipts) = mpsc::unbounded_channel();
+        let keeps_bytes = stream.keeps_bytes();
         let (reader, writer) = tokio::io::split(stream);
         let version = connect.version;
         let inbound = Inbound::new(
@@ -174,6 +205,8 @@ where
             guest,
             reader,
             writer,
+            keeps_bytes,
+            unflushed: false,
             buffer,
             read_bytes: READ_BYTES_MIN,
             out,
@@ -191,21 +224,25 @@ where
             waiting: None,
             _place: place,
             timer: Box::pin(sleep(Duration::ZERO)),
+            rights: door.access.changes(),
             shutdown,
             door,
         };
-        (connection, claim)
+        Some((connection, claim))
     }
 
     async fn serve(mut self, mut claim: Claim) {
-        // Packets may have come with the CONNECT.
-        let mut ending = self.take_packets().await.err();
+        // The session may be older than the rights; packets may have come with the CONNECT.
+        let mut ending = self.drop_subscriptions().await.err();
+        if ending.is_none() {
+            ending = self.take_packets().await.err();
+        }
         while ending.is_none() {
             self.session
                 .outbound
                 .fill(&mut self.out, &mut self.dialect, &self.door.counters);
             self.session.tell_groups();
-            if self.out.is_empty() {
+            if self.out.is_empty() && !self.unflushed {
                 self.waiting = None;
             } else if self.waiting.is_none() {
                 self.waiting = Some((Instant::now(), self.out.len()));
@@ -225,7 +262,9 @@ where
         }
         tokio::select! {
             read = self.reader.read_buf(&mut self.buffer), if may_read => Event::Read(read),
-            written = self.writer.write(&self.out), if !self.out.is_empty() => Event::Written(written),
+            written = push(&mut self.writer, &self.out), if !self.out.is_empty() || self.unflushed => {
+                Event::Written(written)
+            }
             // The sender is ours too, so this ends only with the connection.
             Some(receipt) = self.receipts.recv() => Event::Receipt(receipt),
             permit = self.door.ingress.reserve(), if self.submission.is_some() => {
@@ -242,6 +281,8 @@ where
                 Err(_) => Event::End(Ending::Closed(0x88)),
             },
             () = &mut self.timer => Event::Timer,
+            // The sender lives as long as the door.
+            Ok(()) = self.rights.changed() => Event::Rights,
             () = until(self.inbound.paused_until()) => Event::Resumed,
             eviction = claim.evictions.recv() => match eviction {
                 Some(eviction) => Event::End(Ending::Evicted(eviction)),
@@ -260,7 +301,7 @@ where
 
     async fn handle(&mut self, event: Event) -> Result<(), Ending> {
         match event {
-            Event::Read(Ok(0) | Err(_)) | Event::Written(Ok(0) | Err(_)) => Err(Ending::Gone),
+            Event::Read(Ok(0) | Err(_)) | Event::Written(Err(_)) => Err(Ending::Gone),
             Event::Read(Ok(count)) => {
                 // A full read means that more waits: ask for more at once next time.
                 self.read_bytes = if count >= self.read_bytes {
@@ -272,6 +313,7 @@ where
             }
             Event::Written(Ok(count)) => {
                 self.out.advance(count);
+                self.unflushed = self.keeps_bytes && count > 0;
                 self.active = Instant::now();
                 // What waited at some moment must be gone in time; a byte now and then is not
                 // enough. What came later has its own time.
@@ -295,6 +337,7 @@ where
                 Ok(())
             }
             Event::Timer => self.look_after(),
+            Event::Rights => self.renew_rights().await,
             Event::Resumed => {
                 self.inbound.resume();
                 Ok(())
@@ -347,6 +390,17 @@ where
         let next = next.max(Duration::from_millis(10));
         self.timer.as_mut().reset((now + next).into());
         Ok(())
+    }
+}
+
+/// Writes what the stream takes; with nothing left to write, moves on what it keeps. Cancel safe.
+async fn push(writer: &mut WriteHalf<Stream>, out: &[u8]) -> std::io::Result<usize> {
+    if out.is_empty() {
+        return writer.flush().await.map(|()| 0);
+    }
+    match writer.write(out).await {
+        Ok(0) => Err(std::io::ErrorKind::WriteZero.into()),
+        written => written,
     }
 }
 

@@ -80,6 +80,8 @@ named! {
         Malformed = "malformed",
         /// The first byte is not that of a CONNECT.
         NotMqtt = "not_mqtt",
+        /// The handshake of TLS or WebSocket failed.
+        Transport = "transport",
         /// No complete CONNECT within `mqtt.connect_timeout`.
         ConnectTimeout = "connect_timeout",
         /// The stream ended before a complete CONNECT.
@@ -299,7 +301,7 @@ impl Counters {
         match reason {
             Refused::ConnectTimeout => Self::add(&self.timeouts),
             Refused::NotMqtt => Self::add(&self.protocol_errors),
-            Refused::Gone => {}
+            Refused::Gone | Refused::Transport => {}
             Refused::ServerFull
             | Refused::AddressFull
             | Refused::UserFull

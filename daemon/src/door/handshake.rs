@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -14,7 +13,8 @@ use super::codec::{Version, Violation, frame};
 use super::counters::{Named, Refused as Why};
 use super::listener::Door;
 use super::quota::Place;
-use crate::access::{Credentials, Denied, Peer, Principal};
+use super::transport::Peer;
+use crate::access::{self, Credentials, Denied, Principal};
 use crate::ingress::Client;
 use divisor_wire::topic::text_is_clean;
 
@@ -64,7 +64,7 @@ impl Refusal {
 pub(super) async fn handshake<S>(
     stream: &mut S,
     buffer: &mut BytesMut,
-    address: IpAddr,
+    peer: &Peer,
     door: &Door,
     full: Option<Why>,
 ) -> Option<Admitted>
@@ -78,7 +78,7 @@ where
     };
     let refusal = match (read, full) {
         (Ok(connect), Some(why)) => Refusal::new(connect.version, 0x03, full_code(why), why),
-        (Ok(connect), None) => match admit(connect, address, door).await {
+        (Ok(connect), None) => match admit(connect, peer, door).await {
             Ok(admitted) => return Some(admitted),
             Err(refusal) => refusal,
         },
@@ -145,7 +145,7 @@ async fn read_connect<S: AsyncRead + Unpin>(
     }
 }
 
-async fn admit(mut connect: Connect, address: IpAddr, door: &Door) -> Result<Admitted, Refusal> {
+async fn admit(mut connect: Connect, peer: &Peer, door: &Door) -> Result<Admitted, Refusal> {
     let version = connect.version;
     let bad_id = || Refusal::new(version, 0x02, 0x85, Why::ClientId);
     if connect.client_id.len() > CLIENT_ID_BYTES_MAX || !text_is_clean(&connect.client_id) {
@@ -161,13 +161,13 @@ async fn admit(mut connect: Connect, address: IpAddr, door: &Door) -> Result<Adm
     let credentials = Credentials {
         user: connect.user.as_deref(),
         password: connect.password.as_deref(),
-        certificate: &[],
+        certificate: &peer.names,
     };
-    let peer = Peer {
-        address,
+    let from = access::Peer {
+        address: peer.address,
         client: &connect.client_id,
     };
-    let login = door.access.login(credentials, peer).await;
+    let login = door.access.login(credentials, from).await;
     let principal = login.map_err(|denied| match denied {
         // Whoever is locked out is not told so.
         Denied::BadCredentials | Denied::LockedOut => {
@@ -175,6 +175,13 @@ async fn admit(mut connect: Connect, address: IpAddr, door: &Door) -> Result<Adm
         }
         Denied::NotAuthorized => Refusal::new(version, 0x05, 0x87, Why::NotAuthorized),
     })?;
+    // A client id belongs to its user for as long as its session lives.
+    if door
+        .registry
+        .is_foreign(&connect.client_id, principal.user())
+    {
+        return Err(bad_id());
+    }
     let mut place = None;
     if let Some(user) = principal.user() {
         place = door.users.take(user.into());

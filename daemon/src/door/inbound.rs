@@ -22,6 +22,7 @@ use super::handshake::Guest;
 use super::listener::Door;
 use super::pace::{Pace, Turn};
 use super::session::Session;
+use crate::access::Principal;
 use crate::ingress::{Client, Content, Inbound as Message, Receipt, Ticket};
 
 /// Topics up to this length are remembered with their meaning; the longer ones, which no publisher
@@ -122,6 +123,12 @@ impl Inbound {
             batch: Vec::new(),
             aside: Vec::new(),
         }
+    }
+
+    /// Goes on with other rights.
+    pub(super) fn take_rights(&mut self, principal: Principal) {
+        self.guest.principal = principal;
+        self.routes.clear();
     }
 
     /// Messages that the sequencer has and that are not durable.

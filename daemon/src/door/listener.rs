@@ -13,6 +13,7 @@ use super::connection;
 use super::quota::Quota;
 use super::registry::Registry;
 use super::shared::Groups;
+use super::transport::Listener;
 use super::{Counters, Exchange, Settings};
 use crate::access::Access;
 use crate::ingress::Submission;
@@ -105,7 +106,7 @@ pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindErro
 
 /// Serves until `shutdown` turns true, then until every connection has had its receipts or the
 /// grace is over.
-pub async fn serve(listeners: Vec<TcpListener>, door: Arc<Door>, shutdown: Shutdown) {
+pub async fn serve(listeners: Vec<Listener>, door: Arc<Door>, shutdown: Shutdown) {
     // Each task holds a sender; when the last one is dropped all have ended.
     let (alive, mut ended) = mpsc::channel::<()>(1);
     for listener in listeners {
@@ -127,14 +128,14 @@ pub async fn serve(listeners: Vec<TcpListener>, door: Arc<Door>, shutdown: Shutd
 }
 
 async fn accept(
-    listener: TcpListener,
+    listener: Listener,
     door: Arc<Door>,
     mut shutdown: Shutdown,
     alive: mpsc::Sender<()>,
 ) {
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.socket.accept() => accepted,
             () = stopped(&mut shutdown) => return,
         };
         match accepted {
@@ -142,9 +143,10 @@ async fn accept(
                 // Without it Nagle and delayed acknowledgements make 40 ms of every pause
                 // (BROKER.md §3). A failure means the peer is gone, and the task will see it.
                 let _ = stream.set_nodelay(true);
+                let tls = listener.tls.clone();
                 let (door, shutdown, alive) = (Arc::clone(&door), shutdown.clone(), alive.clone());
                 tokio::spawn(async move {
-                    connection::run(stream, peer, door, shutdown).await;
+                    connection::run(stream, peer, tls, door, shutdown).await;
                     drop(alive);
                 });
             }

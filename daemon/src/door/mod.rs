@@ -2,7 +2,8 @@
 //!
 //! The way of a price through it, in reading order:
 //!
-//! 1. [`listener`] accepts a stream and gives it a task of its own;
+//! 1. [`listener`] accepts a stream and gives it a task of its own; `transport` takes TLS and
+//!    `websocket` frames off it;
 //! 2. [`connection`] is that task: one loop, one `select!`, everything that can happen a branch;
 //! 3. `handshake` turns the first packet into a client, or refuses it in its own protocol, with
 //!    [`crate::access`] to say who it is;
@@ -40,8 +41,11 @@ mod settings;
 mod shared;
 mod shares;
 mod subscriber;
+pub mod transport;
+mod websocket;
 
 pub use counters::Counters;
 pub use exchange::{Exchange, Publication};
 pub use listener::{Door, bind, serve};
 pub use settings::Settings;
+pub use transport::Listener;

@@ -36,6 +36,7 @@ pub(super) async fn park(
 ) {
     let _held = Held::new(&door.counters.sessions_parked);
     let expires = Instant::now() + expiry;
+    let mut changes = door.access.changes();
     let mut batch = Vec::new();
     loop {
         let due = will.as_ref().map_or(expires, |will| will.due.min(expires));
@@ -68,6 +69,12 @@ pub(super) async fn park(
                 }
                 for arrival in batch.drain(..) {
                     session.take(arrival, false);
+                }
+            }
+            // A user who is gone leaves nothing behind.
+            Ok(()) = changes.changed() => {
+                if !door.access.knows(claim.user()) {
+                    return;
                 }
             }
             () = stopped(&mut shutdown) => return,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::session::Session;
+use crate::ingress::Client;
 
 /// Asks an owner to hand its session over and end.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ impl Eviction {
 #[derive(Debug)]
 struct Owner {
     claim: u64,
+    /// Whose client id it is; nobody else may take the session over.
+    user: Option<Box<str>>,
     evict: mpsc::UnboundedSender<Eviction>,
 }
 
@@ -47,28 +50,42 @@ pub(super) struct Registry(Mutex<Owners>);
 pub(super) struct Claim {
     registry: Arc<Registry>,
     client_id: Box<str>,
+    user: Option<Box<str>>,
     number: u64,
     /// Those who want the session. There is at most one: each new claimant asks the last.
     pub(super) evictions: mpsc::UnboundedReceiver<Eviction>,
 }
 
 impl Registry {
-    /// Makes the caller the owner and takes the session over from whoever was.
+    /// Whether the client id is now that of another user.
+    pub(super) fn is_foreign(&self, client_id: &str, user: Option<&str>) -> bool {
+        let owners = self.lock();
+        let owner = owners.by_id.get(client_id);
+        owner.is_some_and(|owner| owner.user.as_deref() != user)
+    }
+
+    /// Makes the caller the owner and takes the session over from whoever was; `None` when that
+    /// was another user.
     pub(super) async fn claim(
         self: &Arc<Self>,
-        client_id: &str,
+        client: &Client,
         clean: bool,
-    ) -> (Claim, Option<Box<Session>>) {
+    ) -> Option<(Claim, Option<Box<Session>>)> {
         let (evict, evictions) = mpsc::unbounded_channel();
         let (answer, session) = oneshot::channel();
         let number = {
             let mut owners = self.lock();
+            let owner = owners.by_id.get(&client.id);
+            if owner.is_some_and(|owner| owner.user != client.user) {
+                return None;
+            }
             owners.claims += 1;
             let number = owners.claims;
             let last = owners.by_id.insert(
-                client_id.into(),
+                client.id.clone(),
                 Owner {
                     claim: number,
+                    user: client.user.clone(),
                     evict,
                 },
             );
@@ -83,11 +100,12 @@ impl Registry {
         };
         let claim = Claim {
             registry: Arc::clone(self),
-            client_id: client_id.into(),
+            client_id: client.id.clone(),
+            user: client.user.clone(),
             number,
             evictions,
         };
-        (claim, session.await.ok().flatten())
+        Some((claim, session.await.ok().flatten()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Owners> {
@@ -96,6 +114,11 @@ impl Registry {
 }
 
 impl Claim {
+    /// Whose session it is.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Ends the claim, unless somebody has claimed the session meanwhile: then the request.
     pub(super) fn end(mut self) -> Option<Eviction> {
         self.release();

@@ -156,6 +156,12 @@ impl Session {
         }
     }
 
+    /// The filters the client is subscribed to.
+    pub(super) fn filters(&self) -> Vec<Box<str>> {
+        let plain = self.subscriptions.iter().map(|known| &known.filter);
+        plain.chain(self.shares.names()).cloned().collect()
+    }
+
     fn has_room(&self) -> bool {
         self.subscriptions.len() + self.shares.len() < self.subscriptions_max
     }

@@ -64,6 +64,8 @@ pub struct Settings {
     pub segment_bytes: usize,
     /// Segments of a router log.
     pub segments: usize,
+    /// The origins of pages that may connect over WebSocket; `*` is every page.
+    pub websocket_origins: Vec<String>,
     /// How long connections may wait for receipts once the daemon stops.
     pub stop_grace: Duration,
 }
@@ -99,6 +101,7 @@ impl Default for Settings {
             topic_cache_max: 4_096,
             segment_bytes: 256 * 1024,
             segments: 4,
+            websocket_origins: Vec::new(),
             stop_grace: Duration::from_secs(5),
         }
     }

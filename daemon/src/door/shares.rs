@@ -60,6 +60,11 @@ impl Shares {
         self.memberships.len()
     }
 
+    /// The whole texts of the subscriptions.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Box<str>> {
+        self.memberships.iter().map(|membership| &membership.name)
+    }
+
     pub(super) fn set_connected(&self, connected: bool) {
         self.presence.connected.store(connected, Ordering::Release);
     }

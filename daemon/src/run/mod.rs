@@ -6,6 +6,7 @@
 //!
 //! Stop: no new clients, connections drained, sequencer ended, store flushed.
 
+mod reload;
 mod settings;
 mod store;
 mod web;
@@ -18,14 +19,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use divisor_engine::Engine;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::access;
 use crate::clock::WallClock;
 use crate::config::{self, Config};
 use crate::door::listener::BindError;
-use crate::door::{self, Door, Exchange};
+use crate::door::{self, Door, Exchange, Listener};
 use crate::egress::Tee;
 use crate::exit::{self, Failure};
 use crate::health::{Health, Phase};
@@ -37,9 +37,11 @@ use crate::sequencer::{Parts, Sequencer, SequencerError};
 use crate::shutdown::{Shutdown, Trigger};
 use crate::snapshots::{self, Keeper, Snapshots};
 use crate::state::StateDir;
+use crate::tls::Tls;
 use store::StoreThread;
 use web::Bound;
 
+pub use reload::Start;
 pub(crate) use store::{Access, adopt, look, own};
 
 /// How long the connections' tasks may take to end when the runtime does.
@@ -56,15 +58,14 @@ const LAST_HEARD: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When a part cannot start or fails for good; the code says which.
-pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Failure> {
+pub fn run(start: Start, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Failure> {
+    let config = &start.loaded.config.clone();
     let access = guests(config)?;
+    let tls = certificate(config)?;
     let state = StateDir::take(&config.state_dir)?;
     let runtime = door_runtime(trigger).map_err(internal)?;
-    let listeners = runtime
-        .block_on(door::bind(&config.mqtt.listen))
-        .map_err(|error| busy(error, "--listen"))?;
+    let listeners = runtime.block_on(listen(config, tls.as_ref()))?;
     let web = Bound::bind(config)?;
-    let addresses = addresses(&listeners).map_err(internal)?;
     let health = Health::default();
     let journal_dir = state.subdirectory(config::JOURNAL)?;
     let (journal, recovered) = Journal::open(&journal_dir, config.journal.settings())?;
@@ -80,7 +81,7 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
         &health,
         Arc::clone(&counters),
         store::reading(config)?,
-        addresses.clone(),
+        addresses(&listeners).map_err(internal)?,
     );
     let parts = Parts {
         log: journal,
@@ -98,16 +99,11 @@ pub fn run(config: &Config, trigger: Trigger, shutdown: &Shutdown) -> Result<(),
     let (failed, failure) = watch::channel(false);
     let (goodbye, said) = oneshot::channel();
     let sequencer = spawn(sequencer, ingress, shutdown, goodbye, failed).map_err(internal)?;
-    let door = Door::new(
-        door_settings,
-        access,
-        Arc::clone(&exchange),
-        submissions,
-        counters,
-    );
-    for address in addresses {
-        tracing::info!(%address, "listening for MQTT");
-    }
+    let reloads = start.reloads(&access, tls);
+    let fan_out = Arc::clone(&exchange);
+    let door = Door::new(door_settings, access, fan_out, submissions, counters);
+    announce(&listeners).map_err(internal)?;
+    runtime.spawn(reload::follow(reloads, shutdown.clone()));
     health.set_phase(Phase::Serving);
     notify::ready(&format!("epoch {}", recovered.epoch));
     let served = runtime.block_on(serve(
@@ -141,7 +137,7 @@ fn door_runtime(trigger: Trigger) -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Serves until a stop is asked for, the sequencer has ended or the router has died.
 async fn serve(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     door: Arc<Door>,
     exchange: &Arc<Exchange>,
     shutdown: &Shutdown,
@@ -227,6 +223,12 @@ pub(crate) fn guests(config: &Config) -> Result<Arc<access::Access>, Failure> {
     Ok(access::Access::open(settings::access(config))?)
 }
 
+/// The daemon's certificate, if one is configured.
+pub(crate) fn certificate(config: &Config) -> Result<Option<Arc<Tls>>, Failure> {
+    let tls = settings::tls(config).map(Tls::open).transpose();
+    Ok(tls?)
+}
+
 fn open_snapshots(state: &StateDir) -> Result<Snapshots, Failure> {
     let snapshots = Snapshots::new(state.subdirectory(snapshots::DIR)?);
     snapshots
@@ -275,12 +277,41 @@ fn report_recovery(recovered: &Recovered) {
     );
 }
 
+/// Binds every address of the door, or none.
+async fn listen(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Vec<Listener>, Failure> {
+    let plain = door::bind(&config.mqtt.listen).await;
+    let plain = plain.map_err(|error| busy(error, "--listen"))?;
+    let secure = door::bind(&config.mqtt.tls_listen).await;
+    let secure = secure.map_err(|error| busy(error, "mqtt.tls_listen"))?;
+    let mut listeners: Vec<Listener> = plain.into_iter().map(Listener::from).collect();
+    listeners.extend(secure.into_iter().map(|socket| Listener {
+        socket,
+        tls: tls.cloned(),
+    }));
+    Ok(listeners)
+}
+
 /// The addresses that were really bound, for port 0.
-fn addresses(listeners: &[TcpListener]) -> anyhow::Result<Vec<SocketAddr>> {
-    listeners
+fn addresses(listeners: &[Listener]) -> anyhow::Result<Vec<SocketAddr>> {
+    let bound = listeners
         .iter()
-        .map(|listener| Ok(listener.local_addr()?))
-        .collect()
+        .map(|listener| Ok(listener.socket.local_addr()?));
+    bound.collect()
+}
+
+/// Tells where the door listens: the addresses that were really bound, for port 0.
+fn announce(listeners: &[Listener]) -> anyhow::Result<()> {
+    for listener in listeners {
+        let address = listener.socket.local_addr()?;
+        match &listener.tls {
+            None => tracing::info!(%address, "listening for MQTT"),
+            Some(tls) => {
+                let valid_until = tls.valid_until();
+                tracing::info!(%address, valid_until, "listening for MQTT over TLS");
+            }
+        }
+    }
+    Ok(())
 }
 
 fn internal(error: anyhow::Error) -> Failure {

@@ -1,7 +1,7 @@
 //! From the configuration to what each part takes: the only place that knows both.
 
 use crate::config::{Config, Partition, Publish};
-use crate::{access, door, http, sequencer, store};
+use crate::{access, door, http, sequencer, store, tls};
 
 /// What the door takes. Bounds that no key sets keep the door's own defaults.
 pub(super) fn door(config: &Config) -> door::Settings {
@@ -35,6 +35,7 @@ pub(super) fn door(config: &Config) -> door::Settings {
         ticks_per_message_max: config.ticks.per_message_max as usize,
         segment_bytes: bytes(mqtt.router.segment_bytes),
         segments: mqtt.router.segment_count as usize,
+        websocket_origins: mqtt.websocket_origins.clone(),
         ..door::Settings::default()
     }
 }
@@ -50,6 +51,17 @@ pub(super) fn access(config: &Config) -> access::Settings {
         failures_max: access.failures_max,
         lockout: access.lockout,
     }
+}
+
+/// The daemon's certificate, if it has one.
+pub(super) fn tls(config: &Config) -> Option<tls::Settings> {
+    let tls = &config.tls;
+    tls.is_configured().then(|| tls::Settings {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: tls.client_ca().map(Into::into),
+        client_required: tls.client_required,
+    })
 }
 
 /// What the HTTP side takes.

@@ -20,4 +20,5 @@ mod rig;
 mod sessions;
 mod shared;
 mod siege;
+mod transports;
 mod triggers;

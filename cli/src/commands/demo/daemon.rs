@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-use crate::connection::{Address, Connection};
+use crate::connection::{Address, Broker, Connection};
 use crate::interrupt::Interrupt;
 use crate::output;
 
@@ -31,7 +31,7 @@ const HTTP_PORT: u16 = 8383;
 #[derive(Debug)]
 pub(crate) struct Daemon {
     child: Child,
-    address: Address,
+    address: Broker,
     page: SocketAddr,
     words: Arc<Mutex<VecDeque<String>>>,
     /// Removed with this value, unless the user keeps it.
@@ -90,11 +90,11 @@ impl Daemon {
         }
         Ok(Self {
             child,
-            address: Address {
+            address: Broker::plain(Address {
                 host: host(listen),
-                port: listen.port(),
-                login: None,
-            },
+                port: Some(listen.port()),
+                ..Address::default()
+            }),
             page,
             words,
             _state: temporary,
@@ -102,7 +102,7 @@ impl Daemon {
     }
 
     /// Where it listens.
-    pub(crate) const fn address(&self) -> &Address {
+    pub(crate) const fn address(&self) -> &Broker {
         &self.address
     }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{DAYS, SPINOFF, apply};
 use crate::commands::index;
-use crate::connection::{Address, Connection, Message};
+use crate::connection::{Broker, Connection, Message};
 use crate::feed::{Fleet, FleetOptions, Quote, Shipment, Subject, time};
 use crate::levels;
 use crate::output::{self, Format, Row};
@@ -110,7 +110,7 @@ fn days() -> anyhow::Result<Days> {
 
 /// Publishes the closes of each day and prints the levels. True when all are right.
 pub(crate) async fn replay(
-    address: &Address,
+    address: &Broker,
     connection: &Connection,
     count: usize,
     format: Format,
@@ -149,7 +149,7 @@ pub(crate) async fn replay(
     Ok(wrong.is_empty())
 }
 
-async fn publish(address: &Address, options: FleetOptions, day: &Day) -> anyhow::Result<()> {
+async fn publish(address: &Broker, options: FleetOptions, day: &Day) -> anyhow::Result<()> {
     let fleet = Fleet::open(address, "demo", None, options).await?;
     let ts = time(&format!("{}{CLOSE}", day.date));
     for (symbol, close) in &day.closes {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::cli::Globals;
 use crate::commands::simulate::{self, Limits};
 use crate::commands::spinner;
-use crate::connection::{Address, Connection, Message};
+use crate::connection::{Broker, Connection, Message};
 use crate::feed::{Fleet, FleetOptions};
 use crate::interrupt::Interrupt;
 use crate::levels::{self, LevelRow};
@@ -25,7 +25,7 @@ const LINE_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs until the time is over or Ctrl-C. Quietly it says only what went wrong.
 pub(crate) async fn run(
-    address: &Address,
+    address: &Broker,
     connection: &Connection,
     span: Option<Duration>,
     interrupt: &Interrupt,

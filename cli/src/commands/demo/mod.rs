@@ -155,7 +155,7 @@ async fn apply(connection: &Connection, name: &str, text: &str) -> anyhow::Resul
 
 /// A connection for the demo.
 async fn connect(
-    address: &crate::connection::Address,
+    address: &crate::connection::Broker,
 ) -> Result<Connection, crate::connection::ConnectError> {
     Connection::open(address, "demo", WINDOW).await
 }

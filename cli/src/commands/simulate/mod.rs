@@ -229,7 +229,7 @@ pub(crate) async fn run(
     let source = match recording {
         Some(recording) => Source::replay(recording, opts.speed.unwrap_or(Speed::Times(1.0))),
         None => {
-            let connection = Connection::open(&globals.url, "simulate", WINDOW).await?;
+            let connection = Connection::open(&globals.broker, "simulate", WINDOW).await?;
             let mut universe = universe(&connection, &opts.securities).await?;
             universe.add_rates(&connection, &opts.fx).await?;
             connection.close().await;
@@ -242,7 +242,7 @@ pub(crate) async fn run(
         qos: opts.qos,
         batch: u32::from(opts.batch),
     };
-    let fleet = Fleet::open(&globals.url, "simulate", None, options).await?;
+    let fleet = Fleet::open(&globals.broker, "simulate", None, options).await?;
     let limits = Limits {
         ticks: opts.count.unwrap_or(u64::MAX),
         duration: opts.duration,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use divisor_wire::topic::STATUS_TOPIC;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::Connection;
@@ -58,10 +58,7 @@ impl From<Violation> for Ending {
     }
 }
 
-impl<S> Connection<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+impl Connection {
     pub(super) async fn end(mut self, ending: Ending, claim: Claim) {
         if let Ending::Goodbye(Disconnect {
             session_expiry: Some(expiry),

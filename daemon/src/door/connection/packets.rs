@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use divisor_wire::Reason;
 use divisor_wire::topic::{filter_is_valid, shared_filter};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use super::end::Ending;
@@ -18,10 +17,7 @@ use crate::door::counters::RefusedFilter;
 use crate::door::shares::Taken;
 use crate::ingress::Submission;
 
-impl<S> Connection<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+impl Connection {
     /// Handles every complete packet of the buffer and hands what it brought on in one piece.
     pub(super) async fn take_packets(&mut self) -> Result<(), Ending> {
         let result = self.take_frames().await;

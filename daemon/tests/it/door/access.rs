@@ -234,6 +234,77 @@ async fn rights_are_checked_at_every_packet_with_a_topic() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_id_belongs_to_its_user() {
+    let guests = Guests::new(Anonymous::Nobody);
+    let rig = guests.rig().await;
+    let knock = async |version: u8, user: &str| {
+        let mut raw = rig.connect().await;
+        let password = format!("{user}-pw");
+        let connect = connect(version, "feed/1", Some(user), Some(&password));
+        raw.send(&connect).await;
+        let (_, body) = raw.packet().await;
+        (raw, body[1])
+    };
+    let (mut feed, code) = knock(4, "feed").await;
+    assert_eq!(code, 0);
+    assert_eq!(knock(4, "bob").await.1, 2, "identifier rejected");
+    assert_eq!(knock(5, "bob").await.1, 0x85);
+    feed.send(b"\xc0\0").await;
+    feed.expect(b"\xd0\0").await;
+    // Its own user takes it over as ever.
+    let (_again, code) = knock(4, "feed").await;
+    assert_eq!(code, 0);
+    feed.until_closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_change_under_live_connections() {
+    let guests = Guests::new(Anonymous::Nobody);
+    let rig = guests.rig().await;
+    let mut bob = login(&rig, 5, "bob").await;
+    bob.send(&subscribe_v5(3, "indexes/#", 0)).await;
+    bob.expect(&[0x90, 4, 0, 3, 0, 0]).await;
+    let mut feed = login(&rig, 5, "feed").await;
+    feed.send(&publish_v5(2, "securities/AAPL/price", 7, &[], "1"))
+        .await;
+    feed.expect(b"\x40\x02\0\x07").await;
+    let mut ann = login(&rig, 5, "ann").await;
+    for (name, role) in [("bob", "publisher"), ("feed", "subscriber")] {
+        let other = Change {
+            roles: &[role.to_owned()],
+            ..Change::default()
+        };
+        change(&guests.path(), name, &other).unwrap();
+    }
+    let gone = Change {
+        remove: true,
+        ..Change::default()
+    };
+    change(&guests.path(), "ann", &gone).unwrap();
+    assert!(guests.access.reload().unwrap().changed);
+    // MQTT 5: DISCONNECT, not authorized.
+    let goodbye = ann.until_closed().await;
+    assert_eq!((goodbye[0], goodbye[2]), (0xe0, 0x87), "{goodbye:02x?}");
+    let mut code = 0;
+    while code == 0 {
+        feed.send(&publish_v5(2, "securities/AAPL/price", 8, &[], "1"))
+            .await;
+        let (_, body) = feed.packet().await;
+        code = body.get(2).copied().unwrap_or(0);
+    }
+    assert_eq!(code, 0x87, "no publisher any more");
+    let mut code = 0x87;
+    while code != 0 {
+        bob.send(&publish_v5(2, "securities/AAPL/price", 9, &[], "1"))
+            .await;
+        let (_, body) = bob.packet().await;
+        code = body.get(2).copied().unwrap_or(0);
+    }
+    rig.publish("indexes/X/level", "1", false).await;
+    bob.expect_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_takes_the_new_file_or_keeps_the_old() {
     let guests = Guests::new(Anonymous::Nobody);
     let rig = guests.rig().await;

@@ -40,6 +40,7 @@ async fn strangers_are_counted_by_what_they_did() {
         raw.send(bytes).await;
         raw.until_closed().await
     };
+    say(b"EHLO mail.example\r\n").await;
     say(b"GET / HTTP/1.1\r\n\r\n").await;
     say(b"").await;
     say(&connect_v4("", 0, 0)).await;
@@ -49,6 +50,7 @@ async fn strangers_are_counted_by_what_they_did() {
     drop(rig.connect().await);
     for why in [
         Refused::NotMqtt,
+        Refused::Transport,
         Refused::ConnectTimeout,
         Refused::ClientId,
         Refused::Malformed,

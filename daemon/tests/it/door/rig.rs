@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use divisord::access::{self, Access};
-use divisord::door::{Counters, Door, Exchange, Publication, Settings, bind, serve};
+use divisord::door::{Counters, Door, Exchange, Listener, Publication, Settings, bind, serve};
 use divisord::ingress::{Inbound, Receipt, Submission};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use divisord::tls::Tls;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -21,6 +22,8 @@ pub(crate) const QUIET: Duration = Duration::from_millis(200);
 
 pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
+    /// Closed unless the rig is [`Rig::secure`].
+    pub(crate) tls_address: SocketAddr,
     pub(crate) door: Arc<Door>,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) served: tokio::task::JoinHandle<()>,
@@ -29,7 +32,7 @@ pub(crate) struct Rig {
 }
 
 /// Everybody is admin, and other topics are routed, so that ordinary MQTT can be tried.
-fn everybody() -> Arc<Access> {
+pub(crate) fn everybody() -> Arc<Access> {
     let settings = access::Settings {
         other_topics: true,
         ..access::Settings::default()
@@ -49,12 +52,12 @@ pub(crate) fn settings() -> Settings {
 impl Rig {
     /// A sequencer that acknowledges everything at once.
     pub(crate) async fn start(settings: Settings) -> Self {
-        Self::build(settings, everybody(), true).await
+        Self::build(settings, everybody(), None, true).await
     }
 
     /// The same for those whom `access` lets in.
     pub(crate) async fn guarded(settings: Settings, access: Arc<Access>) -> Self {
-        Self::build(settings, access, true).await
+        Self::build(settings, access, None, true).await
     }
 
     /// A sequencer that waits for the test.
@@ -64,10 +67,20 @@ impl Rig {
 
     /// The same for those whom `access` lets in.
     pub(crate) async fn held_for(settings: Settings, access: Arc<Access>) -> Self {
-        Self::build(settings, access, false).await
+        Self::build(settings, access, None, false).await
     }
 
-    async fn build(settings: Settings, access: Arc<Access>, answers: bool) -> Self {
+    /// With TLS beside plain TCP.
+    pub(crate) async fn secure(settings: Settings, access: Arc<Access>, tls: Arc<Tls>) -> Self {
+        Self::build(settings, access, Some(tls), true).await
+    }
+
+    async fn build(
+        settings: Settings,
+        access: Arc<Access>,
+        tls: Option<Arc<Tls>>,
+        answers: bool,
+    ) -> Self {
         let counters = Arc::new(Counters::default());
         let exchange = Exchange::start(&settings, Arc::clone(&counters)).unwrap();
         let (ingress, mut submitted) = mpsc::channel::<Submission>(64);
@@ -81,12 +94,20 @@ impl Rig {
             }
         });
         let door = Door::new(settings, access, exchange, ingress, counters);
-        let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
-        let address = listeners[0].local_addr().unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut sockets = bind(&[any, any]).await.unwrap();
+        let address = sockets[0].local_addr().unwrap();
+        let tls_address = sockets[1].local_addr().unwrap();
+        let mut listeners = Vec::new();
+        if let Some(socket) = sockets.pop().filter(|_| tls.is_some()) {
+            listeners.push(Listener { socket, tls });
+        }
+        listeners.extend(sockets.into_iter().map(Listener::from));
         let (stop, shutdown) = watch::channel(false);
         let served = tokio::spawn(serve(listeners, Arc::clone(&door), shutdown));
         Self {
             address,
+            tls_address,
             door,
             stop,
             served,
@@ -262,11 +283,11 @@ pub(crate) fn put_length(bytes: &mut Vec<u8>, mut len: usize) {
 }
 
 /// A client that says exactly what it is told.
-pub(crate) struct Raw {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Raw<S = TcpStream> {
+    pub(crate) stream: S,
 }
 
-impl Raw {
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }

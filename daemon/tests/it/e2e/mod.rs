@@ -12,6 +12,7 @@ mod outage;
 mod raw;
 mod recompute;
 mod retained;
+mod secure;
 mod start;
 mod tools;
 
