@@ -193,7 +193,10 @@ async fn what_a_slow_subscriber_loses_is_counted() {
         received += 1;
     }
     let counters = &rig.door.counters;
-    println!("{sent} sent, {received} received; lost: {}", counters.lost());
+    println!(
+        "{sent} sent, {received} received; lost: {}",
+        counters.lost()
+    );
     assert!(received < sent, "nothing was lost");
     assert_eq!(counters.lost(), sent - received);
 }
