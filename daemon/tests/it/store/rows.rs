@@ -51,7 +51,7 @@ fn check_in_sql(client: &mut Client, batch: &RowBatch) {
     check(
         "select t::text from tick t where position = 5",
         "(\"2021-11-04 14:30:00.123456+00\",BRK.B,189.84,100,XNYS,feed-1,18446744073709551615,5,\
-         late,\"2021-11-04 14:30:00.123457+00\",5)",
+         late,\"2021-11-04 14:30:00.123457+00\",5,trade)",
     );
     check(
         "select ts_nanos || ' ' || received_nanos from price_tick where position = 5",
