@@ -168,7 +168,8 @@ fn what_is_refused_is_named_and_changes_nothing() {
 /// What is too long or too deep for a table: refused by name, and nothing else changes.
 #[test]
 fn poison_of_any_size_changes_nothing() {
-    let daemon = daemon().start();
+    // So that the poison itself is read, and not turned away for its size.
+    let daemon = daemon().set("mqtt.payload_bytes_max=262144").start();
     let operator = Mqtt::v4(&daemon, "operator");
     operator.load(&pair());
     let before = operator.done("index.show", json!({ "code": "PAIR" }));
