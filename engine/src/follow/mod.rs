@@ -5,7 +5,7 @@
 //! the formula of each kind. What depends on live rates (converted and hedged levels) is worked out
 //! from what was fixed whenever it is asked for.
 //!
-//! - [`check`]: what a definition may state
+//! - [`mod@check`]: what a definition may state
 //! - [`fix`]: the lines
 //! - [`interest`]: rates and day counts
 //! - [`dividends`]: index dividends, gross and net
