@@ -208,6 +208,8 @@ test("the CSV is the chart's", async () => {
 test("the inspector shows the retained message, and its line works", async () => {
   const look = await open("#/index/DJIA");
   await until("a payload", async () => ((await look.text(".topics pre")) ?? "").includes('"level"'));
+  // The address of MQTT comes with the daemon's status.
+  await until("the address in the line", async () => ((await look.text(".copyline code")) ?? "").includes(" -p "));
   const line = (await look.text(".copyline code")) ?? "";
   const heard = spawnSync("sh", ["-c", `${line} -C 1 -W 20`], { encoding: "utf8" });
   assert.match(heard.stdout, /^indexes\/DJIA\/level \{"v":1,"index":"DJIA"/, `${line}: ${heard.stderr}`);

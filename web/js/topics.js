@@ -22,6 +22,8 @@ export class Topics {
       h("div", { class: "topics" }, this.select, this.payload, h("div", { class: "copyline" }, this.line, button)));
     this.members = /** @type {string[]} */ ([]);
     this.offered = "";
+    // The daemon's address may become known only later.
+    this.unwatch = status.watch(() => setText(this.line, subscription(this.select.value)));
     this.offer([]);
   }
 
@@ -71,6 +73,7 @@ export class Topics {
 
   remove() {
     clearTimeout(this.timer);
+    this.unwatch();
     this.abort.abort();
   }
 }
