@@ -157,7 +157,11 @@ fn in_order(order: Order) -> (super::oracle::History, String) {
 fn the_order_of_threads_changes_nothing() {
     let (expected, tables) = in_order(Order::Behind);
     assert!(expected.records.len() > 600, "{}", expected.records.len());
-    assert!(expected.announced.len() > 600, "{}", expected.announced.len());
+    assert!(
+        expected.announced.len() > 600,
+        "{}",
+        expected.announced.len()
+    );
     for order in [Order::Ahead, Order::Last, Order::Drawn(1), Order::Drawn(2)] {
         let (history, rows) = in_order(order);
         // Too long to be printed.
