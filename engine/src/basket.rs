@@ -12,6 +12,10 @@ use crate::{Decimal, SecurityId};
 /// Most decimal places a stated quantity (units, shares, factors, weights, prices) may have.
 const STATED_PLACES_MAX: u8 = 18;
 
+/// What the exponents of a geometric index sum to at the most, signs aside: a price that doubles
+/// moves the level a thousandfold then.
+const EXPONENTS_MAX: Decimal = Decimal::new(10, 0);
+
 /// A constituent of a basket whose symbol is resolved and whose fields fit the weighting.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Holding {
@@ -315,6 +319,16 @@ fn check_rules(definition: &IndexDefinition) -> Result<(), Problem> {
     }
     if matches!(weighting, Weighting::VolumeMedian) && definition.basket.len() != 1 {
         return refuse("of `volume_median` have one security");
+    }
+    if matches!(weighting, Weighting::Geometric { .. }) {
+        let exponents = definition.basket.iter().filter_map(|m| m.weight);
+        let exponents = exponents.map(Ratio::from);
+        let sum = exponents.fold(Ratio::zero(), |sum, exponent| {
+            sum.add(&exponent.clone().max(Ratio::zero().subtract(&exponent)))
+        });
+        if sum.subtract(&EXPONENTS_MAX.into()).is_positive() {
+            return refuse("have exponents that sum to more than 10, which no price can follow");
+        }
     }
     if matches!(weighting, Weighting::Score { .. }) {
         score::check(definition)

@@ -5,6 +5,7 @@ use divisor_engine::{ActionState, RoundingMode};
 use proptest::prelude::*;
 
 use crate::exact::Q;
+use crate::explore::{config, seeds};
 use crate::support::World;
 
 const SYMBOLS: [&str; 4] = ["A", "B", "C", "D"];
@@ -190,7 +191,7 @@ fn numbers(world: &World, code: &str) -> (Q, Vec<Q>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(config(96, seeds!("action_properties")))]
 
     #[test]
     fn agrees_with_the_table(prices in prop::array::uniform4(20..90u32), acts in day()) {

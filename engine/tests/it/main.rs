@@ -7,8 +7,10 @@
 mod action_properties;
 mod actions;
 mod bounds;
+mod combinations;
 mod days;
 mod exact;
+mod explore;
 mod kinds;
 mod model;
 mod properties;
