@@ -297,7 +297,10 @@ fn check_rules(definition: &IndexDefinition) -> Result<(), Problem> {
         if caps.reset != Reset::Never && !matches!(weighting, Weighting::MarketCap) {
             return refuse("have caps with a `reset`, which belongs to the weighting here");
         }
-        cap::check(&definition.basket, caps)?;
+        match weighting {
+            Weighting::Score { .. } => cap::check(&score::weighed(definition)?, caps)?,
+            _ => cap::check(&definition.basket, caps)?,
+        }
     }
     if let Some(rule) = definition.float {
         let one = crate::pow10(rule.step.places()).unwrap_or(i128::MAX);

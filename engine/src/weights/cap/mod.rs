@@ -79,7 +79,9 @@ pub(crate) fn capped(
     };
     let mut all = vec![Ratio::zero(); base.len()];
     for (issuer, weight) in issuers.iter().zip(&weights) {
-        for member in &issuer.members {
+        // Nothing of nothing is nothing, whatever a tilt left of the others.
+        let with_weight = issuer.members.iter().filter(|_| !issuer.base.is_zero());
+        for member in with_weight {
             all[*member] = weight.multiply(&share(&base[*member], &issuer.base)?);
         }
     }
