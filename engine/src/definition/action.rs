@@ -183,8 +183,8 @@ pub struct SpinOff {
     pub child: String,
     /// Shares of the child for one of the parent.
     pub ratio: Decimal,
-    /// What a share of the child is thought to be worth; its last price (when-issued trading)
-    /// when absent.
+    /// What a share of the child is thought to be worth, in its currency, or in that of the parent
+    /// where the child is no known security; its last price (when-issued trading) when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Decimal>,
 }

@@ -4,6 +4,7 @@
     reason = "a test fails by panicking, and its helpers with it"
 )]
 
+mod action_model;
 mod action_properties;
 mod actions;
 mod bounds;
