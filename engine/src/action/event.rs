@@ -183,7 +183,8 @@ impl Opening {
                     let child =
                         child.ok_or_else(|| Problem::UnknownSecurity(spin.child.clone()))?;
                     let rate = day.rate(index, child);
-                    day.draft(index).adopt(at, child, spin, &less, (price, rate))
+                    day.draft(index)
+                        .adopt(at, child, spin, &less, (price, rate))
                 }
             }
         })?;

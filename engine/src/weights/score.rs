@@ -85,12 +85,7 @@ pub(crate) fn check(definition: &IndexDefinition) -> Result<(), Problem> {
     if !bounded(rule.size, 2) {
         return refuse("of the score have a `size` between -2 and 2");
     }
-    let numbers = [
-        Some(rule.power),
-        rule.tilt,
-        rule.multiple_max,
-        rule.floor,
-    ];
+    let numbers = [Some(rule.power), rule.tilt, rule.multiple_max, rule.floor];
     if !numbers
         .into_iter()
         .flatten()

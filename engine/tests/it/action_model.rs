@@ -47,6 +47,10 @@ impl Act {
     }
 
     pub(crate) fn json(&self, id: usize) -> String {
+        self.json_on(id, "2026-01-06")
+    }
+
+    pub(crate) fn json_on(&self, id: usize, day: &str) -> String {
         let (symbol, a, b) = (SYMBOLS[self.symbol], self.a, self.b);
         let of = |kind: &str, terms: &str| format!(r#""type":"{kind}","symbol":"{symbol}"{terms}"#);
         let terms = match self.kind {
@@ -54,26 +58,48 @@ impl Act {
             0 if a > b => of("reverse_split", &format!(r#","from":{a},"to":{b}"#)),
             0 => of("bonus", &format!(r#","held":{a},"new":{b}"#)),
             1 => of("stock_dividend", &format!(r#","held":{a},"new":{b}"#)),
-            2 => of("dividend", &format!(r#","amount":"0.{a}","kind":"special""#)),
-            3 => of("return_of_capital", &format!(r#","amount":"0.{a}","from":{b},"to":1"#)),
-            4 => of("spin_off", &format!(r#","child":"Z","ratio":"0.{a}","price":"0.{b}""#)),
-            5 => of("rights", &format!(r#","held":{a},"new":{b},"price":"0.5","missed_dividend":"0.0{a}""#)),
+            2 => of(
+                "dividend",
+                &format!(r#","amount":"0.{a}","kind":"special""#),
+            ),
+            3 => of(
+                "return_of_capital",
+                &format!(r#","amount":"0.{a}","from":{b},"to":1"#),
+            ),
+            4 => of(
+                "spin_off",
+                &format!(r#","child":"Z","ratio":"0.{a}","price":"0.{b}""#),
+            ),
+            5 => of(
+                "rights",
+                &format!(r#","held":{a},"new":{b},"price":"0.5","missed_dividend":"0.0{a}""#),
+            ),
             6 => of("share_change", &format!(r#","shares":{}"#, 1_000 + a * 37)),
             7 => of("float_change", &format!(r#","float":"0.{a}{b}""#)),
-            8 => of("merger", &format!(r#","acquirer":"D","ratio":"0.{a}","cash":{b}"#)),
+            8 => of(
+                "merger",
+                &format!(r#","acquirer":"D","ratio":"0.{a}","cash":{b}"#),
+            ),
             9 if a > 4 => of("delisting", ""),
             9 => of("delisting", &format!(r#","price":{a}"#)),
             10 => of("bankruptcy", &format!(r#","price":"0.0{a}""#)),
             11 => format!(r#""type":"deletion","index":"UNITS","symbol":"{symbol}""#),
-            12 => format!(r#""type":"addition","index":"UNITS","member":{{"symbol":"E","units":{a}}}"#),
+            12 => format!(
+                r#""type":"addition","index":"UNITS","member":{{"symbol":"E","units":{a}}}"#
+            ),
             13 => of("dividend", &format!(r#","amount":"0.{a}""#)),
-            14 => of("redenomination", &format!(r#","currency":"EUR","rate":"0.{a}{b}""#)),
+            14 => of(
+                "redenomination",
+                &format!(r#","currency":"EUR","rate":"0.{a}{b}""#),
+            ),
             15 => of("suspension", ""),
             16 => of("resumption", ""),
-            17 => format!(r#""type":"cap_reset","index":"CAP","caps":[{{"symbol":"D","cap":"0.{a}{b}"}}]"#),
+            17 => format!(
+                r#""type":"cap_reset","index":"CAP","caps":[{{"symbol":"D","cap":"0.{a}{b}"}}]"#
+            ),
             _ => r#""type":"rebalance","index":"FIXED""#.to_owned(),
         };
-        format!(r#"{{"id":"{id}","ex_date":"2026-01-06",{terms}}}"#)
+        format!(r#"{{"id":"{id}","ex_date":"{day}",{terms}}}"#)
     }
 }
 
@@ -96,7 +122,8 @@ struct Line {
     fx: Q,
     /// Shares or units.
     amount: Q,
-    factor: Q,
+    float: Q,
+    cap: Q,
     /// The coefficient in force, exact.
     q: Q,
     weight: Q,
@@ -111,9 +138,9 @@ pub(crate) struct Book {
     /// back into the payer; else the defaults with children dropped.
     other_rules: bool,
     lines: Vec<Line>,
-    divisor: Q,
+    pub(crate) divisor: Q,
     /// What is kept.
-    level: Q,
+    pub(crate) level: Q,
     /// Level and value before the first member left, and what those who left gained by it.
     leaving: Option<(Q, Q, Q)>,
     changed: bool,
@@ -133,8 +160,13 @@ impl Book {
             symbol: SYMBOLS[at].to_owned(),
             price: Q::int(prices[at].into()),
             fx: Q::int(1),
-            amount: if scheme == Scheme::Cap { Q::int(1_000) } else { Q::int(at as i64 + 1) },
-            factor: Q::text("0.6"),
+            amount: if scheme == Scheme::Cap {
+                Q::int(1_000)
+            } else {
+                Q::int(at as i64 + 1)
+            },
+            float: Q::text("0.6"),
+            cap: Q::int(1),
             q: q.clone(),
             weight: &Q::int(at as i64 + 1) / &Q::int(10),
         };
@@ -158,7 +190,10 @@ impl Book {
         let int = |n: u32| Q::int(n.into());
         let (a, b) = (int(act.a), int(act.b));
         let tenth = |n: &Q| n / &Q::int(10);
-        let at = self.lines.iter().position(|l| l.symbol == SYMBOLS[act.symbol]);
+        let at = self
+            .lines
+            .iter()
+            .position(|l| l.symbol == SYMBOLS[act.symbol]);
         match (act.kind, at) {
             (12, _) => return self.add(&a),
             (17, _) => return self.cap(&(&(&a * &Q::int(10)) + &b)),
@@ -184,14 +219,20 @@ impl Book {
             }
             2 => self.reprice(at, &price - &tenth(&a)),
             3 => {
-                let net = if self.other_rules { Q::text("0.8") } else { Q::int(1) };
+                let net = if self.other_rules {
+                    Q::text("0.8")
+                } else {
+                    Q::int(1)
+                };
                 self.reprice(at, &price - &(&tenth(&a) * &net));
                 self.exchange(at, &(&Q::int(1) / &b));
             }
             4 => self.spin_off(at, &tenth(&a), &tenth(&b)),
             5 => self.rights(at, &a, &b),
             6 => self.count(at, |line| line.amount = int(1_000 + act.a * 37)),
-            7 => self.count(at, |line| line.factor = &int(act.a * 10 + act.b) / &Q::int(100)),
+            7 => self.count(at, |line| {
+                line.float = &int(act.a * 10 + act.b) / &Q::int(100)
+            }),
             8 => self.merge(at, &tenth(&a), &b),
             9 => self.remove(at, (act.a <= 4).then_some(a)),
             10 => self.remove(at, Some(&a / &Q::int(100))),
@@ -201,21 +242,42 @@ impl Book {
         }
     }
 
-    /// The new divisor and coefficients, and the level before and after at the prices of the moment.
-    pub(crate) fn close(mut self) -> (Q, Vec<Q>, Q, Q) {
+    /// Puts everything into force: coefficients, and the divisor that keeps the level.
+    pub(crate) fn settle(&mut self) {
         let coefficients: Vec<Q> = self.lines.iter().map(|l| self.coefficient(l)).collect();
-        let value = |(line, q): (&Line, &Q)| &(&line.price * &line.fx) * q;
-        let after: Q = self.lines.iter().zip(&coefficients).map(value).sum();
-        if self.changed {
-            self.divisor = (&after / &self.level).round(14, RoundingMode::HalfUp);
+        for (line, q) in self.lines.iter_mut().zip(coefficients) {
+            line.q = q;
         }
-        let now = &after / &self.divisor;
-        (self.divisor, coefficients, self.level, now)
+        if self.changed {
+            self.divisor = (&self.worth() / &self.level).round(14, RoundingMode::HalfUp);
+        }
+        (self.changed, self.restored, self.leaving) = (false, false, None);
+    }
+
+    /// A trade.
+    pub(crate) fn trade(&mut self, symbol: &str, price: &Q) {
+        if symbol == "E" {
+            self.last_e = price.clone();
+        }
+        if let Some(line) = self.lines.iter_mut().find(|l| l.symbol == symbol) {
+            line.price = price.clone();
+        }
+        self.level = &self.worth() / &self.divisor;
+    }
+
+    /// What the members are worth.
+    pub(crate) fn worth(&self) -> Q {
+        let worth = self.lines.iter().map(|l| &(&l.price * &l.fx) * &l.q);
+        worth.sum()
+    }
+
+    pub(crate) fn coefficients(&self) -> Vec<Q> {
+        self.lines.iter().map(|l| l.q.clone()).collect()
     }
 
     fn coefficient(&self, line: &Line) -> Q {
         match self.scheme {
-            Scheme::Cap => stored(&(&line.amount * &line.factor)),
+            Scheme::Cap => stored(&(&(&line.amount * &line.float) * &line.cap)),
             Scheme::Units | Scheme::Price => line.amount.clone(),
             Scheme::Weight if self.restored => {
                 let worth = &Q::int(1_000_000_000) * &line.weight;
@@ -328,8 +390,7 @@ impl Book {
 
     /// The level moves by the gain as a part of what all were worth before the first one left.
     fn gain(&mut self, more: &Q) {
-        let worth = self.lines.iter().map(|l| &(&l.price * &l.fx) * &l.q);
-        let first = || (self.level.clone(), worth.sum(), Q::int(0));
+        let first = || (self.level.clone(), self.worth(), Q::int(0));
         let (level, worth, gain) = self.leaving.clone().unwrap_or_else(first);
         let gain = &gain + more;
         self.level = &(&level * &(&worth + &gain)) / &worth;
@@ -342,7 +403,7 @@ impl Book {
         let fx = Q::text(EURO);
         line.price = &line.price * rate;
         if self.scheme == Scheme::Weight {
-            line.q = &line.q / &(&fx * rate);
+            line.q = &(&line.q * &line.fx) / &(&fx * rate);
         }
         line.fx = fx;
     }
@@ -355,7 +416,8 @@ impl Book {
                 price: self.last_e.clone(),
                 fx: Q::int(1),
                 amount: units.clone(),
-                factor: Q::int(1),
+                float: Q::int(1),
+                cap: Q::int(1),
                 q: Q::int(0),
                 weight: Q::int(0),
             });
@@ -365,7 +427,7 @@ impl Book {
     fn cap(&mut self, percent: &Q) {
         if self.code == "CAP" {
             let line = self.lines.iter_mut().find(|l| l.symbol == "D").unwrap();
-            line.factor = &line.factor * &(percent / &Q::int(100));
+            line.cap = percent / &Q::int(100);
             self.changed = true;
         }
     }

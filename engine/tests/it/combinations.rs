@@ -344,7 +344,7 @@ fn variant_index(d: &mut Draw<'_>, code: &str, parent: &Value) -> Value {
         4 => json!({"kind": "converted", "direct": d.once_in(2)}),
         5 => {
             json!({"kind": "hedged", "reset": reset, "valuation": d.pick(&["interpolated", "spot"]),
-            "forwards": [{"currency": d.pick(&["JPY", "EUR"]), "security": "FWD-JPY"}]})
+            "forwards": [{"currency": "JPY", "security": "FWD-JPY"}]})
         }
         6 => {
             json!({"kind": "leveraged", "factor": d.pick(&["2", "-1", "-2", "0.5"]), "rate": interest(d)})

@@ -15,6 +15,7 @@ mod explore;
 mod kinds;
 mod model;
 mod properties;
+mod return_properties;
 mod revisions;
 mod session_model;
 mod sessions;
