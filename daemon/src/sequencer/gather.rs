@@ -98,9 +98,6 @@ impl Gathering {
             }
         }
         if !refused.is_empty() && !Defect::RefusalSilent.is_on() {
-            for (_, reason) in &refused {
-                self.metrics.refused(*reason);
-            }
             refused.sort_unstable();
             report(client, message, &refused, accepted, refusals, announcements);
         }
