@@ -67,10 +67,12 @@ pub use action::{
 };
 pub use admit::Refused;
 pub use calendar::Session;
+pub use component::PREFIX as COMPONENT_PREFIX;
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
 pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};
 pub use explain::{Explained, Explanation};
+pub use fx::convert;
 pub use gate::{Doubt, Held, HeldInput};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Kind, Origin, Rate, Tick};
@@ -82,4 +84,4 @@ pub use output::{
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;
-pub use view::{IndexView, RateView, SecurityView, contribution};
+pub use view::{Converted, IndexView, RateView, SecurityView, contribution, shares};
