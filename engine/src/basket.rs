@@ -152,7 +152,9 @@ fn rule(
         Weighting::Score { .. } => {
             optional(constituent, "weight", constituent.weight, Bound::Positive)?;
             let shares = optional(constituent, "shares", constituent.shares, Bound::Positive)?;
-            if constituent.weight.is_none() && definition.score.size.mantissa() != 0 {
+            let score = &definition.score;
+            let has_size = score.size.mantissa() != 0 && score.least_variance.is_none();
+            if constituent.weight.is_none() && has_size {
                 required(constituent, "shares", shares)?;
             }
             float_factor(definition, constituent)?;
@@ -257,6 +259,7 @@ fn refuse_unused(definition: &IndexDefinition, constituent: &Constituent) -> Res
             "weight",
             "score",
             "scores",
+            "covariances",
         ],
     };
     let capped = definition.caps.is_some();
@@ -270,6 +273,7 @@ fn refuse_unused(definition: &IndexDefinition, constituent: &Constituent) -> Res
         ("weight", constituent.weight.is_some()),
         ("score", constituent.score.is_some()),
         ("scores", !constituent.scores.is_empty()),
+        ("covariances", !constituent.covariances.is_empty()),
         ("issuer", constituent.issuer.is_some() && !capped),
         ("group", constituent.group.is_some() && !capped),
     ];
@@ -297,9 +301,10 @@ fn check_rules(definition: &IndexDefinition) -> Result<(), Problem> {
         if caps.reset != Reset::Never && !matches!(weighting, Weighting::MarketCap) {
             return refuse("have caps with a `reset`, which belongs to the weighting here");
         }
-        match weighting {
-            Weighting::Score { .. } => cap::check(&score::weighed(definition)?, caps)?,
-            _ => cap::check(&definition.basket, caps)?,
+        if matches!(weighting, Weighting::Score { .. }) {
+            cap::check(&score::weighed(definition)?, caps)?;
+        } else {
+            cap::check(&definition.basket, caps)?;
         }
     }
     if let Some(rule) = definition.float {

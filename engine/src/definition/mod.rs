@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use action::{ActionDefinition, Event};
 pub use basket::Constituent;
 pub use calendar::{Break, CalendarDefinition, SpecialDay, TimeOfDay, Week, Weekday};
-pub use caps::{Caps, Concentration, FloatRule, ScoreRule, Trigger};
+pub use caps::{Caps, Concentration, FloatRule, LeastVariance, ScoreRule, Trigger};
 pub use dissemination::Dissemination;
 pub use gate::{CrossCheck, Gate, PairDefinition, SourceRule};
 pub use index::{Base, Day, IndexDefinition};

@@ -8,6 +8,7 @@ use crate::definition::{Constituent, IndexDefinition, ScoreRule};
 use crate::exact::Ratio;
 use crate::float;
 use crate::problem::Problem;
+use crate::weights::variance;
 use crate::{Decimal, pow10};
 
 /// The weights at these values of one share, as parts of 1: market values times scores have any size.
@@ -16,6 +17,10 @@ pub(crate) fn weights(
     values: &[Ratio],
 ) -> Result<Vec<Ratio>, Problem> {
     let rule = &definition.score;
+    if let Some(least) = rule.least_variance {
+        let cut = definition.rounding.coefficient;
+        return variance::weights(&definition.basket, least, cut);
+    }
     let scores = scores(definition)?;
     let worth = worth(definition, values)?;
     let mut weights = Vec::with_capacity(values.len());
@@ -63,6 +68,12 @@ fn worth(definition: &IndexDefinition, values: &[Ratio]) -> Result<Vec<Ratio>, P
 
 /// The members that can have a weight: a tilt may leave some without.
 pub(crate) fn weighed(definition: &IndexDefinition) -> Result<Vec<Constituent>, Problem> {
+    if definition.score.least_variance.is_some() {
+        let weights = weights(definition, &[])?;
+        let members = definition.basket.iter().zip(weights);
+        let with_weight = members.filter(|(_, weight)| weight.is_positive());
+        return Ok(with_weight.map(|(member, _)| member.clone()).collect());
+    }
     let mut left = Vec::new();
     for (member, score) in definition.basket.iter().zip(scores(definition)?) {
         if multiple(definition, score)?.is_positive() {
@@ -76,6 +87,22 @@ pub(crate) fn weighed(definition: &IndexDefinition) -> Result<Vec<Constituent>, 
 pub(crate) fn check(definition: &IndexDefinition) -> Result<(), Problem> {
     let rule = &definition.score;
     let refuse = |what| Err(Problem::Limits(what));
+    if let Some(least) = rule.least_variance {
+        let plain = ScoreRule {
+            least_variance: rule.least_variance,
+            ..ScoreRule::default()
+        };
+        if *rule != plain {
+            return refuse("of least variance use neither sizes nor scores");
+        }
+        if !least.long_only && definition.caps.is_some() {
+            return refuse("have caps, which weights below 0 cannot meet");
+        }
+        return weights(definition, &[]).map(drop);
+    }
+    if definition.basket.iter().any(|m| !m.covariances.is_empty()) {
+        return refuse("have covariances, which only `least_variance` uses");
+    }
     let short = |value: Decimal| value.normalized().places() <= 18;
     let bounded = |value: Decimal, most: u128| {
         let unit = pow10(value.places()).unwrap_or(i128::MAX);

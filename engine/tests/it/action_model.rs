@@ -316,8 +316,8 @@ impl Book {
 
     fn spin_off(&mut self, at: usize, ratio: &Q, worth: &Q) {
         // The child is quoted in dollars, whatever its parent is quoted in.
-        let less = &(&(ratio * worth) / &self.lines[at].fx).clone();
-        let price = &self.lines[at].price - less;
+        let less = &(ratio * worth) / &self.lines[at].fx;
+        let price = &self.lines[at].price - &less;
         if !self.other_rules {
             return self.reprice(at, price);
         }

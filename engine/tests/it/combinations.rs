@@ -128,6 +128,14 @@ fn member(d: &mut Draw<'_>, symbol: &str, scheme: &str) -> Value {
     for field in ["units", "shares", "weight", "score", "cap", "float"] {
         maybe(d, 60, &mut member, field, amount);
     }
+    let seldom = if scheme == "score" { 10 } else { 200 };
+    maybe(
+        d,
+        seldom,
+        &mut member,
+        "covariances",
+        |_| json!({"A": "0.01", "B": "0.02", "C": "0.005", "D": "0.03", "E": "0.01"}),
+    );
     if d.once_in(if scheme == "score" { 20 } else { 80 }) {
         member["scores"] = json!({"value": "1.5", "size": "-0.5"});
     }
@@ -159,6 +167,9 @@ fn caps(d: &mut Draw<'_>) -> Value {
 }
 
 fn score(d: &mut Draw<'_>) -> Value {
+    if d.once_in(8) {
+        return json!({"least_variance": {"long_only": d.once_in(2)}});
+    }
     let mut rule = json!({});
     maybe(d, 2, &mut rule, "size", |d| {
         json!(d.pick(&["0", "0.5", "1", "-1", "0.333"]))
@@ -252,6 +263,15 @@ fn basket_index(d: &mut Draw<'_>, code: &str, others: &[String]) -> Value {
         let at = d.below(others.len());
         basket.push(member(d, &format!("indexes/{}", others[at]), scheme));
     }
+    let least = scheme == "score" && d.once_in(6);
+    if least {
+        for member in &mut basket {
+            let own = member["symbol"].as_str().unwrap_or_default().to_owned();
+            member["covariances"] =
+                json!({"A": "0.01", "B": "0.01", "C": "0.01", "D": "0.01", "E": "0.01"});
+            member["covariances"][own] = json!(d.pick(&["0.04", "0.09", "0.02"]));
+        }
+    }
     let mut index = json!({"code": code, "currency": d.pick(&["USD", "EUR"]), "weighting": weighting,
         "base": {"value": d.pick(&["100", "1000", "250.5"])}, "basket": basket});
     let by_units = ["price", "market_cap", "fixed_units"].contains(&scheme);
@@ -267,6 +287,9 @@ fn basket_index(d: &mut Draw<'_>, code: &str, others: &[String]) -> Value {
         "score",
         score,
     );
+    if least {
+        index["score"] = json!({"least_variance": {"long_only": d.once_in(2)}});
+    }
     let counts = ["market_cap", "score"].contains(&scheme);
     maybe(
         d,
