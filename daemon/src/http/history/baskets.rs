@@ -16,6 +16,7 @@ use crate::http::Http;
 use crate::http::answer::{self, Form, Record, Rows};
 use crate::http::problem::Problem;
 use crate::http::query::{self, Query};
+use crate::http::session::Caller;
 use crate::sequencer::queries;
 use crate::store::Stamp;
 
@@ -122,13 +123,19 @@ struct Member {
 pub(in crate::http) async fn composition(
     State(http): State<Arc<Http>>,
     named: Named,
+    caller: Caller,
     form: Form,
     Query(parameters): Query<At>,
 ) -> Result<Response, Problem> {
-    let composition = match query::time("at", parameters.at.as_deref())? {
+    let mut composition = match query::time("at", parameters.at.as_deref())? {
         None => now(&http, named).await?,
         Some(at) => then(History::of(&http)?, named, at).await?,
     };
+    for member in &mut composition.members {
+        if !caller.may_see_member(&member.symbol) {
+            (member.price, member.weight) = (None, None);
+        }
+    }
     answer::object(form, &composition)
 }
 
