@@ -49,7 +49,9 @@ fn main() {
         let mut quiet = Vec::new();
         let mut attacked = Vec::new();
         for _ in 0..rounds {
-            quiet.push(pair.block_on(beside(&besieged.rig, tokio::time::sleep(length))));
+            quiet.push(pair.block_on(beside(&besieged.rig, async {
+                tokio::time::sleep(length).await;
+            })));
             let until = Instant::now() + length;
             let attacking = attackers.spawn(attack(besieged.target.clone(), until));
             let others = async { attacking.await.unwrap() };
