@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::output::{self, Format, Row};
-use crate::web::{self, HttpArgs, Place, escape};
+use crate::web::{self, HttpArgs, Site, escape};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -116,16 +116,16 @@ impl Row for Candle {
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let place = opts.http.place(globals);
+    let site = opts.http.site(globals)?;
     let index = escape(&opts.index);
     match &opts.candles {
         Some(step) => {
             let path = format!("api/v1/indexes/{index}/candles?step={step}");
-            print::<Candle>(&place, &path, &opts, globals.output).await?;
+            print::<Candle>(&site, &path, &opts, globals.output).await?;
         }
         None => {
             let path = format!("api/v1/indexes/{index}/levels?");
-            print::<Level>(&place, &path, &opts, globals.output).await?;
+            print::<Level>(&site, &path, &opts, globals.output).await?;
         }
     }
     Ok(Exit::Done)
@@ -133,7 +133,7 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
 
 /// Prints page by page, but for a table, whose columns are as wide as their widest cell.
 async fn print<R: Row + serde::de::DeserializeOwned>(
-    place: &Place,
+    site: &Site,
     path: &str,
     opts: &Opts,
     format: Format,
@@ -156,7 +156,7 @@ async fn print<R: Row + serde::de::DeserializeOwned>(
     let mut cursor = String::new();
     while left > 0 {
         let address = format!("{path}{query}&limit={}{cursor}", left.min(PAGE));
-        let page: Page<R> = web::json(place, &address).await?;
+        let page: Page<R> = web::json(site, &address).await?;
         left = left.saturating_sub(page.rows.len());
         for row in &page.rows {
             match format {
