@@ -329,27 +329,3 @@ test("a restart of the daemon needs no reload", async () => {
   assert.equal(await look.page.evaluate(() => (/** @type {any} */ (window)).mark), "not reloaded");
   await look.close();
 });
-
-test("a daemon that asks who we are gets an answer", async () => {
-  const look = await Look.open(browser);
-  look.allowed = /401|Failed to load resource/;
-  let isIn = false;
-  await look.page.route("**/api/v1/**", async (route) => {
-    if (route.request().url().endsWith("/session")) {
-      isIn = route.request().postDataJSON().password === "right";
-      return route.fulfill(isIn ? { status: 204 } : { status: 401, json: { title: "Unauthorized" } });
-    }
-    return isIn ? route.continue() : route.fulfill({ status: 401, json: { title: "Unauthorized" } });
-  });
-  await look.page.goto(daemon.url);
-  await look.page.locator("#login").waitFor();
-  await look.page.locator("#login-user").fill("ann");
-  await look.page.locator("#login-password").fill("wrong");
-  await look.page.getByRole("button", { name: "Sign in" }).click();
-  await until("a refusal", async () => /wrong/.test((await look.text("#login-problem")) ?? ""));
-  await look.page.locator("#login-password").fill("right");
-  await look.page.getByRole("button", { name: "Sign in" }).click();
-  await until("levels", async () => Boolean((await look.levels()).DJIA));
-  assert.ok(await look.page.locator("#login").isHidden());
-  await look.close();
-});
