@@ -8,6 +8,8 @@ mod live;
 mod members;
 mod metrics;
 mod openapi;
+mod prefix;
+mod probes;
 mod stream;
 
 use divisor_testkit::Daemon;
