@@ -54,29 +54,40 @@ impl Rates {
             })
     }
 
-    /// Units of `to` for one `from`: the direct rate, else over the rule's pivot.
+    /// Units of `to` for one `from` at the last rates.
     pub(crate) fn convert(&self, from: Currency, to: Currency, rule: FxRule) -> Option<Decimal> {
-        if from == to {
+        convert(|base, quote| self.value(base, quote), from, to, rule)
+    }
+}
+
+/// Units of `to` for one `from`, of rates by base and quote: the direct one, else over the rule's
+/// pivot. None where one of them is missing.
+pub fn convert(
+    rates: impl Fn(Currency, Currency) -> Option<Decimal>,
+    from: Currency,
+    to: Currency,
+    rule: FxRule,
+) -> Option<Decimal> {
+    if from == to {
+        return Some(Decimal::ONE);
+    }
+    if let Some(rate) = rates(from, to) {
+        return Some(rate);
+    }
+    let pivot = rule.pivot?;
+    let per_pivot = |currency| {
+        if currency == pivot {
             return Some(Decimal::ONE);
         }
-        if let Some((rate, _)) = self.last.get(&(from, to)) {
-            return Some(*rate);
-        }
-        let pivot = rule.pivot?;
-        let per_pivot = |currency| {
-            if currency == pivot {
-                return Some(Decimal::ONE);
-            }
-            self.last.get(&(pivot, currency)).map(|(rate, _)| *rate)
-        };
-        let quotient = Ratio::from(per_pivot(to)?).divide(&per_pivot(from)?.into())?;
-        quotient
-            .round(Cut {
-                places: rule.places,
-                mode: RoundingMode::HalfUp,
-            })
-            .filter(|rate| rate.is_positive())
-    }
+        rates(pivot, currency)
+    };
+    let quotient = Ratio::from(per_pivot(to)?).divide(&per_pivot(from)?.into())?;
+    quotient
+        .round(Cut {
+            places: rule.places,
+            mode: RoundingMode::HalfUp,
+        })
+        .filter(|rate| rate.is_positive())
 }
 
 #[cfg(test)]

@@ -609,6 +609,25 @@ pub struct IndexExplanation {
     pub rounding: divisor_engine::definition::Cut,
     /// The level.
     pub level: Decimal,
+    /// Of a level of the past: which one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<ExplainedLevel>,
+}
+
+/// The level of the past that was taken apart, as it was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedLevel {
+    /// The time of the newest price in it.
+    pub ts: String,
+    /// Its number.
+    pub seq: u64,
+    /// The level. What the parts come to differs from it where something made it that is no part,
+    /// such as a halt.
+    pub level: Decimal,
+    /// What it was worth.
+    pub status: String,
+    /// The position of the input that caused it.
+    pub pos: u64,
 }
 
 /// A constituent of `index explain`.

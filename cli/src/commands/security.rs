@@ -1,11 +1,12 @@
 //! `divisor security`: the securities of the daemon.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use divisor_wire::command::{Request, SecurityDetail, SecurityRow};
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::connection::{Connection, TIMEOUT, WINDOW};
+use crate::commands::connected;
+use crate::connection::{Connection, TIMEOUT};
 use crate::exit::Exit;
 use crate::output::{self, Format, Row};
 
@@ -15,15 +16,9 @@ Examples:
   divisor security show AAPL -o json";
 
 /// List securities, or show one with the indexes that hold it
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(crate) struct Opts {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Verb {
     /// One line for each security
     #[command(after_help = "Examples:\n  divisor security list -o csv")]
     List,
@@ -87,25 +82,26 @@ impl Row for Shown {
 }
 
 /// Runs the verb.
-pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.broker, "security", WINDOW).await?;
-    match opts.verb {
-        Verb::List => {
-            let rows: Vec<SecurityRow> = connection.list("security.list").await?;
-            let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
-            output::rows(globals.output, &rows)?;
-        }
-        Verb::Show { symbol } => {
-            let detail = show(&connection, &symbol).await?;
-            if globals.output == Format::Json {
-                output::json(&detail)?;
-            } else {
-                output::rows(globals.output, &[Shown(detail)])?;
+pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
+    connected(globals, "security", async |connection| {
+        match verb {
+            Verb::List => {
+                let rows: Vec<SecurityRow> = connection.list("security.list").await?;
+                let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
+                output::rows(globals.output, &rows)?;
+            }
+            Verb::Show { symbol } => {
+                let detail = show(connection, &symbol).await?;
+                if globals.output == Format::Json {
+                    output::json(&detail)?;
+                } else {
+                    output::rows(globals.output, &[Shown(detail)])?;
+                }
             }
         }
-    }
-    connection.close().await;
-    Ok(Exit::Done)
+        Ok(Exit::Done)
+    })
+    .await
 }
 
 /// Asks for one security.

@@ -1,6 +1,9 @@
 //! Answers about the state: what the engine holds, in the terms of the wire.
 
-use divisor_engine::{Decimal, Engine, IndexId, IndexView, RoundingMode, SecurityId, SecurityView};
+use divisor_engine::{
+    Currency, Decimal, Engine, Explained, Explanation, IndexId, IndexView, RoundingMode,
+    SecurityId, SecurityView,
+};
 use divisor_wire::command::{
     CommandError, DaemonStatus, ExplainedRow, FollowRow, IndexDetail, IndexExplanation, IndexRow,
     MemberRow, Page, RateRow, SecurityDetail, SecurityRow,
@@ -60,7 +63,7 @@ pub(crate) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDet
 }
 
 /// The parts of a level.
-pub(super) fn index_explain(
+pub(crate) fn index_explain(
     engine: &Engine,
     code: Option<&str>,
 ) -> Result<IndexExplanation, CommandError> {
@@ -79,37 +82,44 @@ pub(super) fn index_explain(
             &format!("{} has no level yet, it waits for {waits}", clip(code)),
         )
     })?;
-    let weights = engine.weights(view.id, WEIGHT_PLACES);
-    let members = explanation
-        .members
-        .into_iter()
-        .enumerate()
-        .filter_map(|(at, member)| {
-            Some(ExplainedRow {
-                symbol: engine.security(member.security)?.definition.symbol.clone(),
-                currency: member.currency,
-                price: member.price,
-                coefficient: member.coefficient,
-                rate: member.rate,
-                value: member.value,
-                points: member.points,
-                weight: weights
-                    .as_ref()
-                    .and_then(|weights| weights.get(at).copied()),
-            })
-        });
-    Ok(IndexExplanation {
+    let symbol = |id| Some(engine.security(id)?.definition.symbol.clone());
+    let (currency, rev) = (view.definition.currency, view.revision);
+    Ok(explanation_of(code, currency, rev, explanation, symbol))
+}
+
+/// An explanation in the terms of the wire.
+pub(crate) fn explanation_of(
+    code: &str,
+    currency: Currency,
+    rev: u32,
+    explanation: Explanation,
+    symbol: impl Fn(SecurityId) -> Option<String>,
+) -> IndexExplanation {
+    let row = |member: Explained| {
+        Some(ExplainedRow {
+            symbol: symbol(member.security)?,
+            currency: member.currency,
+            price: member.price,
+            coefficient: member.coefficient,
+            rate: member.rate,
+            value: member.value,
+            points: member.points,
+            weight: member.weight,
+        })
+    };
+    IndexExplanation {
         code: code.to_owned(),
-        currency: view.definition.currency,
-        rev: view.revision,
-        members: members.collect(),
+        currency,
+        rev,
+        members: explanation.members.into_iter().filter_map(row).collect(),
         cash: explanation.cash,
         sum: explanation.sum,
         divisor: explanation.divisor,
         quotient: explanation.quotient,
         rounding: explanation.rounding,
         level: explanation.level,
-    })
+        of: None,
+    }
 }
 
 /// A page of securities, in the order of definition, behind the symbol `after`.

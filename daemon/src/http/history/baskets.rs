@@ -92,11 +92,12 @@ pub(in crate::http) async fn revisions(
     answer::rows(form, &Rows { rows, next }, "after", &uri)
 }
 
-/// The parameter.
+/// Which composition; the one in force where neither is stated.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct At {
+pub(in crate::http) struct Which {
     at: Option<String>,
+    revision: Option<u32>,
 }
 
 /// What an index consists of.
@@ -123,11 +124,15 @@ pub(in crate::http) async fn composition(
     State(http): State<Arc<Http>>,
     named: Named,
     form: Form,
-    Query(parameters): Query<At>,
+    Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
-    let composition = match query::time("at", parameters.at.as_deref())? {
-        None => now(&http, named).await?,
-        Some(at) => then(History::of(&http)?, named, at).await?,
+    let composition = match (query::time("at", which.at.as_deref())?, which.revision) {
+        (None, None) => now(&http, named).await?,
+        (Some(at), None) => then(History::of(&http)?, named, at).await?,
+        (None, Some(revision)) => fixed(History::of(&http)?, named, revision).await?,
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request("state either at or revision"));
+        }
     };
     answer::object(form, &composition)
 }
@@ -173,6 +178,38 @@ async fn then(history: &History, named: Named, at: Time) -> Result<Composition, 
     let head = found.first().ok_or_else(|| {
         Problem::not_found(format!("{} had no level yet at that time", named.code))
     })?;
+    composed(history, named, head, until).await
+}
+
+/// The composition as a revision fixed it, at the prices of that moment.
+async fn fixed(history: &History, named: Named, revision: u32) -> Result<Composition, Problem> {
+    let index = (&named.key() as _, Type::INT4);
+    let number = i32::try_from(revision).unwrap_or(i32::MAX);
+    let found = history
+        .query(
+            "select b.revision, b.effective, b.effective_nanos, b.divisor, \
+             coalesce(b.cash, 0), i.currency from basket b \
+             join index_definition i on i.id = b.index_id \
+             where b.index_id = $1 and b.revision = $2",
+            &[index, (&number, Type::INT4)],
+        )
+        .await?;
+    let head = found
+        .first()
+        .ok_or_else(|| Problem::not_found(format!("{} has no revision {revision}", named.code)))?;
+    // No price is that old.
+    let until = (&Stamp(Time::MIN) as _, Type::TIMESTAMPTZ);
+    composed(history, named, head, until).await
+}
+
+/// The members of the revision that a row names, at the prices until a time.
+async fn composed(
+    history: &History,
+    named: Named,
+    head: &tokio_postgres::Row,
+    until: super::pool::Parameter<'_>,
+) -> Result<Composition, Problem> {
+    let index = (&named.key() as _, Type::INT4);
     let revision: i32 = get(head, 0)?;
     let rows = history
         .query(MEMBERS, &[index, until, (&revision, Type::INT4)])
@@ -196,7 +233,7 @@ async fn then(history: &History, named: Named, at: Time) -> Result<Composition, 
     })
 }
 
-/// Prices are the last that counted; where there is none any more, that of the revision. Weights are
+/// Prices are the last that counted since the revision; where none has come, that of the revision. Weights are
 /// told where every price is in the index's currency: the rates of then are not looked up.
 const MEMBERS: &str = "
 with member as (
@@ -205,6 +242,7 @@ with member as (
     left join lateral (
         select t.price from price_tick t
         where t.security_id = m.security_id and t.ts <= $2 and t.effect = 0
+        and t.position >= (select position from basket where index_id = $1 and revision = $3)
         order by t.ts desc, t.position desc limit 1
     ) p on true
     where m.index_id = $1 and m.revision = $3

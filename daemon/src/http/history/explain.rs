@@ -1,0 +1,250 @@
+//! The arithmetic of a level of the past: its revision, the prices and rates that counted, the
+//! divisor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use divisor_engine::definition::IndexDefinition;
+use divisor_engine::{Currency, Decimal, Part, SecurityId, convert, explain};
+use divisor_wire::command::{ExplainedLevel, IndexExplanation};
+use serde::Deserialize;
+use tokio_postgres::types::Type;
+
+use super::History;
+use super::span::{Named, decimal, get, time_at};
+use crate::http::Http;
+use crate::http::answer::{self, Form};
+use crate::http::problem::Problem;
+use crate::http::query::{self, Query};
+use crate::http::session::{Caller, allow};
+use crate::sequencer::queries;
+use crate::store::Stamp;
+
+/// The parameter.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct At {
+    at: Option<String>,
+}
+
+/// A level as it was published, with the revision it was made with.
+const LEVEL: &str = "
+select l.ts, l.ts_nanos, l.seq, l.level, l.status, l.position, l.revision,
+       b.divisor, coalesce(b.cash, 0), b.position
+from index_level l join basket b using (index_id, revision)
+where l.index_id = $1 and l.ts <= $2 and l.run = 0
+order by l.ts desc, l.seq desc limit 1";
+
+/// The members of revision $2 of index $1 with the prices that counted at position $4. Of a
+/// security that is the newest price by its time, unless an official close (which may be older than
+/// trades) or a price that an operator has released came into force behind it; of an index its
+/// level; and what the revision was made with where none has come since ($5).
+const MEMBERS: &str = "
+select s.id, s.symbol, s.currency, m.coefficient, coalesce(p.price, m.price)
+from basket_member m join security s on s.id = m.security_id
+left join lateral (
+    select c.price from (
+        (select t.price, t.position from price_tick t
+         where t.security_id = s.id and t.effect = 0 and t.ts <= $3 and t.position <= $4
+         order by t.ts desc, t.position desc limit 1)
+        union all
+        (select t.price, t.position from price_tick t
+         where t.security_id = s.id and t.effect = 0 and t.kind = 2 and t.ts <= $3
+         and t.position <= $4 order by t.ts desc, t.position desc limit 1)
+        union all
+        (select t.price, o.position from command o join price_tick t
+         on t.position = (o.body ->> 'held')::int8 and t.security_id = s.id and t.effect = 3
+         where o.verb = 'operate' and o.body ->> 'order' = 'release' and o.position >= $5
+         and o.position <= $4 order by o.position desc limit 1)
+        union all
+        (select l.level, l.position from index_definition d join index_level l
+         on l.index_id = d.id and l.run = 0
+         where s.symbol = 'indexes/' || d.code and l.ts <= $3 and l.position <= $4
+         order by l.ts desc, l.seq desc limit 1)
+    ) c where c.position >= $5 order by c.position desc limit 1
+) p on true
+where m.index_id = $1 and m.revision = $2
+order by s.id";
+
+/// The last rate of each of these pairs at a position.
+const RATES: &str = "
+select p.base, p.quote, r.rate
+from unnest($1::text[], $2::text[]) p (base, quote)
+cross join lateral (
+    select f.rate from fx_rate f
+    where f.base = p.base and f.quote = p.quote and f.effect = 0 and f.ts <= $3
+    and f.position <= $4 order by f.ts desc, f.position desc limit 1
+) r";
+
+/// `GET api/v1/indexes/{code}/explain`: without a time, the level of now.
+pub(in crate::http) async fn explained(
+    State(http): State<Arc<Http>>,
+    named: Named,
+    caller: Caller,
+    form: Form,
+    Query(parameters): Query<At>,
+) -> Result<Response, Problem> {
+    let explanation = match query::time("at", parameters.at.as_deref())? {
+        None => {
+            let code = named.code;
+            let asked = http
+                .sequence
+                .ask(move |sight| queries::index_explain(sight.engine, Some(&code)));
+            asked
+                .await?
+                .map_err(|error| Problem::not_found(error.message))?
+        }
+        Some(at) => then(&http, named, Stamp(at)).await?,
+    };
+    // Who may not see a price may not work it out either.
+    for member in &explanation.members {
+        allow(match member.symbol.strip_prefix("indexes/") {
+            Some(code) => caller.may_see_index(code),
+            None => caller.may_see_security(&member.symbol),
+        })?;
+    }
+    answer::object(form, &explanation)
+}
+
+async fn then(http: &Http, named: Named, at: Stamp) -> Result<IndexExplanation, Problem> {
+    let history = History::of(http)?;
+    let index = (&named.key() as _, Type::INT4);
+    let found = history
+        .query(LEVEL, &[index.clone(), (&at, Type::TIMESTAMPTZ)])
+        .await?;
+    let head = found.first().ok_or_else(|| {
+        Problem::not_found(format!("{} had no level yet at that time", named.code))
+    })?;
+    let not_sum = || {
+        Problem::not_found(format!(
+            "the level of {} at that time is no sum of members",
+            named.code
+        ))
+    };
+    let ts: Stamp = get(head, 0)?;
+    let position: i64 = get(head, 5)?;
+    let revision: i32 = get(head, 6)?;
+    let (divisor, cash) = (decimal(head, 7)?.ok_or_else(not_sum)?, decimal(head, 8)?);
+    let since: i64 = get(head, 9)?;
+    let definition = definition(http, &named).await?;
+    let point = [(&ts as _, Type::TIMESTAMPTZ), (&position as _, Type::INT8)];
+    let rows = history
+        .query(
+            MEMBERS,
+            &[
+                index,
+                (&revision, Type::INT4),
+                point[0].clone(),
+                point[1].clone(),
+                (&since, Type::INT8),
+            ],
+        )
+        .await?;
+    let mut members = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let currency: String = get(row, 2)?;
+        members.push((
+            SecurityId(get::<i32>(row, 0)?.cast_unsigned()),
+            get::<String>(row, 1)?,
+            Currency::parse(&currency).map_err(|error| Problem::internal(&error))?,
+            decimal(row, 3)?,
+            decimal(row, 4)?,
+        ));
+    }
+    let currencies: Vec<Currency> = members.iter().map(|member| member.2).collect();
+    let rates = rates(history, &definition, &currencies, &point).await?;
+    let rate = |from| {
+        let known = |base, quote| rates.get(&(base, quote)).copied();
+        convert(known, from, definition.currency, definition.fx)
+    };
+    let part = |(security, _, currency, coefficient, price): &(_, _, Currency, _, _)| {
+        Some(Part {
+            security: *security,
+            currency: *currency,
+            price: (*price)?,
+            coefficient: (*coefficient)?,
+            rate: rate(*currency)?,
+        })
+    };
+    let parts: Option<Vec<Part>> = members.iter().map(part).collect();
+    let parts = parts
+        .filter(|parts| !parts.is_empty())
+        .ok_or_else(not_sum)?;
+    let cut = definition.rounding.level;
+    let explanation =
+        explain(&parts, cash.unwrap_or(Decimal::ZERO), divisor, cut).ok_or_else(not_sum)?;
+    let symbols: BTreeMap<SecurityId, String> = members
+        .into_iter()
+        .map(|(id, symbol, ..)| (id, symbol))
+        .collect();
+    let symbol = |id| symbols.get(&id).cloned();
+    let (currency, revision) = (definition.currency, revision.cast_unsigned());
+    let explanation = queries::explanation_of(&named.code, currency, revision, explanation, symbol);
+    Ok(IndexExplanation {
+        of: Some(ExplainedLevel {
+            ts: time_at(head, 0)?.to_string(),
+            seq: get::<i64>(head, 2)?.cast_unsigned(),
+            level: decimal(head, 3)?.unwrap_or(Decimal::ZERO),
+            status: get(head, 4)?,
+            pos: position.cast_unsigned(),
+        }),
+        ..explanation
+    })
+}
+
+/// The rules of an index as they are now: history has them as texts, the engine as what they are.
+async fn definition(http: &Http, named: &Named) -> Result<IndexDefinition, Problem> {
+    let id = named.id;
+    let asked = http
+        .sequence
+        .ask(move |sight| Some(sight.engine.index(id)?.definition.clone()));
+    asked
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("there is no index {}", named.code)))
+}
+
+/// The rates that convert these currencies by an index's rule, as they were.
+async fn rates(
+    history: &History,
+    definition: &IndexDefinition,
+    currencies: &[Currency],
+    point: &[super::pool::Parameter<'_>; 2],
+) -> Result<BTreeMap<(Currency, Currency), Decimal>, Problem> {
+    let own = definition.currency;
+    let direct = currencies.iter().map(|currency| (*currency, own));
+    let pivot = definition.fx.pivot.into_iter();
+    let by_pivot = pivot.flat_map(|pivot| {
+        let quotes = currencies.iter().copied().chain([own]);
+        quotes.map(move |quote| (pivot, quote))
+    });
+    let mut pairs: Vec<(Currency, Currency)> = direct.chain(by_pivot).collect();
+    pairs.retain(|(base, quote)| base != quote);
+    pairs.sort_unstable();
+    pairs.dedup();
+    let (bases, quotes): (Vec<String>, Vec<String>) = pairs
+        .iter()
+        .map(|(base, quote)| (base.to_string(), quote.to_string()))
+        .unzip();
+    let rows = history
+        .query(
+            RATES,
+            &[
+                (&bases, Type::TEXT_ARRAY),
+                (&quotes, Type::TEXT_ARRAY),
+                point[0].clone(),
+                point[1].clone(),
+            ],
+        )
+        .await?;
+    let mut rates = BTreeMap::new();
+    for row in &rows {
+        let (base, quote): (String, String) = (get(row, 0)?, get(row, 1)?);
+        let currency = |text: &str| Currency::parse(text).map_err(|e| Problem::internal(&e));
+        if let Some(rate) = decimal(row, 2)? {
+            rates.insert((currency(&base)?, currency(&quote)?), rate);
+        }
+    }
+    Ok(rates)
+}
