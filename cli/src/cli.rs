@@ -187,17 +187,50 @@ mod tests {
         }
     }
 
+    #[track_caller]
+    fn check(line: &str, good: bool) {
+        let parsed = Cli::try_parse_from(line.split(' '));
+        assert_eq!(
+            parsed.is_ok(),
+            good,
+            "{line}: {:?}",
+            parsed.err().map(|e| e.to_string())
+        );
+    }
+
+    #[test]
+    fn usage_of_indexes_is_checked() {
+        check(
+            "divisor index explain X --at 2021-11-03 --http http://h:1",
+            true,
+        );
+        check("divisor index create some.json --dry-run", true);
+        check(
+            "divisor index create X --currency USD --base 100 --members A,B=2",
+            true,
+        );
+        check("divisor index create X --currency USD --base 100", false);
+        check(
+            "divisor index create X --currency US/D --base 100 --members A",
+            false,
+        );
+        check("divisor index create X --scheme equal", false);
+        check(
+            "divisor index composition X --at 2021-11-03 --revision 2",
+            false,
+        );
+        check("divisor index diff X 1", false);
+        check("divisor index diff X 1 2 -o csv", true);
+        check("divisor index history X", true);
+        check("divisor index rename X Y", true);
+        check("divisor index rename X", false);
+        check("divisor index deactivate X Y --note gone", true);
+        check("divisor index delete", false);
+        check("divisor security reactivate A", true);
+    }
+
     #[test]
     fn usage_is_checked() {
-        let check = |line: &str, good: bool| {
-            let parsed = Cli::try_parse_from(line.split(' '));
-            assert_eq!(
-                parsed.is_ok(),
-                good,
-                "{line}: {:?}",
-                parsed.err().map(|e| e.to_string())
-            );
-        };
         check("divisor load a.json b.csv --dry-run", true);
         check("divisor load", false);
         check(
@@ -225,28 +258,6 @@ mod tests {
         );
         check("divisor rebalance plan X --effective soon", false);
         check("divisor index explain X", true);
-        check(
-            "divisor index explain X --at 2021-11-03 --http http://h:1",
-            true,
-        );
-        check("divisor index create some.json --dry-run", true);
-        check(
-            "divisor index create X --currency USD --base 100 --members A,B=2",
-            true,
-        );
-        check("divisor index create X --currency USD --base 100", false);
-        check(
-            "divisor index create X --currency US/D --base 100 --members A",
-            false,
-        );
-        check("divisor index create X --scheme equal", false);
-        check(
-            "divisor index composition X --at 2021-11-03 --revision 2",
-            false,
-        );
-        check("divisor index diff X 1", false);
-        check("divisor index diff X 1 2 -o csv", true);
-        check("divisor index history X", true);
         check("divisor status --url ftp://h", false);
         check(
             "divisor history DJIA --from 2021-11-03 --candles 1m -o csv",

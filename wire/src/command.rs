@@ -33,7 +33,7 @@ use divisor_engine::definition::{
     ActionDefinition, CalendarDefinition, Definitions, IndexDefinition, PairDefinition,
     SecurityDefinition,
 };
-use divisor_engine::{Currency, Decimal, Kind, Order};
+use divisor_engine::{Currency, Decimal, Kind, Life, Order};
 use serde::{Deserialize, Serialize};
 
 /// The body of any command; which fields are needed, the verb says.
@@ -449,7 +449,7 @@ pub struct IndexRow {
     pub seq: u64,
     /// The revision in force.
     pub rev: u32,
-    /// `pending`, or as on a level.
+    /// `pending`, or as on a level; `inactive` for one that is out of service.
     pub status: String,
     /// Constituents whose price is stale.
     #[serde(default)]
@@ -701,6 +701,9 @@ pub struct SecurityRow {
     pub price: Option<Decimal>,
     /// When that was made.
     pub ts: Option<String>,
+    /// Whether it is in service.
+    #[serde(default)]
+    pub life: Life,
 }
 
 /// `security show`.

@@ -27,7 +27,7 @@ pub(crate) enum Verb {
 }
 
 #[derive(Debug, Subcommand)]
-enum Hold {
+pub(crate) enum Hold {
     /// One line for each, the oldest first
     #[command(after_help = "Examples:\n  divisor price hold list -o json")]
     List,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cli::Globals;
 use crate::commands::connected;
+use crate::commands::index::{OfSecurity, of_security};
 use crate::connection::{Connection, TIMEOUT};
 use crate::exit::Exit;
 use crate::output::{self, Format, Row};
@@ -13,12 +14,16 @@ use crate::output::{self, Format, Row};
 const EXAMPLES: &str = "\
 Examples:
   divisor security list
-  divisor security show AAPL -o json";
+  divisor security show AAPL -o json
+  divisor security deactivate GONE --note delisted
+  divisor security delete GONE";
 
-/// List securities, or show one with the indexes that hold it
+/// List, show and retire securities
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Verb {
+    #[command(flatten)]
+    Life(OfSecurity),
     /// One line for each security
     #[command(after_help = "Examples:\n  divisor security list -o csv")]
     List,
@@ -35,7 +40,7 @@ pub(crate) enum Verb {
 struct Listed(SecurityRow);
 
 impl Row for Listed {
-    const COLUMNS: &'static [&'static str] = &["symbol", "name", "ccy", ">price", "ts"];
+    const COLUMNS: &'static [&'static str] = &["symbol", "name", "ccy", ">price", "ts", "life"];
 
     fn cells(&self) -> Vec<String> {
         let row = &self.0;
@@ -46,6 +51,7 @@ impl Row for Listed {
             row.price
                 .map_or_else(|| "-".to_owned(), |price| price.to_string()),
             row.ts.clone().unwrap_or_else(|| "-".to_owned()),
+            row.life.as_str().to_owned(),
         ]
     }
 }
@@ -62,6 +68,7 @@ impl Row for Shown {
         "ccy",
         ">price",
         "ts",
+        "life",
         "src",
         ">places",
         ">price max",
@@ -83,25 +90,26 @@ impl Row for Shown {
 
 /// Runs the verb.
 pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
-    connected(globals, "security", async |connection| {
-        match verb {
-            Verb::List => {
-                let rows: Vec<SecurityRow> = connection.list("security.list").await?;
-                let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
-                output::rows(globals.output, &rows)?;
-            }
-            Verb::Show { symbol } => {
-                let detail = show(connection, &symbol).await?;
-                if globals.output == Format::Json {
-                    output::json(&detail)?;
-                } else {
-                    output::rows(globals.output, &[Shown(detail)])?;
-                }
+    let format = globals.output;
+    match verb {
+        Verb::Life(verb) => return of_security(verb, globals).await,
+        Verb::List => {
+            let ask = async |to: &Connection| Ok(to.list("security.list").await?);
+            let rows: Vec<SecurityRow> = connected(globals, "security", ask).await?;
+            let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
+            output::rows(format, &rows)?;
+        }
+        Verb::Show { symbol } => {
+            let ask = async |to: &Connection| show(to, &symbol).await;
+            let detail = connected(globals, "security", ask).await?;
+            if format == Format::Json {
+                output::json(&detail)?;
+            } else {
+                output::rows(format, &[Shown(detail)])?;
             }
         }
-        Ok(Exit::Done)
-    })
-    .await
+    }
+    Ok(Exit::Done)
 }
 
 /// Asks for one security.

@@ -51,6 +51,13 @@ pub(super) struct Line {
     pub(super) stale: u32,
 }
 
+impl Line {
+    /// The index is gone: those who have its row are told so, others hear nothing of it.
+    fn is_deleted(&self) -> bool {
+        self.status == divisor_engine::Life::Deleted.as_str()
+    }
+}
+
 impl super::answer::Record for Line {
     const COLUMNS: &'static [&'static str] = &[
         "code",
@@ -149,7 +156,11 @@ impl Onlooker for Arc<Board> {
                 Subject::Other if announcement.retain => {
                     let feed = feed.get_or_insert_with(|| lock(&self.feed));
                     let topic = Arc::clone(&announcement.topic);
-                    feed.kept.insert(topic, announcement.payload.clone());
+                    if announcement.payload.is_empty() {
+                        feed.kept.remove(&topic);
+                    } else {
+                        feed.kept.insert(topic, announcement.payload.clone());
+                    }
                 }
                 Subject::Other => {}
                 Subject::Level(index) => {
@@ -277,7 +288,9 @@ impl Board {
     pub(super) fn since(&self, version: u64) -> Changes {
         let wall = lock(&self.wall);
         let rows = (0u32..).map(IndexId).zip(&wall.rows);
-        let rows = rows.filter(|(_, row)| row.version > version);
+        // Who begins anew has never heard of what is deleted.
+        let is_told = |row: &Row| row.version > version && (version > 0 || !row.line.is_deleted());
+        let rows = rows.filter(|(_, row)| is_told(row));
         Changes {
             from: version,
             to: wall.version,
@@ -293,14 +306,15 @@ impl Board {
         }
         let code = topic.strip_prefix("indexes/")?.strip_suffix("/level")?;
         let wall = lock(&self.wall);
-        let row = wall.rows.iter().find(|row| row.line.code == code)?;
-        row.payload.clone()
+        let mut rows = wall.rows.iter().filter(|row| !row.line.is_deleted());
+        rows.find(|row| row.line.code == code)?.payload.clone()
     }
 
-    /// All rows and their version.
+    /// The rows of all indexes that are there.
     pub(super) fn lines(&self) -> Vec<Arc<Line>> {
         let wall = lock(&self.wall);
-        wall.rows.iter().map(|row| Arc::clone(&row.line)).collect()
+        let lines = wall.rows.iter().map(|row| Arc::clone(&row.line));
+        lines.filter(|line| !line.is_deleted()).collect()
     }
 
     /// The row of one index, and its id.
@@ -308,7 +322,7 @@ impl Board {
         let wall = lock(&self.wall);
         let found = (0u32..)
             .zip(&wall.rows)
-            .find(|(_, row)| row.line.code == code);
+            .find(|(_, row)| row.line.code == code && !row.line.is_deleted());
         found.map(|(id, row)| (IndexId(id), Arc::clone(&row.line)))
     }
 

@@ -235,7 +235,7 @@ pub(super) async fn securities(
 }
 
 impl Record for command::SecurityRow {
-    const COLUMNS: &'static [&'static str] = &["symbol", "name", "currency", "price", "ts"];
+    const COLUMNS: &'static [&'static str] = &["symbol", "name", "currency", "price", "ts", "life"];
 }
 
 /// `GET api/v1/securities/{symbol}`

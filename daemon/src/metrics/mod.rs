@@ -15,7 +15,7 @@ use divisor_wire::Reason;
 pub use histogram::{BOUNDS_MICROS, BUCKETS, Counts, Histogram};
 
 /// Every reason that can be counted, in the order of the counters.
-pub const REASONS: [Reason; 16] = [
+pub const REASONS: [Reason; 17] = [
     Reason::EmptyPayload,
     Reason::Malformed,
     Reason::BadPrice,
@@ -25,6 +25,7 @@ pub const REASONS: [Reason; 16] = [
     Reason::BadTimestamp,
     Reason::TimestampInFuture,
     Reason::UnknownSymbol,
+    Reason::InactiveSymbol,
     Reason::WrongCurrency,
     Reason::BadField,
     Reason::UnknownPair,

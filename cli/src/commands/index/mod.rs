@@ -3,6 +3,7 @@
 mod create;
 mod diff;
 mod explain;
+mod life;
 mod past;
 mod show;
 
@@ -13,6 +14,7 @@ use crate::commands::connected;
 use crate::exit::Exit;
 use crate::web::HttpArgs;
 
+pub(crate) use life::{OfSecurity, of_security};
 pub(crate) use show::{request, show};
 
 const EXAMPLES: &str = "\
@@ -24,6 +26,7 @@ Examples:
   divisor index explain DJIA --at 2021-11-03T20:00:00Z
   divisor index diff DJIA 1 2
   divisor index history DJIA
+  divisor index deactivate DJIA --note unlicensed
   divisor index show DJIA -o json | jq .definition    as a fixture states it";
 
 /// List, show, explain, create and retire indexes
@@ -107,6 +110,8 @@ pub(crate) enum Verb {
         #[command(flatten)]
         http: HttpArgs,
     },
+    #[command(flatten)]
+    Life(life::OfIndex),
 }
 
 /// Runs the verb.
@@ -141,6 +146,7 @@ pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
             after,
             http,
         } => diff::run(format, &http.place(globals), &code, before, after).await?,
+        Verb::Life(verb) => return life::of_index(verb, globals).await,
     }
     Ok(Exit::Done)
 }

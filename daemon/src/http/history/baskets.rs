@@ -219,7 +219,7 @@ async fn composed(
         members.push(Member {
             symbol: get(row, 0)?,
             coefficient: decimal(row, 1)?,
-            price: decimal(row, 2)?,
+            price: decimal(row, 2)?.map(Decimal::normalized),
             weight: decimal(row, 3)?,
         });
     }

@@ -79,7 +79,15 @@ pub(in crate::http) async fn changes(
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
     let limit = query::limit(page.limit, LIMIT.0, LIMIT.1)?;
-    let codes = vec![named.code.clone()];
+    let id = named.id;
+    let codes: Vec<String> = http
+        .sequence
+        .ask(move |sight| {
+            let present = sight.engine.index_code(id).into_iter();
+            let all = present.chain(sight.engine.former_codes(id));
+            all.map(str::to_owned).collect()
+        })
+        .await?;
     let found = History::of(&http)?
         .query(
             SQL,

@@ -108,90 +108,125 @@ pub(in crate::http) async fn explained(
     answer::object(form, &explanation)
 }
 
+/// A level of the past as its rows tell it.
+struct Told {
+    of: ExplainedLevel,
+    /// Its time as PostgreSQL has it.
+    ts: Stamp,
+    revision: i32,
+    divisor: Option<Decimal>,
+    cash: Decimal,
+    /// The position that made the revision.
+    since: i64,
+}
+
 async fn then(http: &Http, named: Named, at: Stamp) -> Result<IndexExplanation, Problem> {
     let history = History::of(http)?;
-    let index = (&named.key() as _, Type::INT4);
-    let found = history
-        .query(LEVEL, &[index.clone(), (&at, Type::TIMESTAMPTZ)])
-        .await?;
-    let head = found.first().ok_or_else(|| {
-        Problem::not_found(format!("{} had no level yet at that time", named.code))
-    })?;
+    let code = &named.code;
+    let told = told(history, &named, at)
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("{code} had no level yet at that time")))?;
     let not_sum = || {
         Problem::not_found(format!(
-            "the level of {} at that time is no sum of members",
-            named.code
+            "the level of {code} at that time is no sum of members"
         ))
     };
-    let ts: Stamp = get(head, 0)?;
-    let position: i64 = get(head, 5)?;
-    let revision: i32 = get(head, 6)?;
-    let (divisor, cash) = (decimal(head, 7)?.ok_or_else(not_sum)?, decimal(head, 8)?);
-    let since: i64 = get(head, 9)?;
+    let divisor = told.divisor.ok_or_else(not_sum)?;
     let definition = definition(http, &named).await?;
-    let point = [(&ts as _, Type::TIMESTAMPTZ), (&position as _, Type::INT8)];
-    let rows = history
-        .query(
-            MEMBERS,
-            &[
-                index,
-                (&revision, Type::INT4),
-                point[0].clone(),
-                point[1].clone(),
-                (&since, Type::INT8),
-            ],
-        )
-        .await?;
-    let mut members = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let currency: String = get(row, 2)?;
-        members.push((
-            SecurityId(get::<i32>(row, 0)?.cast_unsigned()),
-            get::<String>(row, 1)?,
-            Currency::parse(&currency).map_err(|error| Problem::internal(&error))?,
-            decimal(row, 3)?,
-            decimal(row, 4)?,
-        ));
-    }
-    let currencies: Vec<Currency> = members.iter().map(|member| member.2).collect();
-    let rates = rates(history, &definition, &currencies, &point).await?;
-    let rate = |from| {
+    let members = members(history, &named, &told).await?;
+    let currencies: Vec<Currency> = members.iter().map(|member| member.currency).collect();
+    let rates = rates(history, &definition, &currencies, &told).await?;
+    let part = |member: &Member| {
         let known = |base, quote| rates.get(&(base, quote)).copied();
-        convert(known, from, definition.currency, definition.fx)
-    };
-    let part = |(security, _, currency, coefficient, price): &(_, _, Currency, _, _)| {
         Some(Part {
-            security: *security,
-            currency: *currency,
-            price: (*price)?,
-            coefficient: (*coefficient)?,
-            rate: rate(*currency)?,
+            security: member.security,
+            currency: member.currency,
+            price: member.price?,
+            coefficient: member.coefficient?,
+            rate: convert(known, member.currency, definition.currency, definition.fx)?,
         })
     };
     let parts: Option<Vec<Part>> = members.iter().map(part).collect();
     let parts = parts
         .filter(|parts| !parts.is_empty())
         .ok_or_else(not_sum)?;
-    let cut = definition.rounding.level;
-    let explanation =
-        explain(&parts, cash.unwrap_or(Decimal::ZERO), divisor, cut).ok_or_else(not_sum)?;
-    let symbols: BTreeMap<SecurityId, String> = members
-        .into_iter()
-        .map(|(id, symbol, ..)| (id, symbol))
-        .collect();
-    let symbol = |id| symbols.get(&id).cloned();
-    let (currency, revision) = (definition.currency, revision.cast_unsigned());
-    let explanation = queries::explanation_of(&named.code, currency, revision, explanation, symbol);
+    let explanation = explain(&parts, told.cash, divisor, definition.rounding.level);
+    let explanation = explanation.ok_or_else(not_sum)?;
+    let symbol = |id| {
+        let member = members.iter().find(|member| member.security == id)?;
+        Some(member.symbol.clone())
+    };
+    let (currency, revision) = (definition.currency, told.revision.cast_unsigned());
     Ok(IndexExplanation {
-        of: Some(ExplainedLevel {
-            ts: time_at(head, 0)?.to_string(),
-            seq: get::<i64>(head, 2)?.cast_unsigned(),
-            level: decimal(head, 3)?.unwrap_or(Decimal::ZERO),
-            status: get(head, 4)?,
-            pos: position.cast_unsigned(),
-        }),
-        ..explanation
+        of: Some(told.of),
+        ..queries::explanation_of(code, currency, revision, explanation, symbol)
     })
+}
+
+/// The last level before or at a time.
+async fn told(history: &History, named: &Named, at: Stamp) -> Result<Option<Told>, Problem> {
+    let rows = history
+        .query(
+            LEVEL,
+            &[(&named.key(), Type::INT4), (&at, Type::TIMESTAMPTZ)],
+        )
+        .await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    Ok(Some(Told {
+        of: ExplainedLevel {
+            ts: time_at(row, 0)?.to_string(),
+            seq: get::<i64>(row, 2)?.cast_unsigned(),
+            level: decimal(row, 3)?.unwrap_or(Decimal::ZERO),
+            status: get(row, 4)?,
+            pos: get::<i64>(row, 5)?.cast_unsigned(),
+        },
+        ts: get(row, 0)?,
+        revision: get(row, 6)?,
+        divisor: decimal(row, 7)?,
+        cash: decimal(row, 8)?.unwrap_or(Decimal::ZERO),
+        since: get(row, 9)?,
+    }))
+}
+
+/// A member with the price that counted.
+struct Member {
+    security: SecurityId,
+    symbol: String,
+    currency: Currency,
+    coefficient: Option<Decimal>,
+    price: Option<Decimal>,
+}
+
+async fn members(history: &History, named: &Named, told: &Told) -> Result<Vec<Member>, Problem> {
+    let rows = history
+        .query(
+            MEMBERS,
+            &[
+                (&named.key(), Type::INT4),
+                (&told.revision, Type::INT4),
+                (&told.ts, Type::TIMESTAMPTZ),
+                (&told.of.pos.cast_signed(), Type::INT8),
+                (&told.since, Type::INT8),
+            ],
+        )
+        .await?;
+    let member = |row: &tokio_postgres::Row| {
+        let currency: String = get(row, 2)?;
+        Ok(Member {
+            security: SecurityId(get::<i32>(row, 0)?.cast_unsigned()),
+            symbol: get(row, 1)?,
+            currency: parse(&currency)?,
+            coefficient: decimal(row, 3)?,
+            price: decimal(row, 4)?,
+        })
+    };
+    rows.iter().map(member).collect()
+}
+
+fn parse(currency: &str) -> Result<Currency, Problem> {
+    Currency::parse(currency).map_err(|error| Problem::internal(&error))
 }
 
 /// The rules of an index as they are now: history has them as texts, the engine as what they are.
@@ -210,7 +245,7 @@ async fn rates(
     history: &History,
     definition: &IndexDefinition,
     currencies: &[Currency],
-    point: &[super::pool::Parameter<'_>; 2],
+    told: &Told,
 ) -> Result<BTreeMap<(Currency, Currency), Decimal>, Problem> {
     let own = definition.currency;
     let direct = currencies.iter().map(|currency| (*currency, own));
@@ -233,17 +268,16 @@ async fn rates(
             &[
                 (&bases, Type::TEXT_ARRAY),
                 (&quotes, Type::TEXT_ARRAY),
-                point[0].clone(),
-                point[1].clone(),
+                (&told.ts, Type::TIMESTAMPTZ),
+                (&told.of.pos.cast_signed(), Type::INT8),
             ],
         )
         .await?;
     let mut rates = BTreeMap::new();
     for row in &rows {
         let (base, quote): (String, String) = (get(row, 0)?, get(row, 1)?);
-        let currency = |text: &str| Currency::parse(text).map_err(|e| Problem::internal(&e));
         if let Some(rate) = decimal(row, 2)? {
-            rates.insert((currency(&base)?, currency(&quote)?), rate);
+            rates.insert((parse(&base)?, parse(&quote)?), rate);
         }
     }
     Ok(rates)

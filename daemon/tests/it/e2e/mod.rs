@@ -5,6 +5,7 @@ mod dow;
 mod faults;
 mod http;
 mod input;
+mod life;
 mod load;
 mod modes;
 mod network;

@@ -40,7 +40,7 @@ pub(super) fn get_with(daemon: &Daemon, path: &str, headers: &[(&str, &str)]) ->
 }
 
 /// The JSON of a request that must succeed.
-pub(super) fn json(daemon: &Daemon, path: &str) -> Value {
+pub(in crate::e2e) fn json(daemon: &Daemon, path: &str) -> Value {
     let answer = get(daemon, path);
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     answer.json()

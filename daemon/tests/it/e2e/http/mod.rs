@@ -9,6 +9,8 @@ mod metrics;
 mod openapi;
 mod stream;
 
+pub(super) use client::json as get_json;
+
 use divisor_testkit::Daemon;
 use serde_json::json;
 
