@@ -24,6 +24,7 @@ pub mod access;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod crash;
 mod defect;
 pub mod door;
 pub mod egress;

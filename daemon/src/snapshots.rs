@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use divisor_engine::{Engine, Snapshot};
 
+use crate::crash::Point;
 use crate::defect::Defect;
 use crate::health::Health;
 use crate::journal::{Disk, DiskFile, Folder};
@@ -130,13 +131,20 @@ impl Snapshots {
         let saved = file
             .write_at(&bytes, 0)
             .and_then(|()| {
+                Point::SnapshotWritten.pass();
                 if Defect::SnapshotNotSynced.is_on() {
                     return Ok(());
                 }
                 file.sync_data()
             })
-            .and_then(|()| self.disk.rename(ASIDE, &name(position)))
-            .and_then(|()| self.disk.sync_dir());
+            .and_then(|()| {
+                Point::SnapshotSynced.pass();
+                self.disk.rename(ASIDE, &name(position))
+            })
+            .and_then(|()| {
+                Point::SnapshotNamed.pass();
+                self.disk.sync_dir()
+            });
         if saved.is_err() {
             // A full disk is not made fuller.
             let _removed = self.disk.remove(ASIDE);
@@ -176,6 +184,7 @@ impl Snapshots {
         let gone = |at: &&u64| **at != newest && !reached.contains(at) && Some(*at) != nearest;
         for position in positions.iter().filter(gone) {
             self.disk.remove(&name(*position))?;
+            Point::SnapshotGone.pass();
         }
         // Before the journal follows: one that came back after a crash would lead nowhere.
         self.disk.sync_dir()?;
@@ -388,6 +397,7 @@ impl Desk {
         let started = std::time::Instant::now();
         match self.snapshots.save(position, &snapshot) {
             Ok(()) => {
+                Point::SnapshotDone.pass();
                 let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 tracing::debug!(position, duration_ms, "wrote a snapshot");
                 self.retired_at = None;

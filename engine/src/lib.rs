@@ -68,6 +68,7 @@ pub use action::{
 };
 pub use admit::Refused;
 pub use calendar::Session;
+pub use component::PREFIX as COMPONENT_PREFIX;
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
 pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};

@@ -66,6 +66,8 @@
  * @property {number | null} [late]
  * @property {number | null} [duplicate]
  * @property {number | null} [held]
+ * @property {number | null} [passed]
+ * @property {number | null} [lost]
  * @property {Record<string, number> | null} [rejected]
  * @property {number | null} [gaps]
  * @property {number | null} [lag_rows]

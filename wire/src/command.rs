@@ -95,6 +95,9 @@ pub struct Request {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Items {
+    /// What a file shows, for people; a load does nothing with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Calendars.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calendars: Vec<CalendarDefinition>,

@@ -215,6 +215,19 @@ fn revisions_are_listed_compared_and_traced() {
         by_revision.code(0).object()["divisor"],
         got["divisor"]["before"]
     );
+    run(&daemon, &["index", "revisions", "NONE"])
+        .code(2)
+        .says("no index NONE");
+}
+
+#[test]
+fn changes_are_traced() {
+    let (daemon, _database) = small_with_history();
+    let files = Files::new();
+    let text = json!({ "revisions": [{ "id": "r1", "note": "BBB leaves", "indexes": [
+        { "code": "SMALL.PRICE", "basket": [{ "symbol": "AAA" }, { "symbol": "DDD" }] }] }] });
+    let revision = files.write("revision.json", &text.to_string());
+    run(&daemon, &["load", &revision]).code(0);
     let renamed = json!({ "indexes": [{ "code": "SMALL.PRICE", "name": "Prices, plainly",
         "currency": "USD", "weighting": { "scheme": "price" }, "base": { "value": "100" },
         "basket": [{ "symbol": "AAA" }, { "symbol": "DDD" }] }] });
@@ -242,9 +255,6 @@ fn revisions_are_listed_compared_and_traced() {
             .iter()
             .all(|row| !row["by"].as_str().unwrap().is_empty())
     );
-    run(&daemon, &["index", "revisions", "NONE"])
-        .code(2)
-        .says("no index NONE");
 }
 
 #[test]
@@ -306,4 +316,52 @@ fn simple_indexes_are_created_from_flags() {
         [&closes[0]["level"], &closes[0]["status"]],
         ["100.00", "closed"]
     );
+}
+
+#[test]
+fn definitions_retire_from_the_command_line() {
+    let (daemon, _database) = small_with_history();
+    let say = |line: &str| {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        run(&daemon, &arguments)
+    };
+    say("index deactivate SMALL.PRICE NONE --note test")
+        .code(3)
+        .says("no index NONE");
+    say("index list -o csv")
+        .code(0)
+        .shows("SMALL.PRICE,")
+        .shows(",inactive");
+    say("index deactivate SMALL.PRICE")
+        .code(1)
+        .says("SMALL.PRICE is inactive");
+    say("security deactivate AAA").code(1).says("uses it");
+    say("index reactivate SMALL.PRICE").code(0);
+    say("index delete SMALL.PRICE")
+        .code(1)
+        .says("SMALL.PRICE is active");
+    say("index rename SMALL.PRICE PLAIN").code(0);
+    say("index show PLAIN").code(0);
+    say("index deactivate PLAIN").code(0);
+    say("index delete PLAIN").code(0);
+    say("index show PLAIN").code(1).says("no index PLAIN");
+    stored(&daemon);
+    let traced = say("index history PLAIN -o json").code(0).json();
+    let texts: Vec<&str> = traced
+        .iter()
+        .map(|row| row["text"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "created",
+        "deactivate: test",
+        "reactivate",
+        "rename to PLAIN",
+        "deactivate",
+        "delete",
+    ];
+    assert_eq!(texts, expected);
+    say("history SMALL.PRICE -n 1 -o json")
+        .code(0)
+        .shows("inactive");
+    say("index revisions PLAIN").code(0).shows("base");
 }

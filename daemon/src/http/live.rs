@@ -134,6 +134,12 @@ pub(super) async fn index(
             member.compare(&closes, &row, detail.divisor);
         }
     }
+    for member in members
+        .iter_mut()
+        .filter(|member| !caller.may_see_member(&member.symbol))
+    {
+        member.hide();
+    }
     let base = serde_json::to_value(&detail.definition.base).unwrap_or_default();
     let facts = Facts {
         row: &row,
@@ -182,6 +188,16 @@ fn day_of(row: &Line, zone: &str) -> Option<Time> {
 }
 
 impl Member {
+    /// Leaves out the price and all that tells it.
+    fn hide(&mut self) {
+        self.price = None;
+        self.ts = None;
+        self.prev_close = None;
+        self.chg_pct = None;
+        self.weight = None;
+        self.contribution = None;
+    }
+
     /// Puts the last price beside the previous close.
     fn compare(&mut self, closes: &Closes, row: &Line, divisor: Option<Decimal>) {
         let (Some(price), Some(close)) = (self.price, closes.of(&self.symbol)) else {
@@ -211,27 +227,48 @@ pub(super) async fn securities(
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
     let limit = limit(page.limit, SECURITIES.0, SECURITIES.1)?;
-    let after = page.after;
-    let found = http
-        .sequence
-        .ask(move |sight| match after {
-            Some(after) if sight.engine.security_id(&after).is_none() => Err(after),
-            after => Ok(queries::security_list(
-                sight.engine,
-                after.as_deref(),
-                limit,
-            )),
-        })
-        .await?;
-    let page =
-        found.map_err(|after| Problem::not_found(format!("there is no security {after}")))?;
-    let mut rows = page.rows;
-    rows.retain(|row| caller.may_see_security(&row.symbol));
-    let page = Rows {
-        rows,
-        next: page.next,
-    };
-    answer::rows(form, &page, "after", &uri)
+    let mut after = page.after;
+    if let Some(after) = after
+        .as_deref()
+        .filter(|after| !caller.may_see_security(after))
+    {
+        return Err(no_security(after));
+    }
+    let mut rows: Vec<command::SecurityRow> = Vec::new();
+    let mut part = limit;
+    // Until the page is full of what may be seen.
+    while rows.len() < limit {
+        let asked = after.take();
+        let found = http
+            .sequence
+            .ask(move |sight| match asked {
+                Some(after) if sight.engine.security_id(&after).is_none() => Err(after),
+                after => {
+                    let after = after.as_deref();
+                    Ok(queries::security_list(sight.engine, after, part))
+                }
+            })
+            .await?;
+        let found = found.map_err(|after| no_security(&after))?;
+        let seen = found.rows.into_iter();
+        rows.extend(seen.filter(|row| caller.may_see_security(&row.symbol)));
+        after = found.next;
+        if after.is_none() {
+            break;
+        }
+        part = SECURITIES.1;
+    }
+    let is_more = rows.len() > limit || after.is_some();
+    rows.truncate(limit);
+    let next = rows
+        .last()
+        .filter(|_| is_more)
+        .map(|row| row.symbol.clone());
+    answer::rows(form, &Rows { rows, next }, "after", &uri)
+}
+
+fn no_security(symbol: &str) -> Problem {
+    Problem::not_found(format!("there is no security {symbol}"))
 }
 
 impl Record for command::SecurityRow {
@@ -260,11 +297,13 @@ pub(super) async fn security(
         .ask(move |sight| queries::security_show(sight.engine, Some(&symbol)))
         .await?
         .map_err(refused)?;
+    let mut indexes = detail.indexes;
+    indexes.retain(|code| caller.may_see_index(code));
     let security = Security {
         row: detail.row,
         definition: detail.definition,
         src: detail.src,
-        indexes: detail.indexes,
+        indexes,
     };
     answer::object(form, &security)
 }

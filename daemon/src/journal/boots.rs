@@ -6,6 +6,7 @@
 use std::io;
 
 use super::disk::{Disk, DiskFile};
+use crate::crash::Point;
 
 /// Its name.
 pub(super) const FILE: &str = "boots";
@@ -34,11 +35,13 @@ pub(super) fn count(disk: &dyn Disk, seen: u64) -> io::Result<u64> {
     let epoch = seen.max(counted) + 1;
     let mut bytes = format!("{epoch:020}").into_bytes();
     bytes.extend_from_slice(WELL);
+    Point::BootDue.pass();
     file.write_at(&bytes, 0)?;
     file.sync_data()?;
     if counted == 0 {
         disk.sync_dir()?;
     }
+    Point::BootCounted.pass();
     Ok(epoch)
 }
 

@@ -14,6 +14,7 @@ use super::record::{self, Frame, next_position, span_of};
 use super::recovery::{self, Held, Last, Recovered};
 use super::segment::{self, HEADER_LEN, Header};
 use super::watermark::{Mark, Watermark};
+use crate::crash::Point;
 use crate::defect::Defect;
 
 /// The shortest segment: a header and room for a few records.
@@ -295,12 +296,14 @@ impl Journal {
             len,
         };
         let name = segment::file_name(header.first);
+        Point::SegmentDue.pass();
         file.write_at(&header.encode(), 0)
             .map_err(broken("begin a segment of"))?;
         file.sync_data().map_err(broken("sync"))?;
         self.disk
             .rename(prepared, &name)
             .map_err(broken("begin a segment of"))?;
+        Point::SegmentNamed.pass();
         if !Defect::SegmentNotSynced.is_on() {
             self.disk.sync_dir().map_err(broken("sync"))?;
         }
@@ -359,8 +362,10 @@ impl Journal {
         let Some(active) = &mut self.active else {
             return Ok(());
         };
+        Point::WriteDue.pass();
         match active.file.write_at(&self.bytes, active.tail) {
             Ok(()) => {
+                Point::Written.pass();
                 active.tail += span;
                 Ok(())
             }
@@ -479,6 +484,7 @@ impl Log for Journal {
             return Ok(self.next);
         };
         if active.tail > active.committed {
+            Point::SyncDue.pass();
             if self.settings.sync
                 && !Defect::CommitNotSynced.is_on()
                 && let Err(error) = sync(&*active.file)
@@ -486,6 +492,7 @@ impl Log for Journal {
                 self.break_off();
                 return Err(broken("sync")(error));
             }
+            Point::Synced.pass();
             active.committed = active.tail;
             self.watermark
                 .advance(self.next, active.header.first, active.tail);
@@ -522,7 +529,11 @@ impl Log for Journal {
             }
             // Each removal is durable before the next: a gap after a crash would look like a loss.
             let name = segment::file_name(oldest.first);
-            outcome = remove(&*self.disk, &name).and_then(|()| self.disk.sync_dir());
+            Point::SegmentGoes.pass();
+            outcome = remove(&*self.disk, &name).and_then(|()| {
+                Point::SegmentGone.pass();
+                self.disk.sync_dir()
+            });
             if outcome.is_err() {
                 break;
             }

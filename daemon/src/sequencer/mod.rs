@@ -28,6 +28,7 @@ use divisor_wire::command::DaemonStatus;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::crash::Point;
 use crate::defect::Defect;
 use crate::egress::{Announcement, Outlet};
 use crate::health::Health;
@@ -228,7 +229,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 inputs: Vec::new(),
             },
             told: clock.uptime(),
-            gathering: Gathering::new(metrics.clone()),
+            gathering: Gathering::new(),
             loads: Loads::new(settings.load_bytes_max),
             keeper,
             is_leaving: false,
@@ -378,6 +379,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             self.metrics.left(read.elapsed(), messages);
         }
         self.gathering.send_receipts();
+        Point::Acknowledged.pass();
         self.keep(self.settings.snapshot_bytes);
         Ok(())
     }
@@ -558,7 +560,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
 
     fn flush_announcements(&mut self) {
         if !self.announcements.is_empty() {
+            Point::PublishDue.pass();
             self.outlet.publish(std::mem::take(&mut self.announcements));
+            Point::Published.pass();
         }
     }
 

@@ -6,6 +6,7 @@
 //! - [`market`]: publishers with outboxes, poison, an operator
 //! - [`database`]: transactions, outages, lost answers
 //! - [`oracle`]: what must be true, the claims C1 to C6
+//! - [`crate::crash`]: the closed list of points at which the process ends
 //! - [`stories`]: runs that are told rather than drawn
 //!
 //! The same seed gives the same run. A failing one says how to run it again, and what is left of
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use schedule::Op;
 use world::World;
 
+use crate::crash::Point;
 use crate::defect::Defect;
 
 /// Seeds of a normal run of the tests.
@@ -35,10 +37,19 @@ const SEEDS: u64 = 3_000;
 /// Seeds in which a defect must be found. Most need a handful.
 const DEFECT_SEEDS: u64 = 1_000;
 
+/// Ends of the process at each point, killed and without power, that must be survived.
+const ENDS: u64 = 12;
+
+/// Seeds in which they must come about.
+const ENDS_SEEDS: u64 = 600;
+
 /// Runs a schedule; the first violation, a panic among them.
 fn run(seed: u64, ops: &[Op]) -> Result<(), String> {
+    run_in(&mut World::new(seed), seed, ops)
+}
+
+fn run_in(world: &mut World, seed: u64, ops: &[Op]) -> Result<(), String> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::new(seed);
         for op in ops {
             world.step(op);
             if let Some(violation) = world.violation() {
@@ -152,6 +163,54 @@ fn every_defect_is_found() {
         missed.is_empty(),
         "not found in {DEFECT_SEEDS} seeds: {missed:?}"
     );
+}
+
+/// Ends the process at a point in one seed after another; how often that came about.
+fn ends_at(point: Point, with_power: bool) -> Result<u64, String> {
+    let mut ends = 0;
+    for seed in 0..ENDS_SEEDS {
+        if ends >= ENDS {
+            break;
+        }
+        let mut world = World::new(seed);
+        world.ends_with_power = with_power;
+        // Some are passed with every message, others a few times in a run.
+        point.arm(seed % 4);
+        let outcome = run_in(&mut world, seed, &schedule::draw(seed));
+        Point::disarm();
+        ends += world.ends;
+        outcome.map_err(|violation| format!("seed {seed}: {violation}"))?;
+    }
+    Ok(ends)
+}
+
+/// Crash points: before and after each write, sync, commit, publication and snapshot. The
+/// list is closed, and every point is passed.
+#[test]
+fn an_end_at_every_point_is_survived() {
+    let cases: Vec<(Point, bool)> = (Point::ALL.iter())
+        .flat_map(|&point| [(point, false), (point, true)])
+        .collect();
+    let next = AtomicU64::new(0);
+    let wrong = std::sync::Mutex::new(Vec::new());
+    let work = || {
+        while let Some(&(point, with_power)) =
+            cases.get(next.fetch_add(1, Ordering::Relaxed) as usize)
+        {
+            match ends_at(point, with_power) {
+                Ok(ends) if ends >= ENDS => {}
+                outcome => (wrong.lock().unwrap()).push((point, with_power, outcome)),
+            }
+        }
+    };
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..processors {
+            scope.spawn(work);
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

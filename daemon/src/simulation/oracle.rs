@@ -31,6 +31,17 @@ struct Sequenced {
     is_rate: bool,
 }
 
+/// What was decided and what was said.
+#[derive(Debug, PartialEq)]
+pub(super) struct History {
+    /// The journal from its beginning.
+    pub(super) records: Vec<Record>,
+    /// Payloads, by epoch, index and number.
+    pub(super) announced: BTreeMap<(u64, String, u64), Vec<u8>>,
+    /// The engine's state, as a snapshot has it.
+    pub(super) state: String,
+}
+
 /// The oracle. It keeps what the journal may delete.
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
@@ -76,6 +87,16 @@ impl Oracle {
 
     pub(super) const fn next(&self) -> u64 {
         self.engine.next_position()
+    }
+
+    /// What was decided and what was said, digit for digit: to be compared with another run.
+    pub(super) fn history(&self) -> History {
+        let announced = self.announced.iter();
+        History {
+            records: self.truth.clone(),
+            announced: announced.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            state: serde_json::to_string(&Snapshot::of(self.engine.clone())).unwrap(),
+        }
     }
 
     /// Reads what was committed since.

@@ -102,6 +102,76 @@ fn an_hour_without_the_database() {
     });
 }
 
+/// When the store's thread and that of the snapshots come to work.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// After each message.
+    Behind,
+    /// Before the sequencer has taken it.
+    Ahead,
+    /// Not before all is over.
+    Last,
+    /// As another seed says.
+    Drawn(u64),
+}
+
+/// What one order of threads makes of a day: the journal, the announcements and the tables.
+fn in_order(order: Order) -> (super::oracle::History, String) {
+    let (mut world, mut random) = trading(3, |world| {
+        world.settings.journal.bytes_max = 256 << 20;
+    });
+    let mut others = Random(match order {
+        Order::Drawn(seed) => seed,
+        Order::Behind | Order::Ahead | Order::Last => 0,
+    });
+    for _ in 0..600 {
+        world.publish_all(&mut random);
+        let (before, after) = match order {
+            Order::Behind => (0, 3),
+            Order::Ahead => (3, 0),
+            Order::Last => (0, 0),
+            Order::Drawn(_) => (others.below(4), others.below(2)),
+        };
+        world.follow(before);
+        world.turn(usize::MAX);
+        if after > 0 {
+            world.snapshot();
+        }
+        world.follow(after);
+        // Five minutes each, so that intervals, sessions and two days go by.
+        world.time.pass(5 * 60 * SECOND);
+        world.look(&mut random);
+    }
+    let next = world.oracle().next();
+    world.follow(next);
+    world.check("all is stored", |world| {
+        world.database.tables().position == world.oracle().next()
+    });
+    let history = world.oracle().history();
+    let tables = format!("{:#?}", *world.database.tables());
+    (history, tables)
+}
+
+/// Which of the threads runs when decides nothing: neither what is sequenced, nor a level, nor a row.
+#[test]
+fn the_order_of_threads_changes_nothing() {
+    let (expected, tables) = in_order(Order::Behind);
+    assert!(expected.records.len() > 600, "{}", expected.records.len());
+    assert!(
+        expected.announced.len() > 600,
+        "{}",
+        expected.announced.len()
+    );
+    for order in [Order::Ahead, Order::Last, Order::Drawn(1), Order::Drawn(2)] {
+        let (history, rows) = in_order(order);
+        // Too long to be printed.
+        assert!(history.records == expected.records, "{order:?}");
+        assert!(history.announced == expected.announced, "{order:?}");
+        assert!(history.state == expected.state, "{order:?}");
+        assert!(rows == tables, "{order:?}");
+    }
+}
+
 /// The wall clock is set back by an hour: time does not fall, intervals still end, and the clock
 /// catches up.
 #[test]

@@ -1,6 +1,7 @@
 //! One Divisor on simulated disks, clock, network and database, and what happens to it.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::market::{DEFINITIONS, Publisher};
 use super::oracle::Oracle;
 use super::schedule::{Op, What};
 use crate::clock::Clock;
+use crate::crash::{Ended, Point};
 use crate::egress::{Announcement, Outlet};
 use crate::health::Health;
 use crate::ingress::Submission;
@@ -49,6 +51,9 @@ pub(super) struct World {
     pub(super) node: Option<Node>,
     unique: u64,
     loads: u64,
+    /// Ends at a point of [`crate::crash`], and whether the power goes with it.
+    pub(super) ends: u64,
+    pub(super) ends_with_power: bool,
 }
 
 /// How this seed's daemon is set up.
@@ -230,6 +235,8 @@ impl World {
             node: None,
             unique: 0,
             loads: 0,
+            ends: 0,
+            ends_with_power: false,
         }
     }
 
@@ -242,29 +249,40 @@ impl World {
         self.oracle().violation.clone()
     }
 
-    /// One step of the schedule, and what must be true behind it.
+    /// One step of the schedule, and what must be true behind it, also where the process ends in it.
     pub(super) fn step(&mut self, op: &Op) {
         let mut random = Random(op.seed);
-        if self.node.is_none() {
-            self.start(&mut random);
-        }
-        match op.what {
-            What::Publish => self.publish(&mut random),
-            What::Deliver => self.deliver(&mut random),
-            What::Turn => self.turn(1 + random.below(6) as usize),
-            What::Follow => self.follow(1 + random.below(4)),
-            What::Snapshot => self.snapshot(),
-            What::Disconnect => self.disconnect(&mut random),
-            What::Operator => self.operate(&mut random),
-            What::Clock => self.jump(&mut random),
-            What::Disk => self.disk_fault(&mut random),
-            What::Database => self.database_fault(&mut random),
-            What::Cut => self.power.cut_after(random.below(25)),
-            What::Kill => self.crash(&mut random, false),
-            What::Stop => self.stop(),
+        match catch_unwind(AssertUnwindSafe(|| self.act(op, &mut random))) {
+            Ok(()) => {}
+            Err(cause) if cause.is::<Ended>() => {
+                self.ends += 1;
+                self.crash(&mut random, self.ends_with_power);
+            }
+            Err(cause) => resume_unwind(cause),
         }
         self.time.pass(random.below(200_000_000) as i64);
         self.look(&mut random);
+    }
+
+    fn act(&mut self, op: &Op, random: &mut Random) {
+        if self.node.is_none() {
+            self.start(random);
+        }
+        match op.what {
+            What::Publish => self.publish(random),
+            What::Deliver => self.deliver(random),
+            What::Turn => self.turn(1 + random.below(6) as usize),
+            What::Follow => self.follow(1 + random.below(4)),
+            What::Snapshot => self.snapshot(),
+            What::Disconnect => self.disconnect(random),
+            What::Operator => self.operate(random),
+            What::Clock => self.jump(random),
+            What::Disk => self.disk_fault(random),
+            What::Database => self.database_fault(random),
+            What::Cut => self.power.cut_after(random.below(25)),
+            What::Kill => self.crash(random, false),
+            What::Stop => self.stop(),
+        }
     }
 
     /// What must be true at any time; and the end of a process without power.
@@ -679,6 +697,7 @@ impl World {
     /// Everything is whole again: what waits arrives, and what was promised is there.
     pub(super) fn end(&mut self, seed: u64) {
         let mut random = Random(seed ^ 0xe4d);
+        Point::disarm();
         self.power.restore();
         let sync_failed = self.journal_disk.state().sync_failed;
         if self.power.is_off() || sync_failed {

@@ -14,6 +14,7 @@ use super::cluster::ClusterError;
 use super::error::StoreError;
 use super::project::Projection;
 use super::rows::RowBatch;
+use crate::crash::Point;
 use crate::defect::Defect;
 use crate::health::Health;
 use crate::journal::{JournalReader, ReadError, Records, Source};
@@ -321,7 +322,9 @@ impl<D: Database> Follower<D> {
         if Defect::LevelLost.is_on() {
             progress.rows.levels.pop();
         }
+        Point::TransactionDue.pass();
         rows.write(&progress.rows, position)?;
+        Point::Committed.pass();
         self.written = Some(Instant::now());
         progress.rows.clear();
         progress.from = position;

@@ -16,6 +16,7 @@ use crate::http::Http;
 use crate::http::answer::{self, Form, Record, Rows};
 use crate::http::problem::Problem;
 use crate::http::query::{self, Query};
+use crate::http::session::Caller;
 use crate::sequencer::queries;
 use crate::store::Stamp;
 
@@ -123,10 +124,11 @@ struct Member {
 pub(in crate::http) async fn composition(
     State(http): State<Arc<Http>>,
     named: Named,
+    caller: Caller,
     form: Form,
     Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
-    let composition = match (query::time("at", which.at.as_deref())?, which.revision) {
+    let mut composition = match (query::time("at", which.at.as_deref())?, which.revision) {
         (None, None) => now(&http, named).await?,
         (Some(at), None) => then(History::of(&http)?, named, at).await?,
         (None, Some(revision)) => fixed(History::of(&http)?, named, revision).await?,
@@ -134,6 +136,11 @@ pub(in crate::http) async fn composition(
             return Err(Problem::bad_request("state either at or revision"));
         }
     };
+    for member in &mut composition.members {
+        if !caller.may_see_member(&member.symbol) {
+            (member.price, member.weight) = (None, None);
+        }
+    }
     answer::object(form, &composition)
 }
 

@@ -16,6 +16,7 @@ use crate::http::Http;
 use crate::http::answer::{self, Form, Record, Rows};
 use crate::http::problem::Problem;
 use crate::http::query::{self, Query};
+use crate::http::session::{Caller, allow};
 
 /// Rows of a page where the request does not say, and at the most.
 const LIMIT: (usize, usize) = (1_000, 10_000);
@@ -74,10 +75,12 @@ impl Record for Change {
 pub(in crate::http) async fn changes(
     State(http): State<Arc<Http>>,
     named: Named,
+    caller: Caller,
     form: Form,
     uri: Uri,
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
+    allow(caller.may_see_events(&named.code))?;
     let limit = query::limit(page.limit, LIMIT.0, LIMIT.1)?;
     let id = named.id;
     let codes: Vec<String> = http

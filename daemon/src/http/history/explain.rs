@@ -100,10 +100,7 @@ pub(in crate::http) async fn explained(
     };
     // Who may not see a price may not work it out either.
     for member in &explanation.members {
-        allow(match member.symbol.strip_prefix("indexes/") {
-            Some(code) => caller.may_see_index(code),
-            None => caller.may_see_security(&member.symbol),
-        })?;
+        allow(caller.may_see_member(&member.symbol))?;
     }
     answer::object(form, &explanation)
 }

@@ -348,11 +348,11 @@ fn neither_start_nor_stop_waits_for_a_postgresql_that_hangs() {
     verified(&daemon, &database);
 }
 
-/// A small file system for the journal, unmounted at the end.
-struct Tmpfs(PathBuf);
+/// A small file system, unmounted at the end.
+pub(super) struct Tmpfs(PathBuf);
 
 impl Tmpfs {
-    fn mount(dir: &Path, size: &str) -> Option<Self> {
+    pub(super) fn mount(dir: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(dir).unwrap();
         let options = format!("size={size},mode=700");
         let mount = Command::new("mount")
@@ -461,7 +461,7 @@ fn a_full_journal_waits_for_postgresql_and_goes_on() {
 }
 
 /// Takes all the room there is, beside what it has taken before.
-fn fill(path: &Path) {
+pub(super) fn fill(path: &Path) {
     use std::io::Write;
     let mut options = fs::OpenOptions::new();
     let mut file = options.create(true).append(true).open(path).unwrap();

@@ -1,9 +1,13 @@
 //! PostgreSQL goes away and comes back; prices and levels do not wait for it.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
 use divisor_testkit::{Postgres, TestDatabase, eventually};
 use postgres::NoTls;
 use serde_json::json;
 
+use super::faults::{Tmpfs, fill};
 use super::{Mqtt, assert_same, column, daemon, pair, stored_levels};
 
 #[test]
@@ -42,6 +46,61 @@ fn postgresql_dies_under_load_and_everything_is_there_once() {
     everything_once(&database, &desk, sent, last);
 }
 
+/// PostgreSQL is there and has no room for a row: an outage like any other, which ends by itself.
+#[test]
+fn the_disk_of_postgresql_is_full_and_everything_is_there_once() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
+    let space = dir.path().join("space");
+    let Some(_disk) = Tmpfs::mount(&space, "32m") else {
+        println!("skipped: no file system can be mounted here");
+        return;
+    };
+    let server: &'static Postgres = Box::leak(Box::new(Postgres::start().unwrap()));
+    let database = server.database();
+    let owner = fs::metadata(database.socket().parent().unwrap()).unwrap();
+    chown(&space, Some(owner.uid()), Some(owner.gid())).unwrap();
+    // The tables lie on the small disk, the server's log of changes does not: it stays alive.
+    let mut admin = server.admin().unwrap();
+    let name = database.config().get_dbname().unwrap().to_owned();
+    let path = space.display();
+    admin
+        .batch_execute(&format!("create tablespace small location '{path}'"))
+        .unwrap();
+    admin
+        .batch_execute(&format!(
+            "alter database {name} set default_tablespace = small"
+        ))
+        .unwrap();
+    let daemon = daemon().database(&database.url()).start();
+    let feed = Mqtt::v4(&daemon, "feed");
+    let desk = Mqtt::v5(&daemon, "desk");
+    desk.subscribe("indexes/PAIR/level");
+    desk.subscribe("divisor/status");
+    feed.load(&pair());
+    let mut sent = 0;
+    send(&feed, &mut sent, 200);
+    feed.wait_projected();
+    for _ in 0..2 {
+        let elses = space.join("somebody-elses");
+        fill(&elses);
+        eventually("no row finds room", || {
+            send(&feed, &mut sent, 200);
+            let status = feed.done("status", json!({}));
+            (status["store"] == "degraded").then_some(())
+        });
+        // Prices and levels go on meanwhile.
+        send(&feed, &mut sent, 200);
+        desk_has(&desk, sent);
+        fs::remove_file(&elses).unwrap();
+        wait_store(&desk, "ok");
+        feed.wait_projected();
+    }
+    assert!(daemon.log().contains("No space left"), "{}", daemon.log());
+    let last = desk_has(&desk, sent);
+    everything_once(&database, &desk, sent, last);
+}
+
 #[test]
 fn without_postgresql_programs_it_starts_degraded_and_catches_up_later() {
     let nothing = tempfile::tempdir().unwrap();
@@ -50,8 +109,8 @@ fn without_postgresql_programs_it_starts_degraded_and_catches_up_later() {
         .tempdir()
         .unwrap();
     // The private server runs as another user where this is root.
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
-    std::fs::set_permissions(state.path(), mode).unwrap();
+    let mode = Permissions::from_mode(0o711);
+    fs::set_permissions(state.path(), mode).unwrap();
     let options = daemon().state(state.path()).set("database.private=true");
     let none = nothing.path().to_str().unwrap();
     let mut without = options

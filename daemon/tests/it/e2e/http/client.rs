@@ -46,6 +46,12 @@ pub(in crate::e2e) fn json(daemon: &Daemon, path: &str) -> Value {
     answer.json()
 }
 
+/// The status alone, for what never ends.
+pub(super) fn status(daemon: &Daemon, path: &str, headers: &[(&str, &str)]) -> u16 {
+    let mut reader = begin(daemon, "GET", path, headers, "");
+    read_head(&mut reader).0
+}
+
 /// Any request.
 pub(super) fn send(
     daemon: &Daemon,
@@ -54,17 +60,7 @@ pub(super) fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
-    let mut stream = connect(daemon);
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    if !body.is_empty() {
-        head.push_str(&format!("content-length: {}\r\n", body.len()));
-    }
-    let request = format!("{head}\r\n{body}");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut reader = BufReader::new(stream);
+    let mut reader = begin(daemon, method, path, headers, body);
     let (status, headers) = read_head(&mut reader);
     let mut bytes = Vec::new();
     if headers
@@ -82,6 +78,27 @@ pub(super) fn send(
         headers,
         body: bytes,
     }
+}
+
+/// Sends a request.
+fn begin(
+    daemon: &Daemon,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> BufReader<TcpStream> {
+    let mut stream = connect(daemon);
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    let request = format!("{head}\r\n{body}");
+    stream.write_all(request.as_bytes()).unwrap();
+    BufReader::new(stream)
 }
 
 /// A bare connection.
