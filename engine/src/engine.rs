@@ -573,6 +573,7 @@ impl Engine {
         }
         self.marks[index.at()].touched = false;
         if !self.indexes[index.at()].life.is_active() {
+            self.indexes[index.at()].waiting = false;
             return;
         }
         self.trigger(index, position);

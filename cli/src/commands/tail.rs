@@ -170,6 +170,11 @@ impl Printer {
         if message.topic.ends_with("/event") {
             return self.event(message);
         }
+        if message.payload.is_empty() {
+            // Deleted, or under another code: the topic's last value is cleared.
+            output::say(format_args!("{}  ends here", message.topic));
+            return Ok(());
+        }
         let Some(level) = levels::read(&message.payload) else {
             output::say(format_args!("warning: {} holds no level", message.topic));
             return Ok(());

@@ -104,6 +104,8 @@ struct Wall {
     /// The version at the last frame.
     framed: u64,
     notices: VecDeque<Posted>,
+    /// Rows under codes that are no longer, as if deleted, with the version that ended them.
+    gone: VecDeque<(u64, IndexId, Arc<str>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -279,7 +281,7 @@ impl Board {
         Changes {
             from,
             to: version,
-            rows: rows.collect(),
+            rows: wall.gone_since(from).chain(rows).collect(),
             notices: wall.notices_since(from),
         }
     }
@@ -294,7 +296,9 @@ impl Board {
         Changes {
             from: version,
             to: wall.version,
-            rows: rows.map(|(id, row)| (id, Arc::clone(&row.text))).collect(),
+            rows: (wall.gone_since(version).filter(|_| version > 0))
+                .chain(rows.map(|(id, row)| (id, Arc::clone(&row.text))))
+                .collect(),
             notices: wall.notices_since(version),
         }
     }
@@ -340,6 +344,11 @@ impl Board {
 }
 
 impl Wall {
+    fn gone_since(&self, version: u64) -> impl Iterator<Item = (IndexId, Arc<str>)> {
+        let newer = self.gone.iter().filter(move |(at, ..)| *at > version);
+        newer.map(|(_, index, text)| (*index, Arc::clone(text)))
+    }
+
     fn notices_since(&self, version: u64) -> Vec<(IndexId, Arc<str>)> {
         let newer = self
             .notices
@@ -395,6 +404,18 @@ impl Wall {
 
     /// Puts a line up, if it says something new.
     fn set(&mut self, index: IndexId, line: Line, payload: Option<Bytes>, version: u64) {
+        let known = self.rows.get(index.at()).map(|row| Arc::clone(&row.line));
+        if let Some(known) = known.filter(|known| known.code != line.code) {
+            let ended = Line {
+                status: divisor_engine::Life::Deleted.as_str().to_owned(),
+                ..Line::clone(&known)
+            };
+            let text = serde_json::to_string(&ended).unwrap_or_default().into();
+            if self.gone.len() == NOTICES_MAX {
+                self.gone.pop_front();
+            }
+            self.gone.push_back((version, index, text));
+        }
         let text: Arc<str> = serde_json::to_string(&line).unwrap_or_default().into();
         let row = Row {
             line: Arc::new(line),

@@ -157,6 +157,32 @@ fn an_inactive_index_goes_on_unseen() {
 }
 
 #[test]
+fn an_inactive_index_wants_no_batches() {
+    let mut world = World::with(
+        r#"{"securities":[{"symbol":"A","currency":"USD"},{"symbol":"B","currency":"EUR"}],"indexes":[
+        {"code":"X","currency":"USD","weighting":{"scheme":"price"},"base":{"value":"100"},
+         "dissemination":{"mode":"interval","every_ms":1000},"basket":[{"symbol":"A"},{"symbol":"B"}]}]}"#,
+    );
+    let rate = |world: &World| world.rate("EUR", "USD", "1.1", "2026-01-05T10:00:00Z");
+    world.apply(vec![rate(&world)]);
+    world.ticks("2026-01-05T10:00:00Z", &[("A", "10"), ("B", "10")]);
+    world.give("deactivate X");
+    world.ticks("2026-01-05T11:00:00Z", &[("A", "11"), ("B", "12")]);
+    world.apply(vec![world.rate(
+        "EUR",
+        "USD",
+        "1.2",
+        "2026-01-05T11:00:00Z",
+    )]);
+    world.apply(Vec::new());
+    world.apply(Vec::new());
+    assert_eq!(world.engine.poll_timeout(), None);
+    world.give("reactivate X");
+    // 11 + 12·1.2 over a divisor of 0.21.
+    assert_eq!(world.level("X"), "120.95");
+}
+
+#[test]
 fn names_and_numbers_are_never_given_again() {
     let mut world = world();
     let ids = (
