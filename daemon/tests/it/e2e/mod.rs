@@ -7,6 +7,7 @@ mod http;
 mod input;
 mod life;
 mod load;
+mod methodology;
 mod modes;
 mod network;
 mod order;
