@@ -5,6 +5,7 @@ mod dow;
 mod faults;
 mod http;
 mod input;
+mod kinds;
 mod life;
 mod load;
 mod methodology;
