@@ -119,6 +119,10 @@ pub(crate) fn run(mut cli: Cli) -> anyhow::Result<Exit> {
     // The demonstration has a daemon of its own, which asks nobody who he is.
     if !matches!(cli.command, Command::Demo(_)) {
         cli.globals.broker = Broker::new(cli.globals.url.clone(), &cli.globals.login)?;
+        // These speak HTTP, over TLS or not, whatever the broker speaks.
+        if !matches!(cli.command, Command::History(_) | Command::Open(_)) {
+            cli.globals.broker.refuse_idle(&cli.globals.login)?;
+        }
     }
     match cli.globals.color {
         ColorChoice::Auto => anstream::ColorChoice::Auto,

@@ -143,7 +143,8 @@ impl Engine {
         let stale = stale.saturating_add(u32::try_from(below).unwrap_or(u32::MAX));
         let threshold = state.definition.stale.and_then(|rule| rule.weight);
         let is_reached = threshold.is_none_or(|threshold| {
-            let counts = |id, _: &Security| state.clock.is_stale_member(id) || is_doubtful(id);
+            let counts =
+                |id, _: &Security| state.clock.stale_members().contains(&id) || is_doubtful(id);
             let share = state.share(&self.securities, counts);
             share.is_some_and(|share| !is_below(&share, threshold))
         });

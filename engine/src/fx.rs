@@ -56,30 +56,34 @@ impl Rates {
 
     /// Units of `to` for one `from` at the last rates.
     pub(crate) fn convert(&self, from: Currency, to: Currency, rule: FxRule) -> Option<Decimal> {
-        convert(|base, quote| self.value(base, quote), from, to, rule)
+        convert(from, to, rule, |base, quote| self.value(base, quote))
     }
 }
 
-/// Units of `to` for one `from`, of rates by base and quote: the direct one, else over the rule's
-/// pivot. None where one of them is missing.
+/// Units of `to` for one `from` by an index's rule.
+///
+/// That is the direct rate, else the quotient over the rule's pivot, cut half up to the rule's
+/// places. `rate` tells the units of its second currency for one of its first. None where a rate is
+/// missing, or the result is not positive.
+#[must_use]
 pub fn convert(
-    rates: impl Fn(Currency, Currency) -> Option<Decimal>,
     from: Currency,
     to: Currency,
     rule: FxRule,
+    rate: impl Fn(Currency, Currency) -> Option<Decimal>,
 ) -> Option<Decimal> {
     if from == to {
         return Some(Decimal::ONE);
     }
-    if let Some(rate) = rates(from, to) {
-        return Some(rate);
+    if let Some(direct) = rate(from, to) {
+        return Some(direct);
     }
     let pivot = rule.pivot?;
     let per_pivot = |currency| {
         if currency == pivot {
             return Some(Decimal::ONE);
         }
-        rates(pivot, currency)
+        rate(pivot, currency)
     };
     let quotient = Ratio::from(per_pivot(to)?).divide(&per_pivot(from)?.into())?;
     quotient

@@ -86,4 +86,4 @@ pub use output::{
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;
-pub use view::{IndexView, RateView, SecurityView, contribution};
+pub use view::{Converted, IndexView, RateView, SecurityView, contribution, shares};

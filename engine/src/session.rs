@@ -99,9 +99,9 @@ impl Clock {
         self.is_halted || matches!(self.phase, Phase::Closed | Phase::Final)
     }
 
-    /// Whether a constituent is stale.
-    pub(crate) fn is_stale_member(&self, security: SecurityId) -> bool {
-        self.stale.contains(&security)
+    /// The constituents that are stale.
+    pub(crate) fn stale_members(&self) -> &[SecurityId] {
+        &self.stale
     }
 
     /// How many constituents are stale.

@@ -32,6 +32,7 @@
  * @property {string | null} [weight]  share of the index's market value, 1 is all of it
  * @property {string | null} [contribution]  points of the index since the previous close
  * @property {boolean | null} [stale]
+ * @property {boolean | null} [held]  a price waits for an operator
  *
  * @typedef {object} Facts
  * @property {Row} row
@@ -50,6 +51,8 @@
  * @property {string} low
  * @property {string} close
  * @property {number} count
+ *
+ * @typedef {{code: string, step: string, points: {ts: string, level: string}[]}} Sparkline
  *
  * @typedef {object} IndexEvent
  * @property {string} ts

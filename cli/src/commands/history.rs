@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::output::{self, Format, Row};
-use crate::web::{self, HttpArgs, Place, escape};
+use crate::web::{self, HttpArgs, Site, escape};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -166,26 +166,26 @@ impl Row for Close {
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let place = opts.http.place(globals);
+    let site = opts.http.site(globals)?;
     let index = escape(&opts.index);
     if opts.closes {
-        return closes(&place, &index, &opts, globals.output).await;
+        return closes(&site, &index, &opts, globals.output).await;
     }
     match &opts.candles {
         Some(step) => {
             let path = format!("api/v1/indexes/{index}/candles?step={step}");
-            print::<Candle>(&place, &path, &opts, globals.output).await?;
+            print::<Candle>(&site, &path, &opts, globals.output).await?;
         }
         None => {
             let path = format!("api/v1/indexes/{index}/levels?");
-            print::<Level>(&place, &path, &opts, globals.output).await?;
+            print::<Level>(&site, &path, &opts, globals.output).await?;
         }
     }
     Ok(Exit::Done)
 }
 
 /// Prints closes: a day has one, so that all of them fit a table.
-async fn closes(place: &Place, index: &str, opts: &Opts, format: Format) -> anyhow::Result<Exit> {
+async fn closes(site: &Site, index: &str, opts: &Opts, format: Format) -> anyhow::Result<Exit> {
     let wanted = match (opts.limit, &opts.from) {
         (Some(limit), _) => limit as usize,
         (None, Some(_)) => usize::MAX,
@@ -202,7 +202,7 @@ async fn closes(place: &Place, index: &str, opts: &Opts, format: Format) -> anyh
                 path.push_str(&format!("&{name}={}", escape(value)));
             }
         }
-        let page: Page<Close> = web::json(place, &path).await?;
+        let page: Page<Close> = web::json(site, &path).await?;
         rows.splice(0..0, page.rows);
         match page.next {
             Some(next) if rows.len() < wanted => to = Some(next),
@@ -215,7 +215,7 @@ async fn closes(place: &Place, index: &str, opts: &Opts, format: Format) -> anyh
 
 /// Prints page by page, but for a table, whose columns are as wide as their widest cell.
 async fn print<R: Row + serde::de::DeserializeOwned>(
-    place: &Place,
+    site: &Site,
     path: &str,
     opts: &Opts,
     format: Format,
@@ -238,7 +238,7 @@ async fn print<R: Row + serde::de::DeserializeOwned>(
     let mut cursor = String::new();
     while left > 0 {
         let address = format!("{path}{query}&limit={}{cursor}", left.min(PAGE));
-        let page: Page<R> = web::json(place, &address).await?;
+        let page: Page<R> = web::json(site, &address).await?;
         left = left.saturating_sub(page.rows.len());
         for row in &page.rows {
             match format {

@@ -1,12 +1,16 @@
-//! What is true now: indexes, securities, the daemon's status. Nothing here asks PostgreSQL.
+//! What is true now: indexes, securities, the daemon's status. PostgreSQL is asked for the previous
+//! closes alone, and missed by nobody.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use divisor_engine::definition::{IndexDefinition, SecurityDefinition};
-use divisor_engine::{Currency, Decimal, Engine, Time, contribution};
+use divisor_engine::{
+    Converted, Currency, Decimal, Engine, HeldInput, IndexId, SecurityId, Time, contribution,
+};
 use divisor_wire::command::{self, CommandError, IndexDetail};
 use divisor_wire::level::change;
 use serde::{Deserialize, Serialize};
@@ -14,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Http;
 use super::answer::{self, Form, Record, Rows};
 use super::board::Line;
-use super::history::{self, Closes};
+use super::history::{self, Closes, Fx};
 use super::problem::Problem;
 use super::query::{Query, limit};
 use super::session::{Caller, allow};
@@ -80,6 +84,8 @@ struct Facts<'a> {
     cash: Decimal,
     base: BaseFacts,
     waits_for: Option<&'a str>,
+    /// The beginning of the day on which basket or weights change next, where that is known.
+    next_review: Option<String>,
     members: Vec<Member>,
 }
 
@@ -102,7 +108,13 @@ pub(super) struct Member {
     coefficient: Option<Decimal>,
     weight: Option<Decimal>,
     contribution: Option<Decimal>,
+    /// By the index's rule.
     stale: bool,
+    /// A price of it waits for an operator.
+    held: bool,
+    /// Index currency for one of its own.
+    #[serde(skip)]
+    rate: Option<Decimal>,
 }
 
 /// `GET api/v1/indexes/{code}`
@@ -115,20 +127,25 @@ pub(super) async fn index(
     allow(caller.may_see_index(&code))?;
     http.board.refresh(&http.sequence, false).await?;
     let asked = code.clone();
-    let (detail, members) = http
+    let (detail, mut members, next_review) = http
         .sequence
         .ask(move |sight| {
             let detail = queries::index_show(sight.engine, Some(&asked))?;
-            let members = members(sight.engine, &detail);
-            Ok((detail, members))
+            let id = sight.engine.index_id(&asked);
+            let members = id.map(|id| members(sight.engine, id, &detail));
+            let next_review = id.and_then(|id| sight.engine.next_review(id));
+            Ok((detail, members.unwrap_or_default(), next_review))
         })
         .await?
         .map_err(refused)?;
     let (id, row) = (http.board.line(&code))
         .ok_or_else(|| Problem::unavailable("the index was defined just now"))?;
-    let mut members = members;
+    let fx = Fx::of(
+        &detail.definition,
+        members.iter().map(|member| member.currency),
+    );
     if let Some(day) = day_of(&row, &detail.definition.day.zone)
-        && let Some(closes) = history::closes(&http, id, &row, day).await
+        && let Some(closes) = history::closes(&http, id, &row, day, &fx).await
     {
         for member in &mut members {
             member.compare(&closes, &row, detail.divisor);
@@ -151,16 +168,22 @@ pub(super) async fn index(
             date: base.get("date").cloned(),
         },
         waits_for: detail.waits_for.as_deref(),
+        next_review: next_review.map(|time| time.to_string()),
         members,
     };
     answer::object(form, &facts)
 }
 
-fn members(engine: &Engine, detail: &IndexDetail) -> Vec<Member> {
+fn members(engine: &Engine, index: IndexId, detail: &IndexDetail) -> Vec<Member> {
+    let stale: HashSet<SecurityId> = engine.stale_members(index).iter().copied().collect();
+    let held = engine.held().filter_map(|(_, held)| match &held.what {
+        HeldInput::Tick(tick) => Some(tick.security),
+        HeldInput::Rate(_) => None,
+    });
+    let held: HashSet<SecurityId> = held.collect();
     let member = |row: &command::MemberRow| {
-        let view = engine
-            .security_id(&row.symbol)
-            .and_then(|id| engine.security(id));
+        let id = engine.security_id(&row.symbol);
+        let view = id.and_then(|id| engine.security(id));
         Member {
             symbol: row.symbol.clone(),
             name: view.and_then(|view| view.definition.name.clone()),
@@ -172,7 +195,9 @@ fn members(engine: &Engine, detail: &IndexDetail) -> Vec<Member> {
             coefficient: row.coefficient,
             weight: row.weight,
             contribution: None,
-            stale: false,
+            stale: id.is_some_and(|id| stale.contains(&id)),
+            held: id.is_some_and(|id| held.contains(&id)),
+            rate: engine.conversion(index, row.currency),
         }
     };
     detail.members.iter().map(member).collect()
@@ -205,15 +230,23 @@ impl Member {
         };
         self.prev_close = Some(queries::at_least_two_places(close));
         self.chg_pct = change(price, Some(close)).map(|(_, percent)| percent);
-        // Across a revision, or a rate that moved too, points are not told by these numbers.
         let (Some(coefficient), Some(divisor), Some(level)) =
             (self.coefficient, divisor, row.level)
         else {
             return;
         };
-        if row.rev == closes.revision && self.currency == row.currency {
+        let (Some(rate), Some(rate_then)) = (self.rate, closes.rate(self.currency)) else {
+            return;
+        };
+        // Across a revision points are not told by these numbers.
+        if row.rev == closes.revision {
+            let now = Converted { price, rate };
+            let then = Converted {
+                price: close,
+                rate: rate_then,
+            };
             let places = level.places() + POINTS_PLACES;
-            self.contribution = contribution(price, close, coefficient, divisor, places);
+            self.contribution = contribution(now, then, coefficient, divisor, places);
         }
     }
 }

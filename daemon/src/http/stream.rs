@@ -192,12 +192,7 @@ fn narrowed(
     query: &str,
 ) -> Result<Option<BTreeSet<IndexId>>, Problem> {
     let mut only = None;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if name != "index" {
-            return Err(Problem::bad_request("the only parameter is `index`"));
-        }
-        let code = super::query::unescape(value);
+    for code in super::query::repeated("index", query)? {
         allow(caller.may_see_index(&code))?;
         let (id, _) = (http.board.line(&code))
             .ok_or_else(|| Problem::not_found(format!("there is no index {code}")))?;

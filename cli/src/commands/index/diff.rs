@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::past::{Composition, Member, composed};
 use super::text;
 use crate::output::{self, Format, Row};
-use crate::web::Place;
+use crate::web::Site;
 
 /// Two revisions side by side.
 #[derive(Debug, Serialize)]
@@ -56,13 +56,13 @@ impl Row for Changed {
 /// Prints what differs.
 pub(super) async fn run(
     format: Format,
-    place: &Place,
+    site: &Site,
     code: &str,
     before: u32,
     after: u32,
 ) -> anyhow::Result<()> {
-    let before = composed(place, code, &format!("revision={before}")).await?;
-    let after = composed(place, code, &format!("revision={after}")).await?;
+    let before = composed(site, code, &format!("revision={before}")).await?;
+    let after = composed(site, code, &format!("revision={after}")).await?;
     let difference = compare(before, after);
     if format == Format::Json {
         return Ok(output::json(&difference)?);

@@ -33,7 +33,7 @@ pub(super) async fn run(
         Some(at) => {
             let (index, at) = (escape(&code), escape(&at));
             let path = format!("api/v1/indexes/{index}/explain?at={at}");
-            web::json(&http.place(globals), &path).await?
+            web::json(&http.site(globals)?, &path).await?
         }
     };
     print(globals.output, explanation)?;

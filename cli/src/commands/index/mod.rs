@@ -134,18 +134,18 @@ pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
             http,
         } => {
             let which = past::Which::of(at, revision);
-            past::composition(globals, &http.place(globals), &code, &which).await?;
+            past::composition(globals, &http.site(globals)?, &code, &which).await?;
         }
         Verb::Revisions { code, http } => {
-            past::revisions(format, &http.place(globals), &code).await?;
+            past::revisions(format, &http.site(globals)?, &code).await?;
         }
-        Verb::History { code, http } => past::changes(format, &http.place(globals), &code).await?,
+        Verb::History { code, http } => past::changes(format, &http.site(globals)?, &code).await?,
         Verb::Diff {
             code,
             before,
             after,
             http,
-        } => diff::run(format, &http.place(globals), &code, before, after).await?,
+        } => diff::run(format, &http.site(globals)?, &code, before, after).await?,
         Verb::Life(verb) => return life::of_index(verb, globals).await,
     }
     Ok(Exit::Done)

@@ -8,7 +8,7 @@ use super::{show, text};
 use crate::cli::Globals;
 use crate::commands::connected;
 use crate::output::{self, Format, Row};
-use crate::web::{self, Place, escape};
+use crate::web::{self, Site, escape};
 
 /// Which composition.
 pub(super) enum Which {
@@ -61,19 +61,15 @@ impl Row for Member {
 }
 
 /// Asks the HTTP side for a composition of the past.
-pub(super) async fn composed(
-    place: &Place,
-    code: &str,
-    which: &str,
-) -> anyhow::Result<Composition> {
+pub(super) async fn composed(site: &Site, code: &str, which: &str) -> anyhow::Result<Composition> {
     let path = format!("api/v1/indexes/{}/composition?{which}", escape(code));
-    web::json(place, &path).await
+    web::json(site, &path).await
 }
 
 /// Prints a composition. The one in force comes over MQTT, as everything live.
 pub(super) async fn composition(
     globals: &Globals,
-    place: &Place,
+    site: &Site,
     code: &str,
     which: &Which,
 ) -> anyhow::Result<()> {
@@ -82,8 +78,8 @@ pub(super) async fn composition(
             let ask = async |to: &_| Ok(show(to, code).await?);
             in_force(connected(globals, "index", ask).await?)
         }
-        Which::At(at) => composed(place, code, &format!("at={}", escape(at))).await?,
-        Which::Revision(revision) => composed(place, code, &format!("revision={revision}")).await?,
+        Which::At(at) => composed(site, code, &format!("at={}", escape(at))).await?,
+        Which::Revision(revision) => composed(site, code, &format!("revision={revision}")).await?,
     };
     if globals.output == Format::Json {
         return Ok(output::json(&composition)?);
@@ -156,9 +152,9 @@ impl Row for Revision {
 }
 
 /// Prints all revisions.
-pub(super) async fn revisions(format: Format, place: &Place, code: &str) -> anyhow::Result<()> {
+pub(super) async fn revisions(format: Format, site: &Site, code: &str) -> anyhow::Result<()> {
     let path = format!("api/v1/indexes/{}/revisions", escape(code));
-    let rows: Vec<Revision> = web::rows(place, &path, "after").await?;
+    let rows: Vec<Revision> = web::rows(site, &path, "after").await?;
     Ok(output::rows(format, &rows)?)
 }
 
@@ -186,8 +182,8 @@ impl Row for Change {
 }
 
 /// Prints all changes.
-pub(super) async fn changes(format: Format, place: &Place, code: &str) -> anyhow::Result<()> {
+pub(super) async fn changes(format: Format, site: &Site, code: &str) -> anyhow::Result<()> {
     let path = format!("api/v1/indexes/{}/changes", escape(code));
-    let rows: Vec<Change> = web::rows(place, &path, "after").await?;
+    let rows: Vec<Change> = web::rows(site, &path, "after").await?;
     Ok(output::rows(format, &rows)?)
 }

@@ -1,16 +1,18 @@
 //! What an index consisted of: its revisions, and its composition at a time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use divisor_engine::{Decimal, Time};
+use divisor_engine::{Converted, Currency, Decimal, Time, shares};
 use divisor_wire::command::IndexDetail;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
 use super::History;
+use super::fx::Fx;
 use super::span::{Named, decimal, get, time_at};
 use crate::http::Http;
 use crate::http::answer::{self, Form, Record, Rows};
@@ -22,6 +24,9 @@ use crate::store::Stamp;
 
 /// Revisions of a page where the request does not say, and at the most.
 const LIMIT: (usize, usize) = (1_000, 10_000);
+
+/// Places of a weight.
+const WEIGHT_PLACES: u8 = 6;
 
 /// Paging by number.
 #[derive(Debug, Deserialize)]
@@ -130,8 +135,8 @@ pub(in crate::http) async fn composition(
 ) -> Result<Response, Problem> {
     let mut composition = match (query::time("at", which.at.as_deref())?, which.revision) {
         (None, None) => now(&http, named).await?,
-        (Some(at), None) => then(History::of(&http)?, named, at).await?,
-        (None, Some(revision)) => fixed(History::of(&http)?, named, revision).await?,
+        (Some(at), None) => then(&http, named, at).await?,
+        (None, Some(revision)) => fixed(&http, named, revision).await?,
         (Some(_), Some(_)) => {
             return Err(Problem::bad_request("state either at or revision"));
         }
@@ -169,97 +174,132 @@ async fn now(http: &Http, named: Named) -> Result<Composition, Problem> {
 }
 
 /// The composition that the last level before or at a time was made with, at the prices of then.
-async fn then(history: &History, named: Named, at: Time) -> Result<Composition, Problem> {
+async fn then(http: &Http, named: Named, at: Time) -> Result<Composition, Problem> {
+    let history = History::of(http)?;
     let index = (&named.key() as _, Type::INT4);
     let until = (&Stamp(at) as _, Type::TIMESTAMPTZ);
     let found = history
         .query(
             "select b.revision, b.effective, b.effective_nanos, b.divisor, \
-             coalesce(b.cash, 0), i.currency from basket b \
-             join index_definition i on i.id = b.index_id \
+             coalesce(b.cash, 0), b.position from basket b \
              where b.index_id = $1 and b.revision = (select l.revision from index_level l \
              where l.index_id = $1 and l.ts <= $2 order by l.ts desc, l.seq desc, l.run desc limit 1)",
-            &[index.clone(), until.clone()],
+            &[index, until],
         )
         .await?;
     let head = found.first().ok_or_else(|| {
         Problem::not_found(format!("{} had no level yet at that time", named.code))
     })?;
-    composed(history, named, head, until).await
+    composed(http, named, head, (Stamp(at), Stamp(at))).await
 }
 
 /// The composition as a revision fixed it, at the prices of that moment.
-async fn fixed(history: &History, named: Named, revision: u32) -> Result<Composition, Problem> {
-    let index = (&named.key() as _, Type::INT4);
+async fn fixed(http: &Http, named: Named, revision: u32) -> Result<Composition, Problem> {
     let number = i32::try_from(revision).unwrap_or(i32::MAX);
-    let found = history
+    let found = History::of(http)?
         .query(
             "select b.revision, b.effective, b.effective_nanos, b.divisor, \
-             coalesce(b.cash, 0), i.currency from basket b \
-             join index_definition i on i.id = b.index_id \
+             coalesce(b.cash, 0), b.position from basket b \
              where b.index_id = $1 and b.revision = $2",
-            &[index, (&number, Type::INT4)],
+            &[(&named.key(), Type::INT4), (&number, Type::INT4)],
         )
         .await?;
     let head = found
         .first()
         .ok_or_else(|| Problem::not_found(format!("{} has no revision {revision}", named.code)))?;
-    // No price is that old.
-    let until = (&Stamp(Time::MIN) as _, Type::TIMESTAMPTZ);
-    composed(history, named, head, until).await
+    // No price is that old: those of the revision count.
+    let effective: Stamp = get(head, 1)?;
+    composed(http, named, head, (Stamp(Time::MIN), effective)).await
 }
 
-/// The members of the revision that a row names, at the prices until a time.
+/// The members of the revision that a row names, at the prices until one time and the rates until
+/// another.
 async fn composed(
-    history: &History,
+    http: &Http,
     named: Named,
     head: &tokio_postgres::Row,
-    until: super::pool::Parameter<'_>,
+    (prices, rates): (Stamp, Stamp),
 ) -> Result<Composition, Problem> {
+    let history = History::of(http)?;
     let index = (&named.key() as _, Type::INT4);
-    let revision: i32 = get(head, 0)?;
+    let until = (&prices as _, Type::TIMESTAMPTZ);
+    let (revision, position): (i32, i64) = (get(head, 0)?, get(head, 5)?);
+    let revision_of = [(&revision as _, Type::INT4), (&position as _, Type::INT8)];
     let rows = history
-        .query(MEMBERS, &[index, until, (&revision, Type::INT4)])
+        .query(MEMBERS, &[&[index, until], &revision_of[..]].concat())
         .await?;
     let mut members = Vec::with_capacity(rows.len());
+    let mut currencies = Vec::with_capacity(rows.len());
     for row in &rows {
+        let currency: &str = get(row, 3)?;
+        currencies.push(Currency::parse(currency).map_err(|error| Problem::internal(&error))?);
         members.push(Member {
             symbol: get(row, 0)?,
             coefficient: decimal(row, 1)?,
-            price: decimal(row, 2)?.map(Decimal::normalized),
-            weight: decimal(row, 3)?,
+            price: decimal(row, 2)?.map(queries::at_least_two_places),
+            weight: None,
         });
     }
+    let cash = decimal(head, 4)?;
+    let (id, own) = (named.id, currencies.clone());
+    let fx = (http.sequence)
+        .ask(move |sight| {
+            let view = sight.engine.index(id)?;
+            Some(Fx::of(view.definition, own.into_iter()))
+        })
+        .await?;
+    let fx = fx.ok_or_else(|| Problem::not_found(format!("there is no index {}", named.code)))?;
+    let rates = fx.rates(history, rates, i64::MAX).await?;
+    weigh(
+        &mut members,
+        &currencies,
+        &rates,
+        cash.unwrap_or(Decimal::ZERO),
+    );
     Ok(Composition {
         revision: revision.cast_unsigned(),
         effective: Some(time_at(head, 1)?.to_string()),
         divisor: decimal(head, 3)?,
-        cash: decimal(head, 4)?,
+        cash,
         members,
         code: named.code,
     })
 }
 
-/// Prices are the last that counted since the revision; where none has come, that of the revision. Weights are
-/// told where every price is in the index's currency: the rates of then are not looked up.
+/// Tells the weights, where every price and every rate is known.
+fn weigh(
+    members: &mut [Member],
+    currencies: &[Currency],
+    rates: &HashMap<Currency, Decimal>,
+    cash: Decimal,
+) {
+    let part = |(member, currency): (&Member, &Currency)| {
+        let rate = *rates.get(currency)?;
+        let price = member.price?;
+        Some((Converted { price, rate }, member.coefficient?))
+    };
+    let parts: Option<Vec<_>> = members.iter().zip(currencies).map(part).collect();
+    let weights = parts.and_then(|parts| shares(&parts, cash, WEIGHT_PLACES));
+    for (member, weight) in members.iter_mut().zip(weights.into_iter().flatten()) {
+        member.weight = Some(weight);
+    }
+}
+
+/// Prices are the last that counted, or those of the revision where none has come since: a split may
+/// lie between. An index in the basket is its level.
 const MEMBERS: &str = "
-with member as (
-    select s.id, s.symbol, s.currency, m.coefficient, coalesce(p.price, m.price) as price
-    from basket_member m join security s on s.id = m.security_id
-    left join lateral (
-        select t.price from price_tick t
-        where t.security_id = m.security_id and t.ts <= $2 and t.effect = 0
-        and t.position >= (select position from basket where index_id = $1 and revision = $3)
-        order by t.ts desc, t.position desc limit 1
-    ) p on true
-    where m.index_id = $1 and m.revision = $3
-), total as (
-    select sum(coefficient * price) + coalesce((select cash from basket
-               where index_id = $1 and revision = $3), 0) as value,
-           bool_and(price is not null and currency =
-               (select currency from index_definition where id = $1)) as is_known
-    from member
-)
-select symbol, coefficient, price,
-       case when is_known and value <> 0 then round(coefficient * price / value, 6) end
-from member, total order by id";
+select s.symbol, m.coefficient,
+       case when p.position >= $4 then p.price else coalesce(l.level, m.price, p.price) end,
+       s.currency
+from basket_member m join security s on s.id = m.security_id
+left join lateral (
+    select t.price, t.position from price_tick t
+    where t.security_id = m.security_id and t.ts <= $2 and t.effect = 0
+    order by t.ts desc, t.position desc limit 1
+) p on true
+left join lateral (
+    select level from index_level
+    where index_id = (select id from index_definition where s.symbol = 'indexes/' || code)
+    and ts <= $2 order by ts desc, seq desc, run desc limit 1
+) l on s.symbol like 'indexes/%'
+where m.index_id = $1 and m.revision = $3 order by s.id";

@@ -1,18 +1,18 @@
 //! The arithmetic of a level of the past: its revision, the prices and rates that counted, the
 //! divisor.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use divisor_engine::definition::IndexDefinition;
-use divisor_engine::{Currency, Decimal, Part, SecurityId, convert, explain};
+use divisor_engine::{Currency, Decimal, Part, SecurityId, explain};
 use divisor_wire::command::{ExplainedLevel, IndexExplanation};
 use serde::Deserialize;
 use tokio_postgres::types::Type;
 
 use super::History;
+use super::fx::Fx;
 use super::span::{Named, decimal, get, time_at};
 use crate::http::Http;
 use crate::http::answer::{self, Form};
@@ -68,16 +68,6 @@ left join lateral (
 where m.index_id = $1 and m.revision = $2
 order by s.id";
 
-/// The last rate of each of these pairs at a position.
-const RATES: &str = "
-select p.base, p.quote, r.rate
-from unnest($1::text[], $2::text[]) p (base, quote)
-cross join lateral (
-    select f.rate from fx_rate f
-    where f.base = p.base and f.quote = p.quote and f.effect = 0 and f.ts <= $3
-    and f.position <= $4 order by f.ts desc, f.position desc limit 1
-) r";
-
 /// `GET api/v1/indexes/{code}/explain`: without a time, the level of now.
 pub(in crate::http) async fn explained(
     State(http): State<Arc<Http>>,
@@ -131,16 +121,17 @@ async fn then(http: &Http, named: Named, at: Stamp) -> Result<IndexExplanation, 
     let divisor = told.divisor.ok_or_else(not_sum)?;
     let definition = definition(http, &named).await?;
     let members = members(history, &named, &told).await?;
-    let currencies: Vec<Currency> = members.iter().map(|member| member.currency).collect();
-    let rates = rates(history, &definition, &currencies, &told).await?;
+    let currencies = members.iter().map(|member| member.currency);
+    let fx = Fx::of(&definition, currencies);
+    let position = told.of.pos.cast_signed();
+    let rates = fx.rates(history, told.ts, position).await?;
     let part = |member: &Member| {
-        let known = |base, quote| rates.get(&(base, quote)).copied();
         Some(Part {
             security: member.security,
             currency: member.currency,
             price: member.price?,
             coefficient: member.coefficient?,
-            rate: convert(known, member.currency, definition.currency, definition.fx)?,
+            rate: *rates.get(&member.currency)?,
         })
     };
     let parts: Option<Vec<Part>> = members.iter().map(part).collect();
@@ -235,47 +226,4 @@ async fn definition(http: &Http, named: &Named) -> Result<IndexDefinition, Probl
     asked
         .await?
         .ok_or_else(|| Problem::not_found(format!("there is no index {}", named.code)))
-}
-
-/// The rates that convert these currencies by an index's rule, as they were.
-async fn rates(
-    history: &History,
-    definition: &IndexDefinition,
-    currencies: &[Currency],
-    told: &Told,
-) -> Result<BTreeMap<(Currency, Currency), Decimal>, Problem> {
-    let own = definition.currency;
-    let direct = currencies.iter().map(|currency| (*currency, own));
-    let pivot = definition.fx.pivot.into_iter();
-    let by_pivot = pivot.flat_map(|pivot| {
-        let quotes = currencies.iter().copied().chain([own]);
-        quotes.map(move |quote| (pivot, quote))
-    });
-    let mut pairs: Vec<(Currency, Currency)> = direct.chain(by_pivot).collect();
-    pairs.retain(|(base, quote)| base != quote);
-    pairs.sort_unstable();
-    pairs.dedup();
-    let (bases, quotes): (Vec<String>, Vec<String>) = pairs
-        .iter()
-        .map(|(base, quote)| (base.to_string(), quote.to_string()))
-        .unzip();
-    let rows = history
-        .query(
-            RATES,
-            &[
-                (&bases, Type::TEXT_ARRAY),
-                (&quotes, Type::TEXT_ARRAY),
-                (&told.ts, Type::TIMESTAMPTZ),
-                (&told.of.pos.cast_signed(), Type::INT8),
-            ],
-        )
-        .await?;
-    let mut rates = BTreeMap::new();
-    for row in &rows {
-        let (base, quote): (String, String) = (get(row, 0)?, get(row, 1)?);
-        if let Some(rate) = decimal(row, 2)? {
-            rates.insert((parse(&base)?, parse(&quote)?), rate);
-        }
-    }
-    Ok(rates)
 }

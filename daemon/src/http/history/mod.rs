@@ -9,11 +9,13 @@ mod changes;
 mod closes;
 mod events;
 mod explain;
+mod fx;
 mod levels;
 mod official;
 mod pool;
 mod prices;
 mod span;
+mod sparklines;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use axum::routing::get;
 use super::Http;
 use super::problem::Problem;
 pub(super) use closes::{Closes, Remembered, closes};
+pub(super) use fx::Fx;
 pub(crate) use pool::Pool as History;
 
 /// The routes below `api/v1`.
@@ -37,6 +40,7 @@ pub(super) fn routes() -> Router<Arc<Http>> {
         .route("/indexes/{code}/closes", get(official::closes))
         .route("/indexes/{code}/events", get(events::of_index))
         .route("/events", get(events::of_all))
+        .route("/sparklines", get(sparklines::sparklines))
         .route("/securities/{symbol}/prices", get(prices::prices))
 }
 

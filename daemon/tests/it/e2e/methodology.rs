@@ -27,7 +27,7 @@ fn table(head: &str) -> Vec<Example> {
         .lines()
         .skip(2)
         .take_while(|line| line.starts_with('|'));
-    let example = |line: &str| {
+    let read = |line: &str| {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         Example {
             file: cells[1]
@@ -40,7 +40,18 @@ fn table(head: &str) -> Vec<Example> {
             figure: cells[3].to_owned(),
         }
     };
-    rows.map(example).collect()
+    rows.map(read).collect()
+}
+
+/// What an example loads: its note is for people.
+fn items(file: &str) -> Value {
+    let mut items = fixture(&format!("methodology/{file}"));
+    let note = items.as_object_mut().unwrap().remove("note");
+    assert!(
+        note.is_some_and(|note| note.is_string()),
+        "{file} says what it shows"
+    );
+    items
 }
 
 fn files(below: &str) -> BTreeSet<String> {
@@ -60,7 +71,7 @@ fn examples_give_the_levels_worked_out_by_hand() {
         named.insert(file.clone());
         let daemon = daemon().start();
         let desk = Mqtt::v5(&daemon, "desk");
-        desk.load(&fixture(&format!("methodology/{file}")));
+        desk.load(&items(file));
         let shown = desk.done("index.show", json!({ "code": code }));
         assert_eq!(
             shown["row"]["level"],
@@ -85,7 +96,7 @@ fn examples_give_the_levels_worked_out_by_hand() {
 fn the_reference_rate_is_made_of_trades() {
     let daemon = daemon().start();
     let desk = Mqtt::v5(&daemon, "desk");
-    desk.load(&fixture("methodology/weighting/volume_median.json"));
+    desk.load(&items("weighting/volume_median.json"));
     for (ts, price, size) in [
         ("2026-01-05T15:01:00Z", "100", "2"),
         ("2026-01-05T15:02:00Z", "104", "1"),

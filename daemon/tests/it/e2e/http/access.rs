@@ -18,6 +18,9 @@ const LVL: (&str, &str) = ("authorization", "Basic bHZsOmx2bC1wdw==");
 const NOT: (&str, &str) = ("authorization", "Basic bm90Om5vdC1wdw==");
 const WRONG: (&str, &str) = ("authorization", "Basic YW5uOndyb25n");
 
+/// Everybody, in the order of what they may.
+const CALLERS: [&[(&str, &str)]; 6] = [&[], &[WRONG], &[NOT], &[LVL], &[ONE], &[ANN]];
+
 fn users(path: &Path) {
     let admin = ["admin".to_owned()];
     for (name, roles, grant) in [
@@ -132,9 +135,8 @@ const STORED: [&str; 7] = [
 #[test]
 fn every_route_asks_who_it_is() {
     let (daemon, _dir) = with_users();
-    let callers: [&[(&str, &str)]; 6] = [&[], &[WRONG], &[NOT], &[LVL], &[ONE], &[ANN]];
     let check = |path: &str, expected: [u16; 6]| {
-        let got = callers.map(|headers| super::client::status(&daemon, path, headers));
+        let got = CALLERS.map(|headers| super::client::status(&daemon, path, headers));
         assert_eq!(got, expected, "{path}");
     };
     check("/", [200; 6]);
@@ -148,6 +150,10 @@ fn every_route_asks_who_it_is() {
         check(&format!("/api/v1/{path}"), known);
     }
     check("/api/v1/events", [401, 401, 503, 503, 503, 503]);
+    check(
+        "/api/v1/sparklines?index=OTHER",
+        [401, 401, 503, 503, 503, 503],
+    );
     let index = |found| [401, 401, 403, found, found, found];
     check("/api/v1/indexes/PAIR", index(200));
     check("/api/v1/indexes/PAIR/composition", index(200));
@@ -180,19 +186,29 @@ fn every_route_asks_who_it_is() {
     );
     check("/api/v1/stream?index=OTHER", all(200));
     check("/api/v1/stream?index=PAIR", index(200));
-    // What lies on a topic, and whether anything does.
-    check("/api/v1/topics/divisor/status", known);
-    check("/api/v1/topics/indexes/PAIR/level", index(200));
-    check(
-        "/api/v1/topics/indexes/PAIR/event",
-        [401, 401, 403, 403, 404, 404],
-    );
-    check("/api/v1/topics/indexes/OTHER/level", all(200));
-    check("/api/v1/topics/indexes/NONE/level", all(404));
-    check("/api/v1/topics/securities/AAA/price", all(404));
-    check("/api/v1/topics/divisor/reply/x/1", all(404));
-    check("/api/v1/topics/indexes/+/level", all(404));
-    check("/api/v1/topics/weather/oslo", all(404));
+}
+
+/// What lies on a topic, and whether anything does, is told to those who might subscribe.
+#[test]
+fn every_topic_asks_who_it_is() {
+    let (daemon, _dir) = with_users();
+    let check = |topic: &str, expected: [u16; 6]| {
+        let path = format!("/api/v1/topics/{topic}");
+        let got = CALLERS.map(|headers| super::client::status(&daemon, &path, headers));
+        assert_eq!(got, expected, "{topic}");
+    };
+    let known = [401, 401, 200, 200, 200, 200];
+    let index = |found| [401, 401, 403, found, found, found];
+    let all = |found| [401, 401, 403, 403, 403, found];
+    check("divisor/status", known);
+    check("indexes/PAIR/level", index(200));
+    check("indexes/PAIR/event", [401, 401, 403, 403, 404, 404]);
+    check("indexes/OTHER/level", all(200));
+    check("indexes/NONE/level", all(404));
+    check("securities/AAA/price", all(404));
+    check("divisor/reply/x/1", all(404));
+    check("indexes/+/level", all(404));
+    check("weather/oslo", all(404));
 }
 
 /// What a page shows beside an index is hidden as well, where it is somebody else's.

@@ -5,6 +5,7 @@ mod client;
 mod history;
 mod limits;
 mod live;
+mod members;
 mod metrics;
 mod openapi;
 mod stream;
