@@ -269,7 +269,7 @@ mod tests {
         );
         check("divisor history DJIA --candles 7m", false);
         check("divisor history", false);
-        check("divisor open --http https://h", false);
+        check("divisor open --http https://h", true);
         check("divisor demo --days 3 --seconds 1", true);
         check("divisor price hold release 1 2", true);
         check("divisor price hold reject", false);
