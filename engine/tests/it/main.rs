@@ -10,6 +10,7 @@ mod bounds;
 mod days;
 mod exact;
 mod kinds;
+mod life;
 mod model;
 mod properties;
 mod revisions;
