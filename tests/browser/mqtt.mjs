@@ -60,13 +60,17 @@ for (let n = 0; n < 500; n++) {
 }
 
 // Every retained message, a will, and a session that is kept.
+// Who hears a message live knows that it is in the table of the retained.
+await reader.client.subscribeAsync("kept/+", { qos: 1 });
 for (let n = 0; n < 300; n++) await writer.client.publishAsync(`kept/${n}`, "retained", { qos: 1, retain: true });
+for (let n = 0; n < 300; n++) await reader.next();
 const kept = { clean: false, ...(five ? { properties: { sessionExpiryInterval: 60 } } : {}) };
 const late = await connect("late", kept);
 await late.client.subscribeAsync("kept/#", { qos: 1 });
 for (let n = 0; n < 300; n++) assert((await late.next()).retain);
 await late.client.endAsync();
 await writer.client.publishAsync("kept/away", "while away", { qos: 1 });
+await reader.next();
 // The message comes right behind CONNACK, so somebody has to listen before.
 const back = mqtt.connect(url, { ...late.client.options, ...kept });
 const away = new Promise((hear) => back.on("message", (topic) => hear(topic)));

@@ -90,12 +90,16 @@ for number in range(500):
     writer.next("pub")
 
 # Retained, kept, will.
+# Who hears a message live knows that it is in the table of the retained.
+reader.subscribe("kept/+", 1)
 writer.publish("kept/1", "retained", 1, True)
+reader.message()
 kept = Client("kept", kept=True)
 kept.subscribe("kept/#", 1)
 assert kept.message().retain
 kept.leave()
 writer.publish("kept/2", "while away")
+reader.message()
 kept = Client("kept", kept=True)
 assert kept.flags.session_present
 assert kept.message().payload == b"while away"
