@@ -75,6 +75,11 @@ export async function signIn(user, password) {
   }
 }
 
+/** Ends the session, and with it all that is shown. */
+export async function signOut() {
+  await fetch(url("session"), { method: "DELETE" });
+}
+
 /** @param {unknown} error */
 export function isAbort(error) {
   return error instanceof DOMException && error.name === "AbortError";

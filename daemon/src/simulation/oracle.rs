@@ -165,7 +165,11 @@ impl Oracle {
                     let row = close_row(&closed);
                     self.closes.insert((row.index, row.seq), row);
                 }
-                Output::Action(_) | Output::Status { .. } | Output::Quotation(_) => {}
+                Output::Action(_)
+                | Output::Status { .. }
+                | Output::Life(_)
+                | Output::Held(_)
+                | Output::Quotation(_) => {}
             }
         }
     }

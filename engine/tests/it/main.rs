@@ -13,6 +13,7 @@ mod days;
 mod exact;
 mod explore;
 mod kinds;
+mod life;
 mod model;
 mod properties;
 mod return_properties;
