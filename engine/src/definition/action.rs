@@ -121,6 +121,9 @@ pub struct Dividend {
     /// The country that withholds, for the withholding table of an index: `US`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// What kind of company pays, for the same table: `reit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<String>,
     /// The rate withheld of this dividend, in 0 to 1; the index's rule where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax: Option<Decimal>,
