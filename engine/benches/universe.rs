@@ -296,7 +296,12 @@ impl Shape {
                     // All sizes divide a power of ten.
                     member.weight = Some(Decimal::new(i128::from(10_000 / self.members), 4));
                 }
-                _ => {}
+                Weighting::None
+                | Weighting::Price
+                | Weighting::Equal { .. }
+                | Weighting::Score { .. }
+                | Weighting::Geometric { .. }
+                | Weighting::VolumeMedian => {}
             }
             member
         };

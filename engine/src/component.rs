@@ -83,7 +83,7 @@ impl Engine {
         held.chain(index.follow.as_ref().map(|follow| follow.parent))
     }
 
-    /// Works out who publishes by an interval, and the order in which a batch publishes where
+    /// Works out who publishes by an interval, whom time alone can move, and the order in which a batch publishes where
     /// indexes hold others.
     pub(crate) fn lay_ranks(&mut self) {
         let holds = self
@@ -97,6 +97,8 @@ impl Engine {
             )
         };
         let all = (0u32..).map(IndexId).zip(&self.indexes);
+        let by_clock = |(_, index): &(IndexId, &crate::index::Index)| index.has_moments();
+        self.clocked = all.clone().filter(by_clock).map(|(id, _)| id).collect();
         self.intervals = all.filter(by_interval).map(|(id, _)| id).collect();
         self.ranks = if holds {
             self.ranks().unwrap_or_default()

@@ -119,13 +119,19 @@ impl Engine {
                 result.map_err(|p| p.of("security", &security.symbol)),
             );
         }
+        let mut is_changed = false;
         for index in parents_first(&definitions.indexes) {
             let result = self.load_index(index, position);
+            is_changed |= !matches!(result, Ok(Change::Unchanged));
             note(
                 "index",
                 &index.code,
                 result.map_err(|p| p.of("index", &index.code)),
             );
+        }
+        if is_changed {
+            // Once for all: it walks every security.
+            self.watch_days();
         }
         self.start_waiting(position);
         for revision in &definitions.revisions {
@@ -309,7 +315,6 @@ impl Engine {
         if let Some(newest) = newest {
             self.seat(id, newest);
         }
-        self.watch_days();
         self.start(id)?;
         self.base(id, position)?;
         if self.indexes[id.at()].revision == 0 {
@@ -358,9 +363,10 @@ impl Engine {
         let span = || period::span(ts, &state.zone, state.reset());
         state.span = (ts != Time::MIN).then(span);
         self.marks[id.at()].each_tick = definition.dissemination == Dissemination::Tick;
-        self.kernel_is_stale |= changed.contains(&"dissemination");
+        // What is laid out by it: who publishes by an interval, whom time alone can move.
+        let laid = ["dissemination", "calendar", "stale"];
+        self.kernel_is_stale |= changed.iter().any(|field| laid.contains(field));
         self.change_times(id, &changed);
-        self.watch_days();
         if changed.contains(&"variant") || changed.contains(&"weighting") {
             self.check_followers(id)?;
         }

@@ -74,6 +74,12 @@ pub struct Engine {
     /// Indexes that publish by an interval.
     #[serde(skip)]
     pub(crate) intervals: Vec<IndexId>,
+    /// No index that waits for the end of its interval is due earlier; none when not known.
+    #[serde(skip)]
+    interval_at: Option<Time>,
+    /// Indexes with a calendar or a rule of staleness: those that time alone can move.
+    #[serde(skip)]
+    pub(crate) clocked: Vec<IndexId>,
     /// Reference rates.
     #[serde(skip)]
     pub(crate) fixings: Vec<IndexId>,
@@ -160,8 +166,7 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let revision = self.scheduled.first_key_value().map(|((time, _), _)| *time);
-        let by_interval = self.intervals.iter().map(|id| &self.indexes[id.at()]);
-        let interval = by_interval.filter(|x| x.waiting).map(|x| x.due).min();
+        let interval = self.next_interval();
         let fixings = self.fixings.iter();
         let fixings = fixings.filter_map(|id| self.indexes[id.at()].fixing.as_ref()?.due);
         let session = self.next_moment_by_clock();
@@ -512,6 +517,15 @@ impl Engine {
             self.rebuild_kernel();
         }
         self.publish_touched(position);
+        if self.interval_at.is_none_or(|due| due <= self.time) {
+            self.publish_intervals(position);
+            // Those that hold what has just published.
+            self.publish_touched(position);
+        }
+    }
+
+    /// Levels of the indexes whose interval is over.
+    fn publish_intervals(&mut self, position: Position) {
         for at in 0..self.intervals.len() {
             let id = self.intervals[at];
             let index = &mut self.indexes[id.at()];
@@ -526,8 +540,13 @@ impl Engine {
                 self.publish(id, position);
             }
         }
-        // Those that hold what has just published.
-        self.publish_touched(position);
+        self.interval_at = Some(self.next_interval().unwrap_or(Time::MAX));
+    }
+
+    /// When the interval of an index ends that waits for it.
+    fn next_interval(&self) -> Option<Time> {
+        let by_interval = self.intervals.iter().map(|id| &self.indexes[id.at()]);
+        by_interval.filter(|x| x.waiting).map(|x| x.due).min()
     }
 
     /// Publishes what is touched, or lets it wait for its interval.
@@ -547,7 +566,11 @@ impl Engine {
                 }
                 match self.indexes[index.at()].definition.dissemination {
                     Dissemination::Tick | Dissemination::Conflate => self.publish(index, position),
-                    Dissemination::Interval { .. } => self.indexes[index.at()].waiting = true,
+                    Dissemination::Interval { .. } => {
+                        let index = &mut self.indexes[index.at()];
+                        index.waiting = true;
+                        self.interval_at = self.interval_at.map(|due| due.min(index.due));
+                    }
                 }
             }
         }

@@ -500,6 +500,11 @@ impl Index {
         ))
     }
 
+    /// True when time alone can move it: it opens and closes, or its members become stale.
+    pub(crate) const fn has_moments(&self) -> bool {
+        self.definition.calendar.is_some() || self.definition.stale.is_some()
+    }
+
     /// True when a level can be computed.
     pub(crate) fn is_complete(&self) -> bool {
         if let Some(fixing) = &self.fixing {

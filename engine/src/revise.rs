@@ -2,6 +2,7 @@
 //! [`Index::establish`], and every one leaves an [`Output::Revised`].
 
 use crate::basket::{self, Holding, Rule};
+use crate::define::Change;
 use crate::definition::{Adjustment, Constituent, RevisionDefinition, Weighting};
 use crate::exact::Ratio;
 use crate::follow::Closing;
@@ -46,12 +47,17 @@ pub(crate) enum Turn {
 impl Engine {
     /// The first price of a security: indexes that waited for it may start.
     pub(crate) fn first_price(&mut self, security: SecurityId, position: Position) {
+        // Only a parent with its last price or an input of a rule lets a variant start.
+        let mut lets_start = self.securities[security.at()].is_input;
         for at in 0..self.kernel.entries(security).len() {
             let index = self.kernel.entries(security)[at].index;
             self.indexes[index.at()].missing -= 1;
+            lets_start |= self.indexes[index.at()].missing == 0;
             self.try_base(index, position);
         }
-        self.start_followers(position);
+        if lets_start {
+            self.start_followers(position);
+        }
     }
 
     /// Starts an index from its base value once every constituent has a price. A base that these
@@ -330,6 +336,7 @@ impl Engine {
         revision: &RevisionDefinition,
         position: Position,
     ) -> Result<(), Problem> {
+        let mut is_changed = false;
         for change in &revision.indexes {
             let Some(definition) = &change.definition else {
                 continue;
@@ -340,7 +347,10 @@ impl Engine {
                 ));
             }
             self.known_index(&change.code)?;
-            self.load_index(definition, position)?;
+            is_changed |= self.load_index(definition, position)? != Change::Unchanged;
+        }
+        if is_changed {
+            self.watch_days();
         }
         Ok(())
     }

@@ -39,6 +39,9 @@ pub(crate) struct Security {
     /// Its trades make a reference rate.
     #[serde(skip)]
     pub(crate) is_traded: bool,
+    /// The rule of a variant names it: an interest rate or a forward.
+    #[serde(skip)]
+    pub(crate) is_input: bool,
     /// Its price moves variants although it is no member: a forward.
     #[serde(skip)]
     pub(crate) is_watched: bool,
@@ -96,6 +99,7 @@ impl Security {
             known: Known::default(),
             component: None,
             is_traded: false,
+            is_input: false,
             is_watched: false,
             is_seen_apart: false,
             suspended: false,

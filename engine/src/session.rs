@@ -184,31 +184,31 @@ impl Engine {
 
     /// When a batch is due for a session or for staleness.
     pub(crate) fn next_moment_by_clock(&self) -> Option<Time> {
-        let indexes = self.indexes.iter().zip(&self.marks);
-        let moment = |(index, mark): (&Index, &crate::engine::Mark)| {
+        let moment = |id: &IndexId| {
+            let (index, mark) = (&self.indexes[id.at()], &self.marks[id.at()]);
             let delay = index.delay();
             let moment = index.clock.next_moment();
             let present = mark.behind <= PRESENT.saturating_add(delay);
             (present && moment != Time::MAX).then(|| moment.saturating_add(delay))
         };
-        indexes.filter_map(moment).min()
+        self.clocked.iter().filter_map(moment).min()
     }
 
     /// Lets the time of the batch pass for the indexes whose inputs are of the present.
     pub(crate) fn pass_time(&mut self, position: Position) {
-        for at in 0..self.indexes.len() {
-            let (state, mark) = (&self.indexes[at], &self.marks[at]);
+        for at in 0..self.clocked.len() {
+            let index = self.clocked[at];
+            let (state, mark) = (&self.indexes[index.at()], &self.marks[index.at()]);
             let delay = state.delay();
             let until = self.time.saturating_add(-delay);
             if mark.behind > PRESENT.saturating_add(delay) {
                 continue;
             }
             if state.definition.stale.is_some() {
-                let clock = &mut self.indexes[at].clock;
+                let clock = &mut self.indexes[index.at()].clock;
                 clock.now = clock.now.max(until);
             }
-            if self.indexes[at].clock.next_moment() <= until {
-                let index = IndexId(u32::try_from(at).unwrap_or(u32::MAX));
+            if self.indexes[index.at()].clock.next_moment() <= until {
                 self.pass_moments(index, until, position);
             }
         }

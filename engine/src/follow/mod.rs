@@ -188,11 +188,11 @@ impl Engine {
         }
         if let Some(follow) = &index.follow {
             self.unstarted.push(id);
-            if matches!(index.definition.variant, Some(Variant::Hedged(_))) {
-                for security in follow.inputs.values() {
-                    if let Some(security) = self.securities.get_mut(security.at()) {
-                        security.is_watched = true;
-                    }
+            let is_hedged = matches!(index.definition.variant, Some(Variant::Hedged(_)));
+            for security in follow.inputs.values() {
+                if let Some(security) = self.securities.get_mut(security.at()) {
+                    security.is_input = true;
+                    security.is_watched |= is_hedged;
                 }
             }
         }
