@@ -13,7 +13,7 @@ use crate::{Decimal, SecurityId};
 const STATED_PLACES_MAX: u8 = 18;
 
 /// A constituent of a basket whose symbol is resolved and whose fields fit the weighting.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Holding {
     pub(crate) security: SecurityId,
     /// The reference price of the definition, if it states one.
@@ -40,7 +40,7 @@ impl Holding {
 }
 
 /// Where a coefficient comes from.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// It is stated: units, or shares times factors.
     Units(Decimal),
@@ -51,7 +51,7 @@ pub(crate) enum Rule {
 }
 
 /// A target weight as a fraction: `1/n` of an equal index has no finite decimal.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct TargetWeight(i128, i128);
 
 impl TargetWeight {

@@ -49,7 +49,17 @@ impl Snapshot {
             return Err(SnapshotError::Form { found: self.form });
         }
         let mut engine = self.engine;
+        engine.derive()?;
+        Ok(engine)
+    }
+}
+
+impl Engine {
+    /// Works out everything that follows from the state and is no part of it.
+    pub(crate) fn derive(&mut self) -> Result<(), SnapshotError> {
+        let engine = self;
         let wrong = |what: String| Err(SnapshotError::Contradiction(what));
+        engine.symbols.clear();
         for (id, security) in (0u32..).zip(&engine.securities) {
             let symbol = security.definition.symbol.as_str().into();
             engine.symbols.insert(symbol, SecurityId(id));
@@ -114,7 +124,7 @@ impl Snapshot {
         }
         engine.lay_ranks();
         engine.kernel_is_stale = true;
-        Ok(engine)
+        Ok(())
     }
 }
 

@@ -17,6 +17,13 @@ use super::rows::{
     Origin, RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
+/// How a command's row tells the end of a run.
+#[derive(serde::Serialize)]
+struct Ended<'a> {
+    through: u32,
+    outcome: &'a divisor_engine::Outcome,
+}
+
 /// Applies batches and collects their rows.
 #[derive(Debug)]
 pub(crate) struct Projection {
@@ -75,7 +82,11 @@ impl Projection {
                 Output::Revised(revised) => self.revision(&revised, rows),
                 Output::Action(news) => self.action(&news, rows),
                 Output::Closed(closed) => rows.closes.push(close_row(&closed)),
-                Output::Status { .. } | Output::Quotation(_) | Output::Refused { .. } => {}
+                Output::Status { .. }
+                | Output::Quotation(_)
+                | Output::Restated(_)
+                | Output::RunFailed { .. }
+                | Output::Refused { .. } => {}
             }
         }
         self.index_rows(batch.first, rows);
@@ -102,6 +113,25 @@ impl Projection {
                     client,
                     "operate",
                     serde_json::to_string(order).unwrap_or_default(),
+                )
+            }
+            Input::Correct { by, stated } => {
+                let client = self.engine.label_text(*by).unwrap_or_default().to_owned();
+                (
+                    client,
+                    "correct",
+                    serde_json::to_string(stated).unwrap_or_default(),
+                )
+            }
+            Input::Restate { through, outcome } => {
+                let body = Ended {
+                    through: *through,
+                    outcome: outcome.as_ref(),
+                };
+                (
+                    "divisord".to_owned(),
+                    "restate",
+                    serde_json::to_string(&body).unwrap_or_default(),
                 )
             }
             Input::Boot { epoch } => (
@@ -197,7 +227,12 @@ impl Projection {
                 rate: rate.value(),
             }),
             Some(
-                Input::Define { .. } | Input::Operate { .. } | Input::Label(_) | Input::Boot { .. },
+                Input::Define { .. }
+                | Input::Operate { .. }
+                | Input::Correct { .. }
+                | Input::Restate { .. }
+                | Input::Label(_)
+                | Input::Boot { .. },
             )
             | None => {}
         }
@@ -311,7 +346,7 @@ fn text(currency: Currency) -> Arc<str> {
     currency.as_str().into()
 }
 
-fn level_row(level: &Level) -> LevelRow {
+pub(crate) fn level_row(level: &Level) -> LevelRow {
     LevelRow {
         position: level.position,
         index: level.index.0,

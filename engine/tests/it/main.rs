@@ -7,6 +7,7 @@
 mod action_properties;
 mod actions;
 mod bounds;
+mod corrections;
 mod days;
 mod exact;
 mod kinds;
