@@ -44,18 +44,22 @@ returns boolean language sql stable as $$
 $$;
 comment on function counts is 'whether a level or close of a run is the right one as of a time';
 
--- The same condition as in counts, written out, so that it is planned with the levels.
+-- The same condition written out, so that it is planned with the levels.
+create view level_now as
+select l.* from index_level l
+where (l.run = 0 or exists (select from correction_run r where r.run = l.run))
+and not exists (
+    select from restatement s
+    where s.index_id = l.index_id and s.run > l.run and s.policy = 'full'
+    and s.from_position <= l.position and l.position < s.until_position);
+comment on view level_now is 'the levels that are right as of now';
+
 create or replace function candles_of(of_index integer, of_step integer, first timestamptz,
                                       last timestamptz)
 returns setof candle language sql stable as $$
     with kept as (
-        select ts, seq, level from index_level l
+        select ts, seq, level from level_now
         where index_id = of_index and ts >= first and ts < last
-        and (l.run = 0 or exists (select from correction_run r where r.run = l.run))
-        and not exists (
-            select from restatement s
-            where s.index_id = l.index_id and s.run > l.run and s.policy = 'full'
-            and s.from_position <= l.position and l.position < s.until_position)
     )
     select date_bin(make_interval(secs => of_step), ts, timestamptz '2000-01-01 00:00:00+00') as bin,
            min(ts), max(ts),

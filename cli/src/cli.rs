@@ -113,6 +113,10 @@ pub(crate) fn run(mut cli: Cli) -> anyhow::Result<Exit> {
     // The demonstration has a daemon of its own, which asks nobody who he is.
     if !matches!(cli.command, Command::Demo(_)) {
         cli.globals.broker = Broker::new(cli.globals.url.clone(), &cli.globals.login)?;
+        // These speak HTTP, over TLS or not, whatever the broker speaks.
+        if !matches!(cli.command, Command::History(_) | Command::Open(_)) {
+            cli.globals.broker.refuse_idle(&cli.globals.login)?;
+        }
     }
     match cli.globals.color {
         ColorChoice::Auto => anstream::ColorChoice::Auto,
@@ -232,12 +236,27 @@ mod tests {
         check("divisor price hold release 1 2", true);
         check("divisor price hold reject", false);
         check("divisor close DJIA --confirm", true);
-        check("divisor correct price A --ts T --price 1.5 --reason x", true);
-        check("divisor correct price A --ts T --void --reason x --preview", true);
+        check(
+            "divisor correct price A --ts T --price 1.5 --reason x",
+            true,
+        );
+        check(
+            "divisor correct price A --ts T --void --reason x --preview",
+            true,
+        );
         check("divisor correct price A --ts T --reason x", false);
-        check("divisor correct price A --ts T --price 1 --void --reason x", false);
-        check("divisor correct rate EUR/USD --ts T --rate 1.08 --reason x", true);
-        check("divisor correct rate EURUSD --ts T --rate 1.08 --reason x", false);
+        check(
+            "divisor correct price A --ts T --price 1 --void --reason x",
+            false,
+        );
+        check(
+            "divisor correct rate EUR/USD --ts T --rate 1.08 --reason x",
+            true,
+        );
+        check(
+            "divisor correct rate EURUSD --ts T --rate 1.08 --reason x",
+            false,
+        );
         check("divisor correct withdraw 3", false);
         check(
             "divisor calendar show XNYS --from 2021-11-22 --sessions 5",

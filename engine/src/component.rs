@@ -9,8 +9,8 @@ use crate::problem::Problem;
 use crate::security::Security;
 use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time};
 
-/// How a basket names an index.
-pub(crate) const PREFIX: &str = "indexes/";
+/// How a basket names an index: this, and its code.
+pub const PREFIX: &str = "indexes/";
 
 /// The largest level that counts as a member of another index.
 const LEVEL_MAX: i64 = 1_000_000_000;

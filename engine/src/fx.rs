@@ -56,27 +56,42 @@ impl Rates {
 
     /// Units of `to` for one `from`: the direct rate, else over the rule's pivot.
     pub(crate) fn convert(&self, from: Currency, to: Currency, rule: FxRule) -> Option<Decimal> {
-        if from == to {
+        convert(from, to, rule, |base, quote| self.value(base, quote))
+    }
+}
+
+/// Units of `to` for one `from` by an index's rule.
+///
+/// That is the direct rate, else the quotient over the rule's pivot, cut half up to the rule's
+/// places. `rate` tells the units of its second currency for one of its first. None where a rate is
+/// missing, or the result is not positive.
+#[must_use]
+pub fn convert(
+    from: Currency,
+    to: Currency,
+    rule: FxRule,
+    rate: impl Fn(Currency, Currency) -> Option<Decimal>,
+) -> Option<Decimal> {
+    if from == to {
+        return Some(Decimal::ONE);
+    }
+    if let Some(direct) = rate(from, to) {
+        return Some(direct);
+    }
+    let pivot = rule.pivot?;
+    let per_pivot = |currency| {
+        if currency == pivot {
             return Some(Decimal::ONE);
         }
-        if let Some((rate, _)) = self.last.get(&(from, to)) {
-            return Some(*rate);
-        }
-        let pivot = rule.pivot?;
-        let per_pivot = |currency| {
-            if currency == pivot {
-                return Some(Decimal::ONE);
-            }
-            self.last.get(&(pivot, currency)).map(|(rate, _)| *rate)
-        };
-        let quotient = Ratio::from(per_pivot(to)?).divide(&per_pivot(from)?.into())?;
-        quotient
-            .round(Cut {
-                places: rule.places,
-                mode: RoundingMode::HalfUp,
-            })
-            .filter(|rate| rate.is_positive())
-    }
+        rate(pivot, currency)
+    };
+    let quotient = Ratio::from(per_pivot(to)?).divide(&per_pivot(from)?.into())?;
+    quotient
+        .round(Cut {
+            places: rule.places,
+            mode: RoundingMode::HalfUp,
+        })
+        .filter(|rate| rate.is_positive())
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ pub use action::{
 };
 pub use admit::Refused;
 pub use calendar::Session;
+pub use component::PREFIX as COMPONENT_PREFIX;
 pub use correct::{
     Correction, CorrectionState, Corrections, Edit, Edits, Found, Inserted, Outcome, Patch, Right,
     Stated, Unpatched,
@@ -77,6 +78,7 @@ pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, po
 pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};
 pub use explain::{Explained, Explanation};
+pub use fx::convert;
 pub use gate::{Doubt, Held, HeldInput};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Kind, Origin, Rate, Tick};
@@ -88,4 +90,4 @@ pub use output::{
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use time::Time;
-pub use view::{IndexView, RateView, SecurityView, contribution};
+pub use view::{Converted, IndexView, RateView, SecurityView, contribution, shares};

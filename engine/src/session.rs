@@ -98,6 +98,11 @@ impl Clock {
         self.is_halted || matches!(self.phase, Phase::Closed | Phase::Final)
     }
 
+    /// The constituents that are stale.
+    pub(crate) fn stale_members(&self) -> &[SecurityId] {
+        &self.stale
+    }
+
     /// How many constituents are stale.
     pub(crate) fn stale(&self) -> u32 {
         u32::try_from(self.stale.len()).unwrap_or(u32::MAX)

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::exact::Ratio;
 use crate::input::Origin;
 use crate::output::{Followed, Level, Member, Status};
-use crate::{Currency, Decimal, IndexId, RoundingMode, SecurityId};
+use crate::{Currency, Decimal, IndexId, RoundingMode, SecurityId, Time};
 
 /// A security with its last price.
 #[derive(Debug, Clone, Copy)]
@@ -75,12 +75,27 @@ pub struct IndexView<'a> {
     pub waits_for: Option<String>,
 }
 
-/// The points by which a constituent has moved its index, cut half up: `q·(p - p_close) / D`, for
-/// a price in the currency of the index. None for a divisor of zero, or beyond 38 digits.
+/// A price with the index currency for one of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Converted {
+    /// In its own currency.
+    pub price: Decimal,
+    /// Index currency for one of it.
+    pub rate: Decimal,
+}
+
+impl Converted {
+    fn value(self) -> Ratio {
+        Ratio::from(self.price).multiply(&self.rate.into())
+    }
+}
+
+/// The points by which a constituent has moved its index, cut half up:
+/// `q·(p·r - p_close·r_close) / D`. None for a divisor of zero, or beyond 38 digits.
 #[must_use]
 pub fn contribution(
-    price: Decimal,
-    close: Decimal,
+    now: Converted,
+    close: Converted,
     coefficient: Decimal,
     divisor: Decimal,
     places: u8,
@@ -89,10 +104,24 @@ pub fn contribution(
         places,
         mode: RoundingMode::HalfUp,
     };
-    let moved = Ratio::from(price)
-        .subtract(&close.into())
-        .multiply(&coefficient.into());
+    let moved = now.value().subtract(&close.value());
+    let moved = moved.multiply(&coefficient.into());
     moved.divide(&divisor.into())?.round(cut)
+}
+
+/// Each member's share of `Σ p·r·q + cash`, cut half up, for members with their coefficient `q`. None
+/// where the sum is zero, or a share is beyond 38 digits.
+#[must_use]
+pub fn shares(members: &[(Converted, Decimal)], cash: Decimal, places: u8) -> Option<Vec<Decimal>> {
+    let cut = Cut {
+        places,
+        mode: RoundingMode::HalfUp,
+    };
+    let value = |(at, q): &(Converted, Decimal)| at.value().multiply(&(*q).into());
+    let values: Vec<Ratio> = members.iter().map(value).collect();
+    let total = (values.iter()).fold(Ratio::from(cash), |sum, value| sum.add(value));
+    let share = |value: &Ratio| value.divide(&total)?.round(cut);
+    values.iter().map(share).collect()
 }
 
 impl Engine {
@@ -221,6 +250,34 @@ impl Engine {
             value.multiply(&rate).divide(&total)?.round(cut)
         };
         basket.holdings.iter().enumerate().map(weight).collect()
+    }
+
+    /// Index currency for one of another, as the index's rule makes it of the last rates.
+    #[must_use]
+    pub fn conversion(&self, index: IndexId, from: Currency) -> Option<Decimal> {
+        let definition = &self.indexes.get(index.at())?.definition;
+        self.rates.convert(from, definition.currency, definition.fx)
+    }
+
+    /// The members of an index whose price is stale by its rule.
+    #[must_use]
+    pub fn stale_members(&self, index: IndexId) -> &[SecurityId] {
+        let state = self.indexes.get(index.at());
+        state.map_or(&[], |state| state.clock.stale_members())
+    }
+
+    /// The beginning of the day on which basket or weights change next, as far as that is known: a
+    /// review that is announced, or the next reset. Of a variant, that of its parent.
+    #[must_use]
+    pub fn next_review(&self, index: IndexId) -> Option<Time> {
+        let state = self.indexes.get(index.at())?;
+        if let Some(follow) = &state.follow {
+            return self.next_review(follow.parent);
+        }
+        let reset = state.span.map(|span| span.period_end);
+        let announced = self.first_review(&state.definition.code);
+        let known = [reset.filter(|end| *end < Time::MAX), announced];
+        known.into_iter().flatten().min()
     }
 
     /// Dividends of members whose day is the index's present one and that its price lets pass.

@@ -49,7 +49,9 @@ process.on("exit", () => {
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
 export class Daemon {
-  constructor() {
+  /** @param {...string} sets keys of the configuration, as `key=value` */
+  constructor(...sets) {
+    this.sets = sets;
     this.state = mkdtempSync(join(tmpdir(), "divisor-browser-"));
     // PostgreSQL refuses to be root, and its other user must pass through.
     chmodSync(this.state, 0o711);
@@ -65,6 +67,7 @@ export class Daemon {
     const child = spawn(DIVISORD, [
       "run", "--state", this.state, "--listen", this.mqtt,
       "--set", `http.listen=["${this.http}"]`, "--set", "journal.segment_bytes=1MiB", "--set", "log.filter=info",
+      ...this.sets.flatMap((assignment) => ["--set", assignment]),
     ], { env: { ...environment, NO_COLOR: "1" }, stdio: ["ignore", "ignore", "pipe"] });
     this.child = child;
     children.add(child);
@@ -78,6 +81,12 @@ export class Daemon {
     this.mqtt = address(/listening for MQTT.*?(127\.0\.0\.1:\d+)/) ?? "";
     this.http = address(/listening for HTTP.*?http:\/\/(127\.0\.0\.1:\d+)/) ?? "";
     return this;
+  }
+
+  /** Gives a user a password and a role. @param {string} file @param {string} user @param {string} role */
+  passwd(file, user, role) {
+    const run = spawnSync(DIVISORD, ["passwd", user, "--role", role, "--file", file, "--state", this.state], { input: `${user}-secret\n`, encoding: "utf8", timeout: PATIENCE_MS });
+    if (run.status !== 0) throw new Error(`divisord passwd ended with ${run.status}: ${run.stderr}`);
   }
 
   get url() {

@@ -105,6 +105,36 @@ test("the chart follows live levels and keeps what a person moved", async () => 
   await look.close();
 });
 
+test("what happens to an index is marked on its chart", async () => {
+  const look = await open("#/index/DJIA?range=max");
+  const marks = async () => ((await look.page.locator(".plot").getAttribute("data-marks")) ?? "").split(" ").filter(Boolean);
+  // The spin-off of the fixture is a revision; so is the beginning.
+  const events = (await daemon.get("indexes/DJIA/events")).rows;
+  const revisions = events.filter((/** @type {any} */ event) => event.kind === "revision").map((/** @type {any} */ event) => `R${event.rev}`);
+  assert.ok(revisions.length > 1, JSON.stringify(events));
+  await until("the last revision", async () => (await marks()).includes(revisions.at(-1)));
+  // An action comes while one looks; a change of status has no mark.
+  daemon.divisor("load", "tests/browser/split.json");
+  await until("an action", async () => (await daemon.get("indexes/DJIA/events")).rows.some((/** @type {any} */ event) => event.kind === "action"));
+  await until("its mark", async () => (await marks()).some((mark) => mark.startsWith("A")));
+  assert.ok(!(await marks()).some((mark) => mark.startsWith("S")));
+  await look.close();
+});
+
+test("small lines are asked for together", async () => {
+  const look = await Look.open(browser);
+  const asked = /** @type {string[]} */ ([]);
+  look.page.on("request", (request) => asked.push(request.url()));
+  await look.page.goto(`${daemon.url}#/feed`);
+  await look.page.goto(`${daemon.url}#/`);
+  await until("lines", () => asked.some((url) => url.includes("/sparklines?")));
+  await look.page.waitForTimeout(1_000);
+  const lines = asked.filter((url) => url.includes("/sparklines?"));
+  const shown = Object.keys(await look.levels()).length;
+  assert.ok(shown > 10 && lines.length <= 3, `${lines.length} questions for ${shown} rows`);
+  await look.close();
+});
+
 test("the keyboard does it all", async () => {
   const look = await open("#/");
   const { page } = look;
@@ -297,29 +327,5 @@ test("a restart of the daemon needs no reload", async () => {
   assert.ok((await daemon.get("status")).epoch > before.epoch, "the daemon is another");
   await until("ink", async () => (await look.ink()) > 0.2);
   assert.equal(await look.page.evaluate(() => (/** @type {any} */ (window)).mark), "not reloaded");
-  await look.close();
-});
-
-test("a daemon that asks who we are gets an answer", async () => {
-  const look = await Look.open(browser);
-  look.allowed = /401|Failed to load resource/;
-  let isIn = false;
-  await look.page.route("**/api/v1/**", async (route) => {
-    if (route.request().url().endsWith("/session")) {
-      isIn = route.request().postDataJSON().password === "right";
-      return route.fulfill(isIn ? { status: 204 } : { status: 401, json: { title: "Unauthorized" } });
-    }
-    return isIn ? route.continue() : route.fulfill({ status: 401, json: { title: "Unauthorized" } });
-  });
-  await look.page.goto(daemon.url);
-  await look.page.locator("#login").waitFor();
-  await look.page.locator("#login-user").fill("ann");
-  await look.page.locator("#login-password").fill("wrong");
-  await look.page.getByRole("button", { name: "Sign in" }).click();
-  await until("a refusal", async () => /wrong/.test((await look.text("#login-problem")) ?? ""));
-  await look.page.locator("#login-password").fill("right");
-  await look.page.getByRole("button", { name: "Sign in" }).click();
-  await until("levels", async () => Boolean((await look.levels()).DJIA));
-  assert.ok(await look.page.locator("#login").isHidden());
   await look.close();
 });

@@ -15,7 +15,7 @@ export class ApiError extends Error {
   }
 }
 
-/** @typedef {Record<string, string | number | null | undefined>} Query */
+/** @typedef {Record<string, string | number | string[] | null | undefined>} Query  several values repeat the parameter */
 
 /**
  * A path from its parts, each escaped.
@@ -28,7 +28,8 @@ export function path(...parts) {
 /** @param {string} where @param {Query} [query] */
 export function url(where, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
-  const text = new URLSearchParams(given.map(([key, value]) => [key, String(value)])).toString();
+  const pairs = given.flatMap(([key, value]) => (Array.isArray(value) ? value : [String(value)]).map((one) => [key, one]));
+  const text = new URLSearchParams(pairs).toString();
   return BASE + where + (text ? `?${text}` : "");
 }
 
@@ -72,6 +73,11 @@ export async function signIn(user, password) {
     const body = await response.json().catch(() => ({}));
     throw new ApiError(response.status, body.title ?? response.statusText, body.detail ?? "");
   }
+}
+
+/** Ends the session, and with it all that is shown. */
+export async function signOut() {
+  await fetch(url("session"), { method: "DELETE" });
 }
 
 /** @param {unknown} error */

@@ -60,7 +60,7 @@ export function factList(facts, revision) {
     ["Currency", row.currency],
     ["Constituents", row.constituents === undefined ? null : count(row.constituents)],
     ["Revision", since],
-    ["Next review", facts.next_review ? moment(facts.next_review) : null],
+    ["Next review", facts.next_review ? moment(facts.next_review) : "none announced"],
     ["Cash", facts.cash && /[1-9]/.test(facts.cash) ? number(facts.cash) : undefined],
     ["Previous close", row.prev_close ? number(row.prev_close) : null],
     ["Rounding", rounding(facts)],

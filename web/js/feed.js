@@ -44,6 +44,8 @@ const FACTS = [
   ["Late", ({ feed }) => known(feed?.late)],
   ["Duplicate", ({ feed }) => known(feed?.duplicate)],
   ["Held", ({ feed }) => known(feed?.held)],
+  ["Stored without effect", ({ feed }) => known(feed?.passed)],
+  ["Lost by slow subscribers", ({ feed }) => known(feed?.lost)],
   ["Position", ({ pos }) => known(pos)],
   ["Stored up to", ({ projected }) => known(projected)],
   ["Running for", ({ uptime_s }) => (uptime_s === null || uptime_s === undefined ? null : duration(uptime_s))],

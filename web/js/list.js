@@ -152,7 +152,7 @@ export function startList() {
     before = { ...now };
   });
   catalogue.watch(arrange);
-  onArrival((code) => redraw([code], true));
+  onArrival((codes) => redraw(codes, true));
   let queued = new Set();
   /** @type {Map<string, number>} */
   const moves = new Map();

@@ -1,6 +1,17 @@
-/** Asks for name and password when the daemon does. */
-import { ApiError, denied, signIn } from "./api.js";
-import { $, setText } from "./dom.js";
+/** Asks for name and password when the daemon does, says who is in, and lets him out. */
+import { ApiError, denied, get, signIn, signOut } from "./api.js";
+import { $, setAttribute, setText } from "./dom.js";
+import { connection } from "./stream.js";
+
+/** Nobody in particular has nothing to leave. */
+async function showUser() {
+  const { user } = await get("session").catch(() => ({ user: null }));
+  const button = $("leave");
+  button.hidden = !user;
+  setText(button, user ?? "");
+  setAttribute(button, "aria-label", `Sign out ${user}`);
+  setAttribute(button, "title", "Sign out");
+}
 
 export function startLogin() {
   const dialog = /** @type {HTMLDialogElement} */ ($("login"));
@@ -10,6 +21,12 @@ export function startLogin() {
   denied.watch((asked) => {
     if (asked && !dialog.open) dialog.showModal();
     if (!asked && dialog.open) dialog.close();
+  });
+  connection.watch((state) => state === "live" && showUser());
+  $("leave").addEventListener("click", async () => {
+    await signOut();
+    // Nothing of what was shown stays behind.
+    location.reload();
   });
   // Esc would leave a page without data behind.
   dialog.addEventListener("cancel", (event) => event.preventDefault());

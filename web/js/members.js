@@ -24,7 +24,7 @@ const FIELDS = {
   points: (member) => member.contribution,
 };
 
-/** @typedef {{line: HTMLElement, stale: HTMLElement, price: HTMLDataElement, change: HTMLElement, weight: HTMLDataElement, gauge: HTMLElement, points: HTMLDataElement}} Parts */
+/** @typedef {{line: HTMLElement, stale: HTMLElement, held: HTMLElement, price: HTMLDataElement, change: HTMLElement, weight: HTMLDataElement, gauge: HTMLElement, points: HTMLDataElement}} Parts */
 
 export class Members {
   /** @param {string} currency of the index; other ones are named */
@@ -75,11 +75,13 @@ export class Members {
     const up = moves.filter((member) => sign(member.chg_pct) > 0).length;
     const down = moves.filter((member) => sign(member.chg_pct) < 0).length;
     const stale = members.filter((member) => member.stale).length;
+    const held = members.filter((member) => member.held).length;
     const missing = members.filter((member) => !member.price).length;
     return [
       count(members.length),
       moves.length ? `${up} up, ${down} down, ${moves.length - up - down} unchanged` : "",
       stale ? `${stale} stale` : "",
+      held ? `${held} held` : "",
       missing ? `${missing} without a price` : "",
     ].filter(Boolean).join(" · ");
   }
@@ -101,6 +103,7 @@ export class Members {
   /** @param {Member} member */
   make(member) {
     const stale = h("span", { class: "stale", hidden: true, title: "stale" }, h("span", null, "stale"));
+    const held = h("span", { class: "held", hidden: true, title: "a price waits for an operator" }, "held");
     const price = h("data", null);
     const foreign = member.currency && member.currency !== this.currency;
     const change = h("td", null);
@@ -108,10 +111,10 @@ export class Members {
     const points = h("data", null);
     const gauge = h("i", { "aria-hidden": "true" });
     const line = h("tr", { dataset: { symbol: member.symbol } },
-      h("td", null, h("b", null, member.symbol), stale), h("td", { class: "name" }, member.name ?? ""),
+      h("td", null, h("b", null, member.symbol), stale, held), h("td", { class: "name" }, member.name ?? ""),
       h("td", null, price, foreign ? h("span", { class: "ccy" }, member.currency) : null), change,
       h("td", null, weight), h("td", null, h("span", { class: "gauge" }, gauge, points)));
-    this.parts.set(line, { line, stale, price, change, weight, gauge, points });
+    this.parts.set(line, { line, stale, held, price, change, weight, gauge, points });
     return line;
   }
 
@@ -121,6 +124,7 @@ export class Members {
     const part = this.parts.get(line);
     if (!part) return;
     part.stale.hidden = !member.stale;
+    part.held.hidden = !member.held;
     line.title = member.ts ? `${member.symbol}: price of ${moment(member.ts, 3)}` : `${member.symbol}: no price yet`;
     writeData(part.price, member.price, number(member.price));
     writeMove(part.change, sign(member.chg_pct), percent(member.chg_pct));

@@ -229,7 +229,9 @@ export class Plot {
       const time = /** @type {import("lightweight-charts").UTCTimestamp} */ (bar.t);
       markers.push({ time, position: style.position, shape: style.shape, color: colour(style.colour), text: event.kind === "revision" && event.rev ? `R${event.rev}` : style.text });
     }
-    this.chart.mark(markers.sort((a, b) => a.time - b.time));
+    markers.sort((a, b) => a.time - b.time);
+    this.view.plot.dataset.marks = markers.map(({ text }) => text).join(" ");
+    this.chart.mark(markers);
   }
 
   /** The numbers of the bar under the crosshair, else of the last one. @param {number | null} t */

@@ -1,17 +1,14 @@
 /** The small line of each row: today so far, against the previous close. */
-import { get, path } from "./api.js";
+import { get } from "./api.js";
 import { colour } from "./dom.js";
 import { sign } from "./format.js";
 import { rows } from "./market.js";
 
 const POINTS_MAX = 90;
-const READERS_MAX = 2;
-// Two windows: the last hours; for an index that has just begun, the last minutes.
-const WINDOWS = [
-  { span_s: 8 * 3600, step: "5m", step_s: 300 },
-  { span_s: 420, step: "5s", step_s: 5 },
-];
-const ENOUGH = 8;
+// Rows that appear together are asked for together.
+const CODES_MAX = 60;
+const GATHER_MS = 20;
+const STEPS = /** @type {Record<string, number>} */ ({ "5m": 300, "5s": 5 });
 
 /** @typedef {{step_s: number, points: {t: number, v: number}[]}} Spark */
 
@@ -19,11 +16,11 @@ const ENOUGH = 8;
 const sparks = new Map();
 /** @type {string[]} */
 const waiting = [];
-let readers = 0;
+let isReading = false;
 
-/** Called when a line has arrived. */
-export let arrived = (/** @type {string} */ _code) => {};
-/** @param {(code: string) => void} call */
+/** Called when lines have arrived. */
+export let arrived = (/** @type {string[]} */ _codes) => {};
+/** @param {(codes: string[]) => void} call */
 export function onArrival(call) {
   arrived = call;
 }
@@ -38,40 +35,34 @@ export function sparkOf(code) {
   if (!rows.get(code)?.ts) return null;
   sparks.set(code, null);
   waiting.push(code);
-  if (readers < READERS_MAX) read();
+  if (!isReading) {
+    isReading = true;
+    setTimeout(read, GATHER_MS);
+  }
   return null;
 }
 
 async function read() {
-  readers += 1;
-  // The newest wish first: what was scrolled past can wait.
-  for (let code = waiting.pop(); code !== undefined; code = waiting.pop()) {
-    sparks.set(code, await load(code));
-    arrived(code);
+  while (waiting.length) {
+    // The newest wish first: what was scrolled past can wait.
+    const codes = waiting.splice(-CODES_MAX);
+    for (const [code, spark] of await load(codes)) sparks.set(code, spark);
+    arrived(codes);
   }
-  readers -= 1;
+  isReading = false;
 }
 
-/** @param {string} code @returns {Promise<Spark>} */
-async function load(code) {
-  const last = Date.parse(rows.get(code)?.ts ?? "");
-  /** @type {Spark} */
-  let best = { step_s: 5, points: [] };
-  if (Number.isNaN(last)) return best;
-  for (const window of WINDOWS) {
-    const from = new Date(last - window.span_s * 1000).toISOString();
-    try {
-      const answer = await get(path("indexes", code, "candles"), { from, step: window.step });
-      const candles = /** @type {import("./types.js").Candle[]} */ (answer.rows);
-      const points = candles.map((candle) => ({ t: Date.parse(candle.ts) / 1000, v: Number(candle.close) }));
-      best = { step_s: window.step_s, points: points.slice(-POINTS_MAX) };
-    } catch {
-      // No history to be had: the line begins with the next level.
-      break;
-    }
-    if (best.points.length >= ENOUGH) break;
+/** @param {string[]} codes @returns {Promise<Map<string, Spark>>} */
+async function load(codes) {
+  /** @type {Map<string, Spark>} */
+  const found = new Map(codes.map((code) => [code, { step_s: 5, points: [] }]));
+  // No history to be had: the line begins with the next level.
+  const answer = await get("sparklines", { index: codes }).catch(() => ({ rows: [] }));
+  for (const { code, step, points } of /** @type {import("./types.js").Sparkline[]} */ (answer.rows)) {
+    const line = points.map(({ ts, level }) => ({ t: Date.parse(ts) / 1000, v: Number(level) }));
+    found.set(code, { step_s: STEPS[step] ?? 300, points: line.slice(-POINTS_MAX) });
   }
-  return best;
+  return found;
 }
 
 /**

@@ -5,6 +5,10 @@ import { status } from "./market.js";
 import { go, route } from "./route.js";
 
 const OFTEN_MS = 500;
+const WORDS = /** @type {Record<number, string>} */ ({
+  403: "You have no right to this topic.",
+  404: "No message is retained on this topic: subscribe to hear the next one.",
+});
 
 export class Topics {
   /** @param {string} code */
@@ -66,8 +70,8 @@ export class Topics {
       if (!abort.aborted) setText(this.payload, pretty(payload));
     } catch (error) {
       if (isAbort(error)) return;
-      const none = error instanceof ApiError && error.status === 404;
-      setText(this.payload, none ? "No message is retained on this topic: subscribe to hear the next one." : "–");
+      const said = error instanceof ApiError ? WORDS[error.status] : undefined;
+      setText(this.payload, said ?? "–");
     }
   }
 

@@ -32,6 +32,7 @@
  * @property {string | null} [weight]  share of the index's market value, 1 is all of it
  * @property {string | null} [contribution]  points of the index since the previous close
  * @property {boolean | null} [stale]
+ * @property {boolean | null} [held]  a price waits for an operator
  *
  * @typedef {object} Facts
  * @property {Row} row
@@ -51,6 +52,8 @@
  * @property {string} close
  * @property {number} count
  *
+ * @typedef {{code: string, step: string, points: {ts: string, level: string}[]}} Sparkline
+ *
  * @typedef {object} IndexEvent
  * @property {string} ts
  * @property {string} kind  revision, action, status or correction
@@ -66,6 +69,8 @@
  * @property {number | null} [late]
  * @property {number | null} [duplicate]
  * @property {number | null} [held]
+ * @property {number | null} [passed]
+ * @property {number | null} [lost]
  * @property {Record<string, number> | null} [rejected]
  * @property {number | null} [gaps]
  * @property {number | null} [lag_rows]

@@ -46,7 +46,12 @@ enum Verb {
         #[arg(value_name = "SYMBOL")]
         symbol: String,
         /// What it should have been
-        #[arg(long, value_name = "PRICE", required_unless_present = "void", conflicts_with = "void")]
+        #[arg(
+            long,
+            value_name = "PRICE",
+            required_unless_present = "void",
+            conflicts_with = "void"
+        )]
         price: Option<Decimal>,
         #[command(flatten)]
         when: When,
@@ -59,7 +64,12 @@ enum Verb {
         #[arg(value_name = "PAIR", value_parser = pair)]
         pair: (Currency, Currency),
         /// What it should have been
-        #[arg(long, value_name = "RATE", required_unless_present = "void", conflicts_with = "void")]
+        #[arg(
+            long,
+            value_name = "RATE",
+            required_unless_present = "void",
+            conflicts_with = "void"
+        )]
         rate: Option<Decimal>,
         #[command(flatten)]
         when: When,
@@ -110,8 +120,9 @@ struct How {
 struct Listed(CorrectionRow);
 
 impl Row for Listed {
-    const COLUMNS: &'static [&'static str] =
-        &[">run", "time", "by", "what", "reason", "state", ">with", "why"];
+    const COLUMNS: &'static [&'static str] = &[
+        ">run", "time", "by", "what", "reason", "state", ">with", "why",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let Self(row) = self;
@@ -122,7 +133,8 @@ impl Row for Listed {
             row.what.clone(),
             row.reason.clone(),
             row.state.clone(),
-            row.with.map_or_else(|| "-".to_owned(), |run| run.to_string()),
+            row.with
+                .map_or_else(|| "-".to_owned(), |run| run.to_string()),
             row.why.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     }
@@ -143,7 +155,8 @@ impl Row for Effect {
             row.code.clone(),
             row.levels.to_string(),
             row.closes.to_string(),
-            row.largest.map_or_else(|| "-".to_owned(), |largest| largest.to_string()),
+            row.largest
+                .map_or_else(|| "-".to_owned(), |largest| largest.to_string()),
             text(&row.from),
             text(&row.until),
         ]
@@ -160,15 +173,36 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
             output::rows(globals.output, &rows)?;
             Exit::Done
         }
-        Verb::Price { symbol, price, when, how } => {
+        Verb::Price {
+            symbol,
+            price,
+            when,
+            how,
+        } => {
             let When { ts, src, void: _ } = when;
-            let what = Corrected::Price(CorrectedPrice { symbol, ts, price, src });
+            let what = Corrected::Price(CorrectedPrice {
+                symbol,
+                ts,
+                price,
+                src,
+            });
             state(&connection, globals, what, how).await?
         }
-        Verb::Rate { pair, rate, when, how } => {
+        Verb::Rate {
+            pair,
+            rate,
+            when,
+            how,
+        } => {
             let When { ts, src, void: _ } = when;
             let (base, quote) = pair;
-            let what = Corrected::Rate(CorrectedRate { base, quote, ts, rate, src });
+            let what = Corrected::Rate(CorrectedRate {
+                base,
+                quote,
+                ts,
+                rate,
+                src,
+            });
             state(&connection, globals, what, how).await?
         }
         Verb::Withdraw { run, how } => {
@@ -186,7 +220,11 @@ async fn state(
     what: Corrected,
     how: How,
 ) -> anyhow::Result<Exit> {
-    let How { reason, dry_run, no_wait } = how;
+    let How {
+        reason,
+        dry_run,
+        no_wait,
+    } = how;
     let request = Request {
         correction: Some(CorrectionRequest { what, reason }),
         dry_run,

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::cli::Globals;
 use crate::exit::Exit;
 use crate::output::{self, Format, Row};
-use crate::web::{self, HttpArgs, Place, escape};
+use crate::web::{self, HttpArgs, Site, escape};
 
 const EXAMPLES: &str = "\
 Examples:
   divisor history DJIA                                  the last levels
   divisor history DJIA --from 2021-11-03 --to 2021-11-10
+  divisor history DJIA --from 2021-11-03 --as-of published
   divisor history DJIA --from 2021-11-03 --candles 1d -o csv
   divisor history DJIA --candles 1m -n 60 -o json";
 
@@ -41,6 +42,12 @@ pub(crate) struct Opts {
     /// The first time that is left out
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
+
+    /// Levels as they were right at a time: `published`, `now` (as without it), or RFC 3339
+    ///
+    /// `published` leaves every correction out, a time those that came later.
+    #[arg(long, value_name = "TIME", conflicts_with = "candles")]
+    as_of: Option<String>,
 
     /// Candles of this length instead of levels
     #[arg(long, value_name = "STEP", value_parser = ["1s", "5s", "1m", "5m", "15m", "1h", "1d"])]
@@ -116,16 +123,16 @@ impl Row for Candle {
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let place = opts.http.place(globals);
+    let site = opts.http.site(globals)?;
     let index = escape(&opts.index);
     match &opts.candles {
         Some(step) => {
             let path = format!("api/v1/indexes/{index}/candles?step={step}");
-            print::<Candle>(&place, &path, &opts, globals.output).await?;
+            print::<Candle>(&site, &path, &opts, globals.output).await?;
         }
         None => {
             let path = format!("api/v1/indexes/{index}/levels?");
-            print::<Level>(&place, &path, &opts, globals.output).await?;
+            print::<Level>(&site, &path, &opts, globals.output).await?;
         }
     }
     Ok(Exit::Done)
@@ -133,7 +140,7 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
 
 /// Prints page by page, but for a table, whose columns are as wide as their widest cell.
 async fn print<R: Row + serde::de::DeserializeOwned>(
-    place: &Place,
+    site: &Site,
     path: &str,
     opts: &Opts,
     format: Format,
@@ -144,7 +151,11 @@ async fn print<R: Row + serde::de::DeserializeOwned>(
         (None, None) => LAST,
     };
     let mut query = String::new();
-    for (name, value) in [("from", &opts.from), ("to", &opts.to)] {
+    for (name, value) in [
+        ("from", &opts.from),
+        ("to", &opts.to),
+        ("as_of", &opts.as_of),
+    ] {
         if let Some(value) = value {
             query.push_str(&format!("&{name}={}", escape(value)));
         }
@@ -156,7 +167,7 @@ async fn print<R: Row + serde::de::DeserializeOwned>(
     let mut cursor = String::new();
     while left > 0 {
         let address = format!("{path}{query}&limit={}{cursor}", left.min(PAGE));
-        let page: Page<R> = web::json(place, &address).await?;
+        let page: Page<R> = web::json(site, &address).await?;
         left = left.saturating_sub(page.rows.len());
         for row in &page.rows {
             match format {

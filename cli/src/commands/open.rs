@@ -24,8 +24,8 @@ pub(crate) struct Opts {
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let place = opts.http.place(globals);
-    web::get(&place, "healthz").await?;
-    output::line(format_args!("{place}"))?;
+    let site = opts.http.site(globals)?;
+    web::get(&site, "healthz").await?;
+    output::line(format_args!("{site}"))?;
     Ok(Exit::Done)
 }

@@ -131,11 +131,16 @@ impl Broker {
         } else {
             None
         };
-        if tls.is_none() && (login.ca.is_some() || login.cert.is_some()) {
-            let message = "--ca and --cert need TLS: use mqtts://HOST or --tls";
-            return Err(WrongInput::one(message).into());
-        }
         Ok(Self { address, tls })
+    }
+
+    /// Refuses certificates that nobody would look at.
+    pub(crate) fn refuse_idle(&self, login: &Login) -> Result<(), WrongInput> {
+        if self.tls.is_none() && (login.ca.is_some() || login.cert.is_some()) {
+            let message = "--ca and --cert need TLS: use mqtts://HOST or --tls";
+            return Err(WrongInput::one(message));
+        }
+        Ok(())
     }
 }
 
@@ -166,7 +171,8 @@ fn password_of(user: &str, file: Option<&Path>, has_certificate: bool) -> anyhow
     Ok(rpassword::prompt_password(format!("Password of {user}: "))?)
 }
 
-fn trust(login: &Login) -> anyhow::Result<Arc<ClientConfig>> {
+/// Whom we trust, and our certificate.
+pub(crate) fn trust(login: &Login) -> anyhow::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &login.ca {
         for root in certificates(path)? {

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub(crate) use address::Address;
-pub(crate) use broker::{Broker, Login};
+pub(crate) use broker::{Broker, Login, trust};
 pub(crate) use outbox::Account;
 pub(crate) use request::{Asked, RequestError, TIMEOUT, fresh_id, random};
 

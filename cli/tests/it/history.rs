@@ -1,6 +1,14 @@
 //! `history` and `open`: the HTTP side from the command line.
 
-use divisor_testkit::{Daemon, Options, Postgres};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use divisor_testkit::{Authority, Certificate, Daemon, Options, Postgres};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use super::{Run, command, fixture};
 
@@ -66,4 +74,78 @@ fn open_says_where_the_page_is() {
     run(&daemon, &["open", "--http", "http://127.0.0.1:1/"])
         .code(4)
         .says("--http");
+}
+
+fn tls_proxy(server: &Certificate, upstream: SocketAddr) -> SocketAddr {
+    let certificate = CertificateDer::pem_file_iter(&server.certificate).unwrap();
+    let certificate = certificate.collect::<Result<Vec<_>, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(&server.key).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificate, key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(mut client) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let mut server = TcpStream::connect(upstream).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        });
+    });
+    receiver.recv().unwrap()
+}
+
+#[test]
+fn speaks_to_a_page_behind_tls_with_a_user() {
+    let authority = Authority::new();
+    let files = super::Files::new();
+    let options = Options::sibling_of(env!("CARGO_BIN_EXE_divisor"));
+    let users = files.write("users.toml", "[users.feed]\nroles = [\"admin\"]\n");
+    super::login::set_password(&options, &files, &users);
+    let file = format!("access.users_file={users}");
+    let daemon = options.http().set(&file).start();
+    let port = tls_proxy(&authority.server("proxy"), daemon.http_address()).port();
+    let page = format!("https://localhost:{port}/");
+    let ca = authority.ca().display().to_string();
+    let check = |page: &str, arguments: &[&str], password: &str, code: i32, says: &str| {
+        let arguments = [arguments, &["--http", page]].concat();
+        let output = command(&arguments)
+            .env("DIVISOR_PASSWORD", password)
+            .output();
+        let run = Run::from(output.unwrap(), &arguments).code(code);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains(says), "{says} in {said}");
+    };
+    let ann = ["history", "DJIA", "--user", "ann", "--ca", &ca];
+    check(&page, &ann, "s3cret", 2, "no index DJIA");
+    check(&page, &ann, "wrong", 1, "wants a user");
+    check(&page, &["open", "--ca", &ca], "", 0, &page);
+    check(&page, &["open"], "", 4, "certificate");
+    // A password that is kept secret from others on the way to the broker is kept so here.
+    let output = command(&[
+        "history",
+        "X",
+        "--url",
+        "mqtts://localhost",
+        "--user",
+        "ann",
+    ])
+    .env("DIVISOR_PASSWORD", "s3cret")
+    .output();
+    let run = Run::from(output.unwrap(), &["history"]);
+    run.code(2).says("--http https://");
 }

@@ -7,6 +7,19 @@ use divisor_testkit::{Authority, Daemon, Options};
 
 use super::{Files, Run, command};
 
+/// Gives `ann` the password `s3cret` and the role of an operator in this users file.
+pub(super) fn set_password(options: &Options, files: &Files, users: &str) {
+    let mut passwd = options.verb(files.0.path(), &["passwd", "ann", "--role", "operator"]);
+    let mut child = passwd
+        .args(["--file", users])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"s3cret\n").unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
 /// A daemon with users and TLS.
 struct Guarded {
     authority: Authority,
@@ -21,15 +34,7 @@ impl Guarded {
         let files = Files::new();
         let users = files.write("users.toml", "[users.feed]\nroles = [\"admin\"]\n");
         let options = Options::sibling_of(env!("CARGO_BIN_EXE_divisor"));
-        let mut passwd = options.verb(files.0.path(), &["passwd", "ann", "--role", "operator"]);
-        let mut child = passwd
-            .args(["--file", &users])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(b"s3cret\n").unwrap();
-        assert!(child.wait().unwrap().success());
+        set_password(&options, &files, &users);
         let daemon = options
             .set(&format!("access.users_file={users}"))
             .set(&format!("tls.certificate={}", server.certificate.display()))

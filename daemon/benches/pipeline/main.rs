@@ -1,8 +1,8 @@
 //! The whole daemon, from a publisher's packet to the PUBACK, to the subscriber's level and to the
 //! row in PostgreSQL: how much of it a second, how late, and at what cost.
 //!
-//! `cargo bench -p divisord --bench pipeline [-- --quick] [throughput] [durability] [latency]
-//! [row=TEXT]`, where TEXT is part of the names of the throughput rows that are wanted.
+//! `cargo bench -p divisord --bench pipeline [-- --quick] [throughput] [durability] [latency] [history]
+//! [readers] [row=TEXT]`, where TEXT is part of the names of the throughput rows that are wanted.
 //!
 //! It starts the real `divisord` with a private PostgreSQL, the 500 securities and 20 indexes of
 //! `fixtures/universe`, and publishes single ticks as JSON. Rows of one table are measured in
@@ -16,12 +16,14 @@
     reason = "a bench fails loudly and prints"
 )]
 
+mod history;
 mod machine;
 mod market;
 mod mqtt;
 mod publisher;
 mod stage;
 mod subscriber;
+mod web;
 
 use std::thread;
 use std::time::Duration;
@@ -96,7 +98,8 @@ fn main() {
     let row = arguments
         .iter()
         .find_map(|argument| argument.strip_prefix("row="));
-    let all = !["throughput", "durability", "latency"].into_iter().any(has);
+    let parts = ["throughput", "durability", "latency", "history", "readers"];
+    let all = !parts.into_iter().any(has);
     println!("{}", machine::describe());
     println!(
         "500 securities, 20 indexes, 3 memberships each; single ticks in JSON, QoS 1, window 1,000"
@@ -109,6 +112,12 @@ fn main() {
     }
     if all || has("latency") {
         latency(scale);
+    }
+    if all || has("history") {
+        history::history(scale);
+    }
+    if all || has("readers") {
+        history::readers(scale);
     }
 }
 

@@ -153,6 +153,11 @@ impl Stage {
         }
     }
 
+    /// Runs statements in PostgreSQL.
+    pub(crate) fn execute(&mut self, sql: &str) {
+        self.database.batch_execute(sql).unwrap();
+    }
+
     /// Leaves PostgreSQL without work of its own, so that one row's is not charged to the next.
     pub(crate) fn settle(&mut self) {
         self.database

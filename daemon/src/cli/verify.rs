@@ -75,9 +75,21 @@ fn restated(
     if corrections.all().is_empty() {
         return Ok(());
     }
-    let Checked { runs, levels, closes, difference } = restate::check(client, corrections)?;
-    let equal = if difference.is_none() { "equal" } else { "DIFFERENT" };
-    let _ = writeln!(text, "restated    {runs} runs: {levels} levels, {closes} closes: {equal}");
+    let Checked {
+        runs,
+        levels,
+        closes,
+        difference,
+    } = restate::check(client, corrections)?;
+    let equal = if difference.is_none() {
+        "equal"
+    } else {
+        "DIFFERENT"
+    };
+    let _ = writeln!(
+        text,
+        "restated    {runs} runs: {levels} levels, {closes} closes: {equal}"
+    );
     difference.map_or(Ok(()), |difference| Err(difference.into()))
 }
 

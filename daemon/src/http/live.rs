@@ -1,12 +1,16 @@
-//! What is true now: indexes, securities, the daemon's status. Nothing here asks PostgreSQL.
+//! What is true now: indexes, securities, the daemon's status. PostgreSQL is asked for the previous
+//! closes alone, and missed by nobody.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use divisor_engine::definition::{IndexDefinition, SecurityDefinition};
-use divisor_engine::{Currency, Decimal, Engine, Time, contribution};
+use divisor_engine::{
+    Converted, Currency, Decimal, Engine, HeldInput, IndexId, SecurityId, Time, contribution,
+};
 use divisor_wire::command::{self, CommandError, IndexDetail};
 use divisor_wire::level::change;
 use serde::{Deserialize, Serialize};
@@ -14,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Http;
 use super::answer::{self, Form, Record, Rows};
 use super::board::Line;
-use super::history::{self, Closes};
+use super::history::{self, Closes, Fx};
 use super::problem::Problem;
 use super::query::{Query, limit};
 use super::session::{Caller, allow};
@@ -80,6 +84,8 @@ struct Facts<'a> {
     cash: Decimal,
     base: BaseFacts,
     waits_for: Option<&'a str>,
+    /// The beginning of the day on which basket or weights change next, where that is known.
+    next_review: Option<String>,
     members: Vec<Member>,
 }
 
@@ -102,7 +108,13 @@ pub(super) struct Member {
     coefficient: Option<Decimal>,
     weight: Option<Decimal>,
     contribution: Option<Decimal>,
+    /// By the index's rule.
     stale: bool,
+    /// A price of it waits for an operator.
+    held: bool,
+    /// Index currency for one of its own.
+    #[serde(skip)]
+    rate: Option<Decimal>,
 }
 
 /// `GET api/v1/indexes/{code}`
@@ -115,24 +127,35 @@ pub(super) async fn index(
     allow(caller.may_see_index(&code))?;
     http.board.refresh(&http.sequence, false).await?;
     let asked = code.clone();
-    let (detail, members) = http
+    let (detail, mut members, next_review) = http
         .sequence
         .ask(move |sight| {
             let detail = queries::index_show(sight.engine, Some(&asked))?;
-            let members = members(sight.engine, &detail);
-            Ok((detail, members))
+            let id = sight.engine.index_id(&asked);
+            let members = id.map(|id| members(sight.engine, id, &detail));
+            let next_review = id.and_then(|id| sight.engine.next_review(id));
+            Ok((detail, members.unwrap_or_default(), next_review))
         })
         .await?
         .map_err(refused)?;
     let (id, row) = (http.board.line(&code))
         .ok_or_else(|| Problem::unavailable("the index was defined just now"))?;
-    let mut members = members;
+    let fx = Fx::of(
+        &detail.definition,
+        members.iter().map(|member| member.currency),
+    );
     if let Some(day) = day_of(&row, &detail.definition.day.zone)
-        && let Some(closes) = history::closes(&http, id, &row, day).await
+        && let Some(closes) = history::closes(&http, id, &row, day, &fx).await
     {
         for member in &mut members {
             member.compare(&closes, &row, detail.divisor);
         }
+    }
+    for member in members
+        .iter_mut()
+        .filter(|member| !caller.may_see_member(&member.symbol))
+    {
+        member.hide();
     }
     let base = serde_json::to_value(&detail.definition.base).unwrap_or_default();
     let facts = Facts {
@@ -145,16 +168,22 @@ pub(super) async fn index(
             date: base.get("date").cloned(),
         },
         waits_for: detail.waits_for.as_deref(),
+        next_review: next_review.map(|time| time.to_string()),
         members,
     };
     answer::object(form, &facts)
 }
 
-fn members(engine: &Engine, detail: &IndexDetail) -> Vec<Member> {
+fn members(engine: &Engine, index: IndexId, detail: &IndexDetail) -> Vec<Member> {
+    let stale: HashSet<SecurityId> = engine.stale_members(index).iter().copied().collect();
+    let held = engine.held().filter_map(|(_, held)| match &held.what {
+        HeldInput::Tick(tick) => Some(tick.security),
+        HeldInput::Rate(_) => None,
+    });
+    let held: HashSet<SecurityId> = held.collect();
     let member = |row: &command::MemberRow| {
-        let view = engine
-            .security_id(&row.symbol)
-            .and_then(|id| engine.security(id));
+        let id = engine.security_id(&row.symbol);
+        let view = id.and_then(|id| engine.security(id));
         Member {
             symbol: row.symbol.clone(),
             name: view.and_then(|view| view.definition.name.clone()),
@@ -166,7 +195,9 @@ fn members(engine: &Engine, detail: &IndexDetail) -> Vec<Member> {
             coefficient: row.coefficient,
             weight: row.weight,
             contribution: None,
-            stale: false,
+            stale: id.is_some_and(|id| stale.contains(&id)),
+            held: id.is_some_and(|id| held.contains(&id)),
+            rate: engine.conversion(index, row.currency),
         }
     };
     detail.members.iter().map(member).collect()
@@ -182,6 +213,16 @@ fn day_of(row: &Line, zone: &str) -> Option<Time> {
 }
 
 impl Member {
+    /// Leaves out the price and all that tells it.
+    fn hide(&mut self) {
+        self.price = None;
+        self.ts = None;
+        self.prev_close = None;
+        self.chg_pct = None;
+        self.weight = None;
+        self.contribution = None;
+    }
+
     /// Puts the last price beside the previous close.
     fn compare(&mut self, closes: &Closes, row: &Line, divisor: Option<Decimal>) {
         let (Some(price), Some(close)) = (self.price, closes.of(&self.symbol)) else {
@@ -189,15 +230,23 @@ impl Member {
         };
         self.prev_close = Some(queries::at_least_two_places(close));
         self.chg_pct = change(price, Some(close)).map(|(_, percent)| percent);
-        // Across a revision, or a rate that moved too, points are not told by these numbers.
         let (Some(coefficient), Some(divisor), Some(level)) =
             (self.coefficient, divisor, row.level)
         else {
             return;
         };
-        if row.rev == closes.revision && self.currency == row.currency {
+        let (Some(rate), Some(rate_then)) = (self.rate, closes.rate(self.currency)) else {
+            return;
+        };
+        // Across a revision points are not told by these numbers.
+        if row.rev == closes.revision {
+            let now = Converted { price, rate };
+            let then = Converted {
+                price: close,
+                rate: rate_then,
+            };
             let places = level.places() + POINTS_PLACES;
-            self.contribution = contribution(price, close, coefficient, divisor, places);
+            self.contribution = contribution(now, then, coefficient, divisor, places);
         }
     }
 }
@@ -211,27 +260,48 @@ pub(super) async fn securities(
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
     let limit = limit(page.limit, SECURITIES.0, SECURITIES.1)?;
-    let after = page.after;
-    let found = http
-        .sequence
-        .ask(move |sight| match after {
-            Some(after) if sight.engine.security_id(&after).is_none() => Err(after),
-            after => Ok(queries::security_list(
-                sight.engine,
-                after.as_deref(),
-                limit,
-            )),
-        })
-        .await?;
-    let page =
-        found.map_err(|after| Problem::not_found(format!("there is no security {after}")))?;
-    let mut rows = page.rows;
-    rows.retain(|row| caller.may_see_security(&row.symbol));
-    let page = Rows {
-        rows,
-        next: page.next,
-    };
-    answer::rows(form, &page, "after", &uri)
+    let mut after = page.after;
+    if let Some(after) = after
+        .as_deref()
+        .filter(|after| !caller.may_see_security(after))
+    {
+        return Err(no_security(after));
+    }
+    let mut rows: Vec<command::SecurityRow> = Vec::new();
+    let mut part = limit;
+    // Until the page is full of what may be seen.
+    while rows.len() < limit {
+        let asked = after.take();
+        let found = http
+            .sequence
+            .ask(move |sight| match asked {
+                Some(after) if sight.engine.security_id(&after).is_none() => Err(after),
+                after => {
+                    let after = after.as_deref();
+                    Ok(queries::security_list(sight.engine, after, part))
+                }
+            })
+            .await?;
+        let found = found.map_err(|after| no_security(&after))?;
+        let seen = found.rows.into_iter();
+        rows.extend(seen.filter(|row| caller.may_see_security(&row.symbol)));
+        after = found.next;
+        if after.is_none() {
+            break;
+        }
+        part = SECURITIES.1;
+    }
+    let is_more = rows.len() > limit || after.is_some();
+    rows.truncate(limit);
+    let next = rows
+        .last()
+        .filter(|_| is_more)
+        .map(|row| row.symbol.clone());
+    answer::rows(form, &Rows { rows, next }, "after", &uri)
+}
+
+fn no_security(symbol: &str) -> Problem {
+    Problem::not_found(format!("there is no security {symbol}"))
 }
 
 impl Record for command::SecurityRow {
@@ -260,11 +330,13 @@ pub(super) async fn security(
         .ask(move |sight| queries::security_show(sight.engine, Some(&symbol)))
         .await?
         .map_err(refused)?;
+    let mut indexes = detail.indexes;
+    indexes.retain(|code| caller.may_see_index(code));
     let security = Security {
         row: detail.row,
         definition: detail.definition,
         src: detail.src,
-        indexes: detail.indexes,
+        indexes,
     };
     answer::object(form, &security)
 }

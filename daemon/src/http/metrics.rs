@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use divisor_wire::Reason;
 
 use super::answer::typed;
 use super::problem::Problem;
 use super::session::{Caller, allow};
 use super::{Http, status};
 use crate::clock::{Clock, WallClock};
+use crate::door::Counters;
+use crate::door::counters::{Named, Tally};
 use crate::metrics::{BOUNDS_MICROS, Counts, Reading};
 
 /// Indexes whose level has a line of its own; more would make a series for each of thousands.
@@ -60,6 +63,13 @@ impl Text {
         self.family(name, "counter", help).line(name, "", value);
     }
 
+    /// A line of a family for each reason.
+    fn reasons<R: Named>(&mut self, name: &str, labels: &str, tally: &Tally<R>) {
+        for (reason, count) in tally.iter() {
+            self.line(name, &format!("{labels}reason=\"{reason}\""), count);
+        }
+    }
+
     fn histogram(&mut self, name: &str, help: &str, counts: &Counts) {
         self.family(name, "histogram", help);
         let bucket = format!("{name}_bucket");
@@ -102,16 +112,13 @@ fn ticks(text: &mut Text, http: &Http, reading: &Reading) {
         ("applied", tally.applied),
         ("late", tally.late),
         ("duplicate", tally.duplicate),
+        ("held", tally.held),
+        ("passed", tally.passed),
     ] {
         text.line(name, &format!("result=\"{result}\",reason=\"\""), count);
     }
-    let topics = http.door.refused_topic.load(Ordering::Relaxed);
-    for (reason, count) in &reading.refused {
-        let count = if *reason == divisor_wire::Reason::BadTopic {
-            count + topics
-        } else {
-            *count
-        };
+    // What the door refuses stands beside what the sequencer does: a client hears of both alike.
+    for (reason, count) in http.door.rejected.iter() {
         let labels = format!("result=\"refused\",reason=\"{reason}\"");
         text.line(name, &labels, count);
     }
@@ -231,19 +238,7 @@ fn door(text: &mut Text, http: &Http) {
         "MQTT connections that were accepted.",
         get(&door.accepted),
     );
-    let denied = "divisor_denied_total";
-    text.family(denied, "counter", "What was denied to MQTT clients.");
-    for (what, count) in [
-        ("connection", &door.refused_connections),
-        ("topic", &door.refused_topic),
-        ("subscription", &door.refused_filters),
-    ] {
-        text.line(denied, &format!("what=\"{what}\""), get(count));
-    }
-    let ended = "divisor_connections_ended_total";
-    text.family(ended, "counter", "MQTT connections that the daemon ended.");
-    text.line(ended, "why=\"protocol\"", get(&door.protocol_errors));
-    text.line(ended, "why=\"timeout\"", get(&door.timeouts));
+    denials(text, door);
     let messages = "divisor_messages_total";
     text.family(messages, "counter", "MQTT messages by direction and QoS.");
     for qos in 0..3 {
@@ -251,10 +246,27 @@ fn door(text: &mut Text, http: &Http) {
         text.line(messages, &labels("in"), get(&door.messages_in[qos]));
         text.line(messages, &labels("out"), get(&door.messages_out[qos]));
     }
+    let dropped = "divisor_messages_dropped_total";
+    text.family(
+        dropped,
+        "counter",
+        "Messages, levels among them, that a subscriber did not get; router_lag is far behind.",
+    );
+    text.reasons(dropped, "", &door.dropped);
     text.counter(
-        "divisor_messages_dropped_total",
-        "Messages that a slow subscriber has lost.",
-        get(&door.dropped_out),
+        "divisor_retained_refused_total",
+        "Retained messages that were not kept: the table, or the client's share of it, was full.",
+        get(&door.dropped_retained),
+    );
+    text.counter(
+        "divisor_rate_pauses_total",
+        "Pauses in reading from a client that exceeds mqtt.publish_rate_max.",
+        get(&door.rate_pauses),
+    );
+    text.gauge(
+        "divisor_shared_groups",
+        "Groups of shared subscriptions.",
+        get(&door.shared_groups),
     );
     text.gauge(
         "divisor_http_streams",
@@ -270,6 +282,21 @@ fn door(text: &mut Text, http: &Http) {
     for (class, count) in (1..).zip(&http.answered.0) {
         text.line(answers, &format!("class=\"{class}xx\""), get(count));
     }
+}
+
+/// What clients were denied, and how their connections ended, by reason.
+fn denials(text: &mut Text, door: &Counters) {
+    let denied = "divisor_denied_total";
+    text.family(denied, "counter", "What was denied to MQTT clients.");
+    text.reasons(denied, "what=\"connection\",", &door.refused);
+    text.reasons(denied, "what=\"subscription\",", &door.filters);
+    for reason in [Reason::BadTopic, Reason::BadSymbol, Reason::NotAuthorized] {
+        let labels = format!("what=\"topic\",reason=\"{reason}\"");
+        text.line(denied, &labels, door.rejected.get(reason));
+    }
+    let ended = "divisor_connections_ended_total";
+    text.family(ended, "counter", "MQTT connections that the daemon ended.");
+    text.reasons(ended, "", &door.closed);
 }
 
 fn logins(text: &mut Text, http: &Http) {

@@ -63,6 +63,17 @@ pub(super) fn limit(asked: Option<u32>, usual: usize, most: usize) -> Result<usi
     }
 }
 
+/// The values of the one parameter that may stand here, however often.
+pub(super) fn repeated(name: &str, query: &str) -> Result<Vec<String>, Problem> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let value = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let refused = || Problem::bad_request(format!("the only parameter is `{name}`"));
+        (key == name).then(|| unescape(value)).ok_or_else(refused)
+    };
+    pairs.map(value).collect()
+}
+
 /// A text as the value of a parameter.
 pub(super) fn escape(text: &str) -> String {
     use std::fmt::Write;
@@ -79,7 +90,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// The value of a parameter as text.
-pub(super) fn unescape(value: &str) -> String {
+fn unescape(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&first, behind)) = rest.split_first() {

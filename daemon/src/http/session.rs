@@ -2,7 +2,8 @@
 //!
 //! Users, roles and guessing are [`crate::access`]'s, the same as for MQTT. A session is what a page
 //! has, since server-sent events cannot carry a password; it lives in memory and looks its rights up
-//! again with each request. What may be read is asked by topic: an index is its level's.
+//! again with each request. What may be read is asked by topic: an index is its level's, what
+//! happens to it its event's, and a price its security's, wherever it is shown.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,7 +21,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use divisor_wire::topic::{STATUS_TOPIC, level_topic};
+use divisor_engine::COMPONENT_PREFIX;
+use divisor_wire::topic::{STATUS_TOPIC, event_topic, level_topic};
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
@@ -46,9 +48,19 @@ pub(super) struct Remote(pub(super) IpAddr);
 pub(super) struct Caller(pub(super) Principal);
 
 impl Caller {
-    /// Whether he may see an index.
+    /// Whether he may see what is published on a topic.
+    pub(super) fn may_read(&self, topic: &str) -> bool {
+        self.0.may_read(topic)
+    }
+
+    /// Whether he may see an index: its level, its history and what it consists of.
     pub(super) fn may_see_index(&self, code: &str) -> bool {
-        self.0.may_read(&level_topic(code))
+        self.may_read(&level_topic(code))
+    }
+
+    /// Whether he may see what happens to an index.
+    pub(super) fn may_see_events(&self, code: &str) -> bool {
+        self.may_read(&event_topic(code))
     }
 
     /// Whether he may see every index, those of the future among them.
@@ -58,12 +70,20 @@ impl Caller {
 
     /// Whether he may see how the daemon does.
     pub(super) fn may_see_status(&self) -> bool {
-        self.0.may_read(STATUS_TOPIC)
+        self.may_read(STATUS_TOPIC)
+    }
+
+    /// Whether he may see the price of a member: an index in a basket is its level.
+    pub(super) fn may_see_member(&self, symbol: &str) -> bool {
+        match symbol.strip_prefix(COMPONENT_PREFIX) {
+            Some(code) => self.may_see_index(code),
+            None => self.may_see_security(symbol),
+        }
     }
 
     /// Whether he may see a security's prices.
     pub(super) fn may_see_security(&self, symbol: &str) -> bool {
-        self.0.may_read(&format!("securities/{symbol}/price"))
+        self.may_read(&format!("securities/{symbol}/price"))
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use divisor_engine::Time;
-use divisor_wire::Reason;
 use divisor_wire::command::DaemonStatus;
 use serde::Serialize;
 
@@ -57,7 +56,12 @@ struct Feed {
     late: u64,
     duplicate: u64,
     held: u64,
+    /// Stored, and did not count: from a lesser source, or behind the official close.
+    passed: u64,
+    /// Ticks and messages that were refused, by reason.
     rejected: BTreeMap<&'static str, u64>,
+    /// Messages that slow subscribers did not get.
+    lost: u64,
     gaps: u64,
     lag_rows: u64,
     lag_s: f64,
@@ -80,15 +84,7 @@ impl StatusDocument {
             .await?;
         let reading = http.metrics.reading();
         let recent = http.samples.recent(&http.metrics);
-        let mut rejected: BTreeMap<&'static str, u64> = reading
-            .refused
-            .iter()
-            .map(|(reason, count)| (reason.as_str(), *count))
-            .collect();
-        // These never come as far as the sequencer.
-        let topics = http.door.refused_topic.load(Ordering::Relaxed);
-        *rejected.entry(Reason::BadTopic.as_str()).or_default() += topics;
-        rejected.retain(|_, count| *count > 0);
+        let rejected = http.door.rejected.iter().filter(|(_, count)| *count > 0);
         let millis = |micros: Option<u64>| micros.map(|micros| micros as f64 / 1e3);
         Ok(Self {
             state: status.state,
@@ -112,7 +108,9 @@ impl StatusDocument {
                 late: reading.tally.late,
                 duplicate: reading.tally.duplicate,
                 held: reading.tally.held,
-                rejected,
+                passed: reading.tally.passed,
+                rejected: rejected.collect(),
+                lost: http.door.lost(),
                 gaps: reading.gaps,
                 lag_rows: status.pos.saturating_sub(status.projected),
                 lag_s: lag(http, WallClock.now()).as_secs_f64(),

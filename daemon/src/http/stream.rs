@@ -81,7 +81,7 @@ pub(super) async fn conduct(http: Arc<Http>) {
         let _ = http.board.refresh(&http.sequence, is_due).await;
         let changes = http.board.frame();
         if changes.to > changes.from {
-            let bytes = text(&changes, |_| true).into();
+            let bytes = text(&changes, |_| (true, true)).into();
             http.streams
                 .frames
                 .send_replace(Arc::new(Piece { changes, bytes }));
@@ -100,8 +100,8 @@ struct Lens {
     /// The indexes it asks for; all without any.
     only: Option<BTreeSet<IndexId>>,
     caller: Caller,
-    /// What its rights say of an index, once that was asked.
-    allowed: HashMap<IndexId, bool>,
+    /// What its rights say of an index's level and of its events, once that was asked.
+    allowed: HashMap<IndexId, (bool, bool)>,
     /// Everything: it gets the bytes that all get.
     is_clear: bool,
 }
@@ -116,26 +116,30 @@ impl Lens {
         }
     }
 
-    fn shows(&mut self, board: &Board, index: IndexId) -> bool {
+    /// Whether it shows the level of an index, and its events.
+    fn shows(&mut self, board: &Board, index: IndexId) -> (bool, bool) {
         if self.is_clear {
-            return true;
+            return (true, true);
         }
-        let is_wanted = (self.only.as_ref()).is_none_or(|only| only.contains(&index));
+        if (self.only.as_ref()).is_some_and(|only| !only.contains(&index)) {
+            return (false, false);
+        }
         let caller = &self.caller;
         let may_see = || {
-            board
-                .code(index)
-                .is_some_and(|code| caller.may_see_index(&code))
+            let code = board.code(index);
+            code.map_or((false, false), |code| {
+                (caller.may_see_index(&code), caller.may_see_events(&code))
+            })
         };
-        is_wanted && *self.allowed.entry(index).or_insert_with(may_see)
+        *self.allowed.entry(index).or_insert_with(may_see)
     }
 }
 
-/// The stream's events for these changes, as far as they are wanted.
-fn text(changes: &Changes, mut wanted: impl FnMut(IndexId) -> bool) -> String {
+/// The stream's events for these changes, as far as they are wanted: the level, the events.
+fn text(changes: &Changes, mut wanted: impl FnMut(IndexId) -> (bool, bool)) -> String {
     let mut text = String::new();
     let rows: Vec<&str> = (changes.rows.iter())
-        .filter(|(id, _)| wanted(*id))
+        .filter(|(id, _)| wanted(*id).0)
         .map(|(_, row)| row.as_ref())
         .collect();
     if !rows.is_empty() {
@@ -147,7 +151,7 @@ fn text(changes: &Changes, mut wanted: impl FnMut(IndexId) -> bool) -> String {
             rows.join(",")
         );
     }
-    for (_, notice) in changes.notices.iter().filter(|(id, _)| wanted(*id)) {
+    for (_, notice) in changes.notices.iter().filter(|(id, _)| wanted(*id).1) {
         let _ = write!(text, "event: notice\ndata: {notice}\n\n");
     }
     text
@@ -188,12 +192,7 @@ fn narrowed(
     query: &str,
 ) -> Result<Option<BTreeSet<IndexId>>, Problem> {
     let mut only = None;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if name != "index" {
-            return Err(Problem::bad_request("the only parameter is `index`"));
-        }
-        let code = super::query::unescape(value);
+    for code in super::query::repeated("index", query)? {
         allow(caller.may_see_index(&code))?;
         let (id, _) = (http.board.line(&code))
             .ok_or_else(|| Problem::not_found(format!("there is no index {code}")))?;
@@ -275,7 +274,7 @@ async fn feed(http: &Http, lens: &mut Lens, sender: &mpsc::Sender<Bytes>) {
 async fn snapshot(http: &Http, lens: &mut Lens) -> (Bytes, u64) {
     let all = http.board.since(0);
     let rows: Vec<&str> = (all.rows.iter())
-        .filter(|(id, _)| lens.shows(&http.board, *id))
+        .filter(|(id, _)| lens.shows(&http.board, *id).0)
         .map(|(_, row)| row.as_ref())
         .collect();
     let status = if lens.caller.may_see_status() {

@@ -1,4 +1,5 @@
-//! What lies on a topic: the retained message, as a new subscriber would get it.
+//! What lies on a topic: the retained message, as a new subscriber would get it, and only to those
+//! who might subscribe. Whether there is one is told after that.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 use super::Http;
 use super::answer::{self, Form};
 use super::problem::Problem;
+use super::session::{Caller, allow};
 
 /// A retained message.
 #[derive(Debug, Serialize)]
@@ -22,9 +24,11 @@ struct Message {
 /// `GET api/v1/topics/{topic}`
 pub(super) async fn topic(
     State(http): State<Arc<Http>>,
+    caller: Caller,
     form: Form,
     Path(topic): Path<String>,
 ) -> Result<Response, Problem> {
+    allow(caller.may_read(&topic))?;
     // What is known is shown, whether the sequencer answers or not.
     let _ = http.board.refresh(&http.sequence, false).await;
     let payload = (http.board.retained(&topic))

@@ -1,7 +1,8 @@
 //! What the parts count of their work. Each part writes its own numbers; nothing decides by them.
 //!
 //! Counters are atomics of their own and are read one after the other, so that a reading is never
-//! quite of one moment. [`crate::http`] shows them on `/metrics` and in its status.
+//! quite of one moment. What is refused is counted by the door. [`crate::http`] shows it all on
+//! `/metrics` and in its status.
 
 mod histogram;
 
@@ -10,29 +11,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use divisor_engine::{Effect, Time};
-use divisor_wire::Reason;
 
 pub use histogram::{BOUNDS_MICROS, BUCKETS, Counts, Histogram};
-
-/// Every reason that can be counted, in the order of the counters.
-pub const REASONS: [Reason; 16] = [
-    Reason::EmptyPayload,
-    Reason::Malformed,
-    Reason::BadPrice,
-    Reason::PriceNotPositive,
-    Reason::PriceTooFine,
-    Reason::PriceTooLarge,
-    Reason::BadTimestamp,
-    Reason::TimestampInFuture,
-    Reason::UnknownSymbol,
-    Reason::WrongCurrency,
-    Reason::BadField,
-    Reason::UnknownPair,
-    Reason::BadTopic,
-    Reason::TooManyTicks,
-    Reason::UnknownCommand,
-    Reason::Overloaded,
-];
 
 /// The counters of the sequencer.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +25,6 @@ struct Shared {
     duplicate: AtomicU64,
     held: AtomicU64,
     passed: AtomicU64,
-    refused: [AtomicU64; REASONS.len()],
     levels: AtomicU64,
     /// When the last tick was received, in nanoseconds since 1970; 0 before the first.
     last_tick: AtomicI64,
@@ -129,13 +108,6 @@ impl Metrics {
         }
     }
 
-    /// Counts one tick, or message, that was refused.
-    pub fn refused(&self, reason: Reason) {
-        if let Some(at) = REASONS.iter().position(|known| *known == reason) {
-            self.0.refused[at].fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     /// Counts a commit that took this long to be durable.
     pub fn committed(&self, took: Duration) {
         self.0.commit.record(took, 1);
@@ -160,7 +132,6 @@ impl Metrics {
     #[must_use]
     pub fn reading(&self) -> Reading {
         let shared = &self.0;
-        let refused = REASONS.iter().zip(&shared.refused);
         let last_tick = shared.last_tick.load(Ordering::Relaxed);
         Reading {
             tally: Tally {
@@ -171,9 +142,6 @@ impl Metrics {
                 passed: get(&shared.passed),
                 levels: get(&shared.levels),
             },
-            refused: refused
-                .map(|(reason, count)| (*reason, get(count)))
-                .collect(),
             last_tick: (last_tick != 0).then(|| Time::from_nanos(last_tick)),
             gaps: get(&shared.gaps),
             inputs: get(&shared.inputs),
@@ -189,8 +157,6 @@ impl Metrics {
 pub struct Reading {
     /// Ticks and rates by what became of them, and levels.
     pub tally: Tally,
-    /// Refused ticks and messages by reason, all of [`REASONS`].
-    pub refused: Vec<(Reason, u64)>,
     /// When the last tick was received.
     pub last_tick: Option<Time>,
     /// Numbers that sources have left out.

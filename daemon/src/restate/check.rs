@@ -61,11 +61,18 @@ fn of_run(
     {
         let batch = history.batch(&stored)?;
         if let Err(what) = corrected.step(&batch, &stored) {
-            return Ok(Some(Difference { position: batch.first, what }));
+            return Ok(Some(Difference {
+                position: batch.first,
+                what,
+            }));
         }
     }
-    corrected.levels.sort_by_key(|row| (row.index, row.position, row.seq));
-    corrected.closes.sort_by_key(|row| (row.index, row.position, row.seq));
+    corrected
+        .levels
+        .sort_by_key(|row| (row.index, row.position, row.seq));
+    corrected
+        .closes
+        .sort_by_key(|row| (row.index, row.position, row.seq));
     checked.runs += 1;
     checked.levels += levels.len() as u64;
     checked.closes += closes.len() as u64;

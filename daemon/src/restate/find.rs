@@ -1,6 +1,6 @@
 //! Where a correction lies: from a symbol and a time to a position of the journal.
 
-use divisor_engine::{Corrections, CorrectionState, Edit, Inserted, Rate, Right, Tick, Time};
+use divisor_engine::{CorrectionState, Corrections, Edit, Inserted, Rate, Right, Tick, Time};
 use postgres::{Client, Row};
 
 use super::Sought;
@@ -50,7 +50,12 @@ pub(super) fn find(
     }
 }
 
-fn price(client: &mut Client, tick: &Tick, void: bool, src: Option<&str>) -> Result<Edit, FindError> {
+fn price(
+    client: &mut Client,
+    tick: &Tick,
+    void: bool,
+    src: Option<&str>,
+) -> Result<Edit, FindError> {
     let security = tick.security.0.cast_signed();
     let ts = tick.origin.ts;
     let sql = format!(
@@ -61,11 +66,17 @@ fn price(client: &mut Client, tick: &Tick, void: bool, src: Option<&str>) -> Res
     let rows = client.query(&sql, &[&security, &Stamp(ts), &nanos(ts), &src]);
     let rows = rows.map_err(StoreError::during("look for the price"))?;
     if let Some(position) = only(&rows, "price")? {
-        let right = if void { Right::Nothing } else { Right::Price(tick.price) };
+        let right = if void {
+            Right::Nothing
+        } else {
+            Right::Price(tick.price)
+        };
         return Ok(Edit::Replace { position, right });
     }
     if void {
-        return Err(FindError::Refused(format!("there is no such price at {ts} that counted")));
+        return Err(FindError::Refused(format!(
+            "there is no such price at {ts} that counted"
+        )));
     }
     // Between the security's own prices, and before whatever is younger.
     let behind = "select min(t.position) from price_tick t where t.security_id = $1 \
@@ -82,7 +93,12 @@ fn price(client: &mut Client, tick: &Tick, void: bool, src: Option<&str>) -> Res
     })
 }
 
-fn rate(client: &mut Client, rate: &Rate, void: bool, src: Option<&str>) -> Result<Edit, FindError> {
+fn rate(
+    client: &mut Client,
+    rate: &Rate,
+    void: bool,
+    src: Option<&str>,
+) -> Result<Edit, FindError> {
     let (base, quote) = (rate.base.to_string(), rate.quote.to_string());
     let ts = rate.origin.ts;
     let sql = format!(
@@ -94,11 +110,17 @@ fn rate(client: &mut Client, rate: &Rate, void: bool, src: Option<&str>) -> Resu
     let rows = rows.map_err(StoreError::during("look for the rate"))?;
     if let Some(position) = only(&rows, "rate")? {
         let (mantissa, places) = (rate.mantissa, rate.places);
-        let right = if void { Right::Nothing } else { Right::Rate { mantissa, places } };
+        let right = if void {
+            Right::Nothing
+        } else {
+            Right::Rate { mantissa, places }
+        };
         return Ok(Edit::Replace { position, right });
     }
     if void {
-        return Err(FindError::Refused(format!("there is no such rate at {ts} that counted")));
+        return Err(FindError::Refused(format!(
+            "there is no such rate at {ts} that counted"
+        )));
     }
     let behind = "select min(t.position) from fx_rate t where t.base = $1 and t.quote = $2 \
          and (t.ts, t.ts_nanos) > ($3, $4) and t.effect = 0";
@@ -106,7 +128,11 @@ fn rate(client: &mut Client, rate: &Rate, void: bool, src: Option<&str>) -> Resu
     let end = behind.unwrap_or(i64::MAX);
     let before = "select max(t.position) from fx_rate t where t.base = $1 and t.quote = $2 \
          and (t.ts, t.ts_nanos) <= ($3, $4) and t.effect = 0 and t.position < $5";
-    let before = number(client, before, &[&base, &quote, &Stamp(ts), &nanos(ts), &end])?;
+    let before = number(
+        client,
+        before,
+        &[&base, &quote, &Stamp(ts), &nanos(ts), &end],
+    )?;
     let position = place(client, ts, before, behind)?;
     Ok(Edit::Insert {
         before: position,
@@ -161,7 +187,9 @@ fn number(
     parameters: &[&(dyn postgres::types::ToSql + Sync)],
 ) -> Result<Option<i64>, StoreError> {
     let row = client.query_one(sql, parameters);
-    Ok(row.map_err(StoreError::during("look for the place"))?.get(0))
+    Ok(row
+        .map_err(StoreError::during("look for the place"))?
+        .get(0))
 }
 
 /// What a `timestamptz` cannot hold of a time.

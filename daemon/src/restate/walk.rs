@@ -119,8 +119,16 @@ impl Corrected {
             }
         }
         let published_of = |index: u32| {
-            let levels = published.rows.levels.iter().filter(move |row| row.index == index);
-            let closes = published.rows.closes.iter().filter(move |row| row.index == index);
+            let levels = published
+                .rows
+                .levels
+                .iter()
+                .filter(move |row| row.index == index);
+            let closes = published
+                .rows
+                .closes
+                .iter()
+                .filter(move |row| row.index == index);
             (levels.collect::<Vec<_>>(), closes.collect::<Vec<_>>())
         };
         for row in &published.rows.levels {
@@ -162,18 +170,23 @@ impl Corrected {
             return;
         }
         let has_levels = policy == Restate::Full;
-        let equal_levels = levels.len() == were.len()
-            && levels.iter().zip(were).all(|(a, b)| is_same_level(a, b));
+        let equal_levels =
+            levels.len() == were.len() && levels.iter().zip(were).all(|(a, b)| is_same_level(a, b));
         let equal_closes = closes.len() == closed.len()
             && closes.iter().zip(closed).all(|(a, b)| is_same_close(a, b));
         let (first, next) = (batch.first, batch.next());
         let covered = self.covered.get(&index).into_iter().flatten();
-        let is_covered = covered.clone().any(|(from, until)| *from < next && first < *until);
+        let is_covered = covered
+            .clone()
+            .any(|(from, until)| *from < next && first < *until);
         let is_equal = (equal_levels || !has_levels) && equal_closes && !is_covered;
         if is_equal && !self.spans.contains_key(&index) {
             return;
         }
-        let span = self.spans.entry(index).or_insert_with(|| Span::at(first, policy));
+        let span = self
+            .spans
+            .entry(index)
+            .or_insert_with(|| Span::at(first, policy));
         span.measure(&levels, were, has_levels);
         for row in &mut levels {
             row.run = self.run;
@@ -185,7 +198,8 @@ impl Corrected {
             span.pending_levels.append(&mut levels);
         }
         let run = self.run;
-        span.pending_closes.extend(closes.into_iter().map(|row| CloseRow { run, ..row }));
+        span.pending_closes
+            .extend(closes.into_iter().map(|row| CloseRow { run, ..row }));
         if !is_equal || span.pending_levels.len() > PENDING_MAX {
             span.until = next;
             span.levels += span.pending_levels.len() as u64;
@@ -252,7 +266,8 @@ fn is_same_level(a: &LevelRow, b: &LevelRow) -> bool {
 }
 
 fn is_same_close(a: &CloseRow, b: &CloseRow) -> bool {
-    (a.day, a.level, a.prev_close, a.divisor, a.soq) == (b.day, b.level, b.prev_close, b.divisor, b.soq)
+    (a.day, a.level, a.prev_close, a.divisor, a.soq)
+        == (b.day, b.level, b.prev_close, b.divisor, b.soq)
         && a.status == b.status
         && a.body == b.body
 }

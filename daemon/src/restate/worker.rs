@@ -150,7 +150,14 @@ impl Worker {
 
     /// Finds what is asked for, and says what it would do or that it can be stated.
     fn ask(&mut self, ask: Ask) {
-        let Ask { sought, by, what, reason, dry_run, reply } = ask;
+        let Ask {
+            sought,
+            by,
+            what,
+            reason,
+            dry_run,
+            reply,
+        } = ask;
         let found = (self.connect)()
             .map_err(FindError::from)
             .and_then(|mut client| find(&mut client, &sought, &self.corrections));
@@ -159,7 +166,13 @@ impl Worker {
             Err(error) => return self.tell(Report::Refused(reply, refusal(&error))),
         };
         if !dry_run {
-            return self.tell(Report::Found { edit, by, what, reason, reply });
+            return self.tell(Report::Found {
+                edit,
+                by,
+                what,
+                reason,
+                reply,
+            });
         }
         let through = u32::try_from(self.corrections.all().len()).unwrap_or(u32::MAX);
         let edits = self.corrections.edits_with(through, &edit);
@@ -240,7 +253,10 @@ impl Worker {
 
     /// Walks to the present, hands the state over, and makes the run count.
     fn restate(&mut self, through: u32) -> Result<(), WalkError> {
-        tracing::info!(run = through, "restating: walking the history with its corrections");
+        tracing::info!(
+            run = through,
+            "restating: walking the history with its corrections"
+        );
         let (mut reader, mut writer, mut corrected) = self.begin(through)?;
         let position = loop {
             self.walk(&mut reader, &mut corrected, None, Some(&mut writer))?;
@@ -345,7 +361,9 @@ impl Worker {
                 let why = format!("the history lacks what is before position {}", batch.first);
                 return Err(WalkError::Impossible(why));
             }
-            corrected.step(&batch, &stored).map_err(WalkError::Impossible)?;
+            corrected
+                .step(&batch, &stored)
+                .map_err(WalkError::Impossible)?;
             if let Some(writer) = &mut writer {
                 write::stage(writer, corrected, self.unit, false)?;
             } else {

@@ -27,7 +27,10 @@ pub(super) fn clear(client: &mut Client, run: u32) -> Result<(), StoreError> {
 pub(super) fn finished(client: &mut Client) -> Result<Vec<u32>, StoreError> {
     let rows = client.query("select run from correction_run", &[]);
     let rows = rows.map_err(StoreError::during("read the runs"))?;
-    Ok(rows.iter().map(|row| row.get::<_, i32>(0).cast_unsigned()).collect())
+    Ok(rows
+        .iter()
+        .map(|row| row.get::<_, i32>(0).cast_unsigned())
+        .collect())
 }
 
 /// What runs before this one cover.
@@ -38,7 +41,9 @@ pub(super) fn covered(client: &mut Client, run: u32) -> Result<Covered, StoreErr
     let mut covered = Covered::new();
     for row in &rows {
         let position = |column| row.get::<_, i64>(column).cast_unsigned();
-        let of = covered.entry(row.get::<_, i32>(0).cast_unsigned()).or_default();
+        let of = covered
+            .entry(row.get::<_, i32>(0).cast_unsigned())
+            .or_default();
         of.push((position(1), position(2)));
     }
     Ok(covered)
@@ -68,7 +73,9 @@ pub(super) fn finish(
     corrected: &Corrected,
 ) -> Result<(), StoreError> {
     let during = StoreError::during;
-    let mut tx = client.transaction().map_err(during("begin a transaction"))?;
+    let mut tx = client
+        .transaction()
+        .map_err(during("begin a transaction"))?;
     // The follower keeps candles too: nothing of it may come between.
     tx.execute("select position from projection for update", &[])
         .map_err(during("lock the projection"))?;
@@ -100,8 +107,11 @@ pub(super) fn finish(
     }
     for (index, span) in corrected.spans() {
         if span.policy == Restate::Full {
-            tx.execute("select remake_candles($1, $2)", &[&index.0.cast_signed(), &run.cast_signed()])
-                .map_err(during("restate the candles"))?;
+            tx.execute(
+                "select remake_candles($1, $2)",
+                &[&index.0.cast_signed(), &run.cast_signed()],
+            )
+            .map_err(during("restate the candles"))?;
         }
     }
     tx.commit().map_err(during("commit"))

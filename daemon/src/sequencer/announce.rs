@@ -270,11 +270,14 @@ fn correction(engine: &Engine, restated: &Restated, into: &mut Vec<Announcement>
     let Some(code) = engine.index_code(restated.index) else {
         return;
     };
-    let of_run = |c: &&Correction| {
-        matches!(c.state, CorrectionState::Restated { position, .. } if position == restated.position)
-    };
-    let corrections: Vec<&Correction> =
-        engine.corrections().all().iter().filter(of_run).take(NAMED_MAX).collect();
+    let of_run = |c: &&Correction| matches!(c.state, CorrectionState::Restated { position, .. } if position == restated.position);
+    let corrections: Vec<&Correction> = engine
+        .corrections()
+        .all()
+        .iter()
+        .filter(of_run)
+        .take(NAMED_MAX)
+        .collect();
     let who = |c: &&Correction| engine.label_text(c.by).unwrap_or_default().to_owned();
     let is_restated = restated.levels > 0 || restated.closes > 0;
     let event = EventMessage::Correction {
@@ -282,7 +285,10 @@ fn correction(engine: &Engine, restated: &Restated, into: &mut Vec<Announcement>
         index: code.to_owned(),
         run: restated.run,
         what: corrections.iter().map(|c| c.stated.what.clone()).collect(),
-        why: corrections.iter().map(|c| c.stated.reason.clone()).collect(),
+        why: corrections
+            .iter()
+            .map(|c| c.stated.reason.clone())
+            .collect(),
         who: corrections.iter().map(who).collect(),
         status: if is_restated { "restated" } else { "published" }.to_owned(),
         from: restated.span.map(|(from, _)| from.to_string()),

@@ -7,8 +7,8 @@ use divisor_wire::Reason;
 use divisor_wire::command::{CommandError, Reply, Request};
 use serde::{Deserialize, Serialize};
 
-use super::staging::error;
 use super::corrections::{self, envelope};
+use super::staging::error;
 use super::{Sequencer, SequencerError, actions, queries};
 use crate::clock::Clock;
 use crate::egress::{Announcement, Outlet};

@@ -72,7 +72,13 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             let ts = i64::try_from(ts.as_nanosecond())
                 .map_err(|_| error("bad_request", "`ts` is out of range"))?;
             let ts = Time::from_nanos(ts);
-            Ok(Origin { ts, received: ts, source, inc: None, seq: None })
+            Ok(Origin {
+                ts,
+                received: ts,
+                source,
+                inc: None,
+                seq: None,
+            })
         };
         let refused = |refused| {
             let reason = gather::reason(refused);
@@ -83,7 +89,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 let price = wanted.price.unwrap_or(Decimal::ONE);
                 let origin = origin(&wanted.ts)?;
                 let symbol = &wanted.symbol;
-                let admitted = self.engine.admit_price(symbol, price, None, origin, None, None);
+                let admitted = self
+                    .engine
+                    .admit_price(symbol, price, None, origin, None, None);
                 match admitted.map_err(refused)? {
                     Input::Tick(tick) => Ok(Sought::Tick {
                         tick,
@@ -96,7 +104,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             Corrected::Rate(wanted) => {
                 let rate = wanted.rate.unwrap_or(Decimal::ONE);
                 let (base, quote): (Currency, Currency) = (wanted.base, wanted.quote);
-                let admitted = self.engine.admit_rate(base, quote, rate, origin(&wanted.ts)?);
+                let admitted = self
+                    .engine
+                    .admit_rate(base, quote, rate, origin(&wanted.ts)?);
                 match admitted.map_err(refused)? {
                     Input::Rate(rate) => Ok(Sought::Rate {
                         rate,
@@ -127,7 +137,13 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 };
                 self.answer_later(reply, Ok(summary));
             }
-            Report::Found { edit, by, what, reason, reply } => {
+            Report::Found {
+                edit,
+                by,
+                what,
+                reason,
+                reply,
+            } => {
                 let by = self.gathering.label(&self.engine, &mut self.batch, &by);
                 let stated = Box::new(Stated { edit, what, reason });
                 self.batch.inputs.push(Input::Correct { by, stated });
@@ -140,7 +156,12 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 self.answer_later(reply, Ok(summary));
                 self.tell_corrections();
             }
-            Report::Walked { through, engine, found, answer } => {
+            Report::Walked {
+                through,
+                engine,
+                found,
+                answer,
+            } => {
                 let handover = self.take_over(through, *engine, found, go_on)?;
                 self.tell_corrections();
                 let _ = answer.send(handover);
@@ -160,7 +181,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     /// Tells the thread with the history what is to be done.
     pub(super) fn tell_corrections(&self) {
         if let Some(desk) = &self.desk {
-            let _ = desk.tasks.send(Task::Corrections(self.engine.corrections().clone()));
+            let _ = desk
+                .tasks
+                .send(Task::Corrections(self.engine.corrections().clone()));
         }
     }
 
@@ -201,7 +224,10 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             while corrected.poll_output().is_some() {}
         }
         let outcome = match self.engine.patch_to(&corrected) {
-            Ok(patch) => Outcome::Restated { patch, found },
+            Ok(patch) => Outcome::Restated {
+                patch: Box::new(patch),
+                found,
+            },
             Err(error) => Outcome::Failed {
                 why: error.to_string(),
             },
@@ -271,7 +297,10 @@ fn row(engine: &Engine, correction: &Correction) -> CorrectionRow {
         run: correction.run,
         what: correction.stated.what.clone(),
         reason: correction.stated.reason.clone(),
-        by: engine.label_text(correction.by).unwrap_or_default().to_owned(),
+        by: engine
+            .label_text(correction.by)
+            .unwrap_or_default()
+            .to_owned(),
         time: correction.time.to_string(),
         state: correction.state.as_str().to_owned(),
         with,
@@ -282,15 +311,27 @@ fn row(engine: &Engine, correction: &Correction) -> CorrectionRow {
 /// What is corrected, in words.
 fn told(what: &Corrected) -> String {
     let of = |number: Option<Decimal>| {
-        number.map_or_else(|| "none".to_owned(), |number| number.normalized().to_string())
+        number.map_or_else(
+            || "none".to_owned(),
+            |number| number.normalized().to_string(),
+        )
     };
     match what {
         Corrected::Price(wanted) => {
-            format!("{} at {}: {}", clip(&wanted.symbol), clip(&wanted.ts), of(wanted.price))
+            format!(
+                "{} at {}: {}",
+                clip(&wanted.symbol),
+                clip(&wanted.ts),
+                of(wanted.price)
+            )
         }
         Corrected::Rate(wanted) => {
             let (base, quote) = (wanted.base, wanted.quote);
-            format!("{base}/{quote} at {}: {}", clip(&wanted.ts), of(wanted.rate))
+            format!(
+                "{base}/{quote} at {}: {}",
+                clip(&wanted.ts),
+                of(wanted.rate)
+            )
         }
         Corrected::Withdraw { run } => format!("correction {run} withdrawn"),
     }
@@ -317,8 +358,8 @@ pub(super) fn envelope(
     // A request that could not be read has no id; without a response topic its sender hears
     // of it under the id `-`.
     let id = if id.is_empty() { "-" } else { id };
-    let topic = response_topic
-        .unwrap_or_else(|| divisor_wire::topic::reply_topic(&client.id, id).into());
+    let topic =
+        response_topic.unwrap_or_else(|| divisor_wire::topic::reply_topic(&client.id, id).into());
     Announcement {
         correlation,
         ..Announcement::passing(topic, Vec::new())

@@ -18,7 +18,6 @@ use super::Settings;
 use crate::defect::Defect;
 use crate::egress::Announcement;
 use crate::ingress::{Client, Content, Inbound, Receipt, Refusal};
-use crate::metrics::Metrics;
 
 /// Labels that exist from the first boot on: the daemon itself, and the one that stands for every
 /// source and venue once [`LABELS_MAX`] texts are interned.
@@ -38,15 +37,13 @@ pub(super) struct Gathering {
     pub(super) receipts: Vec<(mpsc::UnboundedSender<Receipt>, Receipt)>,
     /// Labels that the batch introduces, not yet in the engine.
     new_labels: HashMap<Box<str>, LabelId>,
-    metrics: Metrics,
 }
 
 impl Gathering {
-    pub(super) fn new(metrics: Metrics) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             receipts: Vec::new(),
             new_labels: HashMap::new(),
-            metrics,
         }
     }
 
@@ -98,9 +95,6 @@ impl Gathering {
             }
         }
         if !refused.is_empty() && !Defect::RefusalSilent.is_on() {
-            for (_, reason) in &refused {
-                self.metrics.refused(*reason);
-            }
             refused.sort_unstable();
             report(client, message, &refused, accepted, refusals, announcements);
         }

@@ -235,7 +235,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 inputs: Vec::new(),
             },
             told: clock.uptime(),
-            gathering: Gathering::new(metrics.clone()),
+            gathering: Gathering::new(),
             loads: Loads::new(settings.load_bytes_max),
             keeper,
             is_leaving: false,

@@ -112,6 +112,17 @@ impl Engine {
         views
     }
 
+    /// The beginning of the next day of a review of an index.
+    pub(crate) fn first_review(&self, code: &str) -> Option<Time> {
+        let is_review = |id: &String| {
+            let known = self.actions.known.get(id);
+            let event = known.map(|known| &known.definition.event);
+            matches!(event, Some(Event::Rebalance(review)) if review.index == code)
+        };
+        let mut queue = self.actions.queue.iter();
+        queue.find_map(|(due, _, id)| is_review(id).then_some(*due))
+    }
+
     /// Announces an action, or announces it anew with other terms.
     pub(crate) fn announce(
         &mut self,

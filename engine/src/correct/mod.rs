@@ -188,7 +188,12 @@ impl Corrections {
     pub fn edits(&self, through: u32) -> Edits {
         let mut edits = Edits::default();
         let failed = |c: &&Correction| !matches!(c.state, CorrectionState::Failed { .. });
-        let counted: Vec<_> = self.runs.iter().take(through as usize).filter(failed).collect();
+        let counted: Vec<_> = self
+            .runs
+            .iter()
+            .take(through as usize)
+            .filter(failed)
+            .collect();
         let mut withdrawn = BTreeSet::new();
         for correction in counted.iter().rev() {
             if let Edit::Withdraw { run } = correction.stated.edit
@@ -314,11 +319,10 @@ impl Engine {
     }
 
     fn walked(&mut self, position: Position, input: &Input) {
-        match input {
-            Input::Restate { through, outcome } => {
-                self.pass_restated(position, *through, outcome);
-            }
-            input => self.input(position, input),
+        if let Input::Restate { through, outcome } = input {
+            self.pass_restated(position, *through, outcome);
+        } else {
+            self.input(position, input);
         }
     }
 
@@ -339,19 +343,29 @@ impl Engine {
     fn right(&mut self, position: Position, input: &Input, right: &Right) {
         match (input, right) {
             (Input::Tick(tick), Right::Price(price)) => {
-                let tick = Tick { price: *price, ..*tick };
+                let tick = Tick {
+                    price: *price,
+                    ..*tick
+                };
                 self.input(position, &Input::Tick(tick));
             }
             (Input::Rate(rate), Right::Rate { mantissa, places }) => {
                 let (mantissa, places) = (*mantissa, *places);
-                let rate = Rate { mantissa, places, ..*rate };
+                let rate = Rate {
+                    mantissa,
+                    places,
+                    ..*rate
+                };
                 self.input(position, &Input::Rate(rate));
             }
             (Input::Define { .. }, Right::Definitions(definitions)) => {
                 self.define(position, definitions);
                 self.publish_each_tick(position);
             }
-            (Input::Tick(Tick { origin, .. }) | Input::Rate(Rate { origin, .. }), Right::Nothing) => {
+            (
+                Input::Tick(Tick { origin, .. }) | Input::Rate(Rate { origin, .. }),
+                Right::Nothing,
+            ) => {
                 self.is_new(origin);
             }
             // An edit that fits nothing; whoever finds positions checks them.

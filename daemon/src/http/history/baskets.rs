@@ -1,26 +1,32 @@
 //! What an index consisted of: its revisions, and its composition at a time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use divisor_engine::{Decimal, Time};
+use divisor_engine::{Converted, Currency, Decimal, Time, shares};
 use divisor_wire::command::IndexDetail;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
 use super::History;
+use super::fx::Fx;
 use super::span::{Named, decimal, get, time_at};
 use crate::http::Http;
 use crate::http::answer::{self, Form, Record, Rows};
 use crate::http::problem::Problem;
 use crate::http::query::{self, Query};
+use crate::http::session::Caller;
 use crate::sequencer::queries;
 use crate::store::Stamp;
 
 /// Revisions of a page where the request does not say, and at the most.
 const LIMIT: (usize, usize) = (1_000, 10_000);
+
+/// Places of a weight.
+const WEIGHT_PLACES: u8 = 6;
 
 /// Paging by number.
 #[derive(Debug, Deserialize)]
@@ -122,13 +128,19 @@ struct Member {
 pub(in crate::http) async fn composition(
     State(http): State<Arc<Http>>,
     named: Named,
+    caller: Caller,
     form: Form,
     Query(parameters): Query<At>,
 ) -> Result<Response, Problem> {
-    let composition = match query::time("at", parameters.at.as_deref())? {
+    let mut composition = match query::time("at", parameters.at.as_deref())? {
         None => now(&http, named).await?,
-        Some(at) => then(History::of(&http)?, named, at).await?,
+        Some(at) => then(&http, named, at).await?,
     };
+    for member in &mut composition.members {
+        if !caller.may_see_member(&member.symbol) {
+            (member.price, member.weight) = (None, None);
+        }
+    }
     answer::object(form, &composition)
 }
 
@@ -157,64 +169,99 @@ async fn now(http: &Http, named: Named) -> Result<Composition, Problem> {
 }
 
 /// The composition that the last level before or at a time was made with, at the prices of then.
-async fn then(history: &History, named: Named, at: Time) -> Result<Composition, Problem> {
+async fn then(http: &Http, named: Named, at: Time) -> Result<Composition, Problem> {
+    let history = History::of(http)?;
     let index = (&named.key() as _, Type::INT4);
     let until = (&Stamp(at) as _, Type::TIMESTAMPTZ);
     let found = history
         .query(
             "select b.revision, b.effective, b.effective_nanos, b.divisor, \
-             coalesce(b.cash, 0), i.currency from basket b \
-             join index_definition i on i.id = b.index_id \
+             coalesce(b.cash, 0), b.position from basket b \
              where b.index_id = $1 and b.revision = (select l.revision from index_level l \
-             where l.index_id = $1 and l.ts <= $2 order by l.ts desc, l.seq desc, l.run desc limit 1)",
+             where l.index_id = $1 and l.run = 0 and l.ts <= $2 order by l.ts desc, l.seq desc limit 1)",
             &[index.clone(), until.clone()],
         )
         .await?;
     let head = found.first().ok_or_else(|| {
         Problem::not_found(format!("{} had no level yet at that time", named.code))
     })?;
-    let revision: i32 = get(head, 0)?;
+    let (revision, position): (i32, i64) = (get(head, 0)?, get(head, 5)?);
+    let revision_of = [(&revision as _, Type::INT4), (&position as _, Type::INT8)];
     let rows = history
-        .query(MEMBERS, &[index, until, (&revision, Type::INT4)])
+        .query(MEMBERS, &[&[index, until], &revision_of[..]].concat())
         .await?;
     let mut members = Vec::with_capacity(rows.len());
+    let mut currencies = Vec::with_capacity(rows.len());
     for row in &rows {
+        let currency: &str = get(row, 3)?;
+        currencies.push(Currency::parse(currency).map_err(|error| Problem::internal(&error))?);
         members.push(Member {
             symbol: get(row, 0)?,
             coefficient: decimal(row, 1)?,
-            price: decimal(row, 2)?,
-            weight: decimal(row, 3)?,
+            price: decimal(row, 2)?.map(queries::at_least_two_places),
+            weight: None,
         });
     }
+    let cash = decimal(head, 4)?;
+    let (id, own) = (named.id, currencies.clone());
+    let fx = (http.sequence)
+        .ask(move |sight| {
+            let view = sight.engine.index(id)?;
+            Some(Fx::of(view.definition, own.into_iter()))
+        })
+        .await?;
+    let fx = fx.ok_or_else(|| Problem::not_found(format!("there is no index {}", named.code)))?;
+    let rates = fx.rates(history, Stamp(at), i64::MAX).await?;
+    weigh(
+        &mut members,
+        &currencies,
+        &rates,
+        cash.unwrap_or(Decimal::ZERO),
+    );
     Ok(Composition {
         revision: revision.cast_unsigned(),
         effective: Some(time_at(head, 1)?.to_string()),
         divisor: decimal(head, 3)?,
-        cash: decimal(head, 4)?,
+        cash,
         members,
         code: named.code,
     })
 }
 
-/// Prices are the last that counted; where there is none any more, that of the revision. Weights are
-/// told where every price is in the index's currency: the rates of then are not looked up.
+/// Tells the weights, where every price and every rate is known.
+fn weigh(
+    members: &mut [Member],
+    currencies: &[Currency],
+    rates: &HashMap<Currency, Decimal>,
+    cash: Decimal,
+) {
+    let part = |(member, currency): (&Member, &Currency)| {
+        let rate = *rates.get(currency)?;
+        let price = member.price?;
+        Some((Converted { price, rate }, member.coefficient?))
+    };
+    let parts: Option<Vec<_>> = members.iter().zip(currencies).map(part).collect();
+    let weights = parts.and_then(|parts| shares(&parts, cash, WEIGHT_PLACES));
+    for (member, weight) in members.iter_mut().zip(weights.into_iter().flatten()) {
+        member.weight = Some(weight);
+    }
+}
+
+/// Prices are the last that counted, or those of the revision where none has come since: a split may
+/// lie between. An index in the basket is its level.
 const MEMBERS: &str = "
-with member as (
-    select s.id, s.symbol, s.currency, m.coefficient, coalesce(p.price, m.price) as price
-    from basket_member m join security s on s.id = m.security_id
-    left join lateral (
-        select t.price from price_tick t
-        where t.security_id = m.security_id and t.ts <= $2 and t.effect = 0
-        order by t.ts desc, t.position desc limit 1
-    ) p on true
-    where m.index_id = $1 and m.revision = $3
-), total as (
-    select sum(coefficient * price) + coalesce((select cash from basket
-               where index_id = $1 and revision = $3), 0) as value,
-           bool_and(price is not null and currency =
-               (select currency from index_definition where id = $1)) as is_known
-    from member
-)
-select symbol, coefficient, price,
-       case when is_known and value <> 0 then round(coefficient * price / value, 6) end
-from member, total order by id";
+select s.symbol, m.coefficient,
+       case when p.position >= $4 then p.price else coalesce(l.level, m.price, p.price) end,
+       s.currency
+from basket_member m join security s on s.id = m.security_id
+left join lateral (
+    select t.price, t.position from price_tick t
+    where t.security_id = m.security_id and t.ts <= $2 and t.effect = 0
+    order by t.ts desc, t.position desc limit 1
+) p on true
+left join lateral (
+    select level from level_now
+    where index_id = (select id from index_definition where s.symbol = 'indexes/' || code)
+    and ts <= $2 order by ts desc, seq desc, run desc limit 1
+) l on s.symbol like 'indexes/%'
+where m.index_id = $1 and m.revision = $3 order by s.id";

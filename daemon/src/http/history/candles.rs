@@ -4,10 +4,10 @@
 //! |---|---|---|
 //! | 1h, 1d | candles of an hour | 24 for each |
 //! | 1m, 5m, 15m | candles of a minute | 15 for each |
-//! | 1s, 5s | levels | those of `limit` steps of time |
+//! | 1s, 5s | levels | 60,000 of `limit` steps of time |
 //!
-//! So the work of an answer is bounded by its limit and not by the range that is asked for, but for
-//! the shortest, where it is the levels of at most an hour or five.
+//! So the work of an answer is bounded by its limit and not by the range that is asked for. A page of
+//! the shortest ends earlier where levels are dense, and the cursor goes on.
 
 use std::sync::Arc;
 
@@ -28,6 +28,10 @@ use crate::http::query::Query;
 use crate::store::{Numeric, Stamp};
 
 const NANOS: i64 = 1_000_000_000;
+
+/// Levels that an answer reads at the most, but for a single candle of more: 60,000 take PostgreSQL
+/// about 0.1 s.
+const LEVELS_MAX: usize = 60_000;
 
 /// A length of candles: its name, its seconds, those of what it is made of (0: levels), and how many
 /// there are on a page usually and at the most.
@@ -205,7 +209,7 @@ async fn long(
     Ok((found, next))
 }
 
-/// Candles made of levels: those of a window of `limit` steps.
+/// Candles made of levels: those of a window of `limit` steps, and of [`LEVELS_MAX`] levels.
 async fn short(
     history: &History,
     named: &Named,
@@ -228,26 +232,82 @@ async fn short(
         let begin = step.floor(first);
         (begin, begin.saturating_add(window).min(span.to))
     };
+    let last_only = span.is_from_the_end();
+    let mut part =
+        made_of_levels(history, named, step, (begin, end), last_only, LEVELS_MAX).await?;
+    let mut cut = None;
+    if part.is_cut {
+        // The candle at the edge lacks levels: it belongs to the next page, or stands alone.
+        let edge = if last_only { 0 } else { part.bins.len() - 1 };
+        let bin = part.bins[edge];
+        if part.bins.len() > 1 {
+            part.bins.remove(edge);
+            part.candles.remove(edge);
+            cut = Some(bin);
+        } else {
+            let behind = bin.saturating_add(step.seconds * NANOS).min(end);
+            let whole = (bin.max(begin), behind);
+            part = made_of_levels(history, named, step, whole, last_only, usize::MAX).await?;
+            cut = Some(behind);
+        }
+    }
+    let end = cut.unwrap_or(end);
+    let goes_on = !last_only && end < span.to && end <= last;
+    Ok((part.candles, goes_on.then_some(end)))
+}
+
+/// Candles of levels, and where each begins.
+struct Part {
+    candles: Vec<Candle>,
+    bins: Vec<Time>,
+    /// There were more levels than might be read.
+    is_cut: bool,
+}
+
+/// Candles of the first levels, or of the last, from one time to another.
+async fn made_of_levels(
+    history: &History,
+    named: &Named,
+    step: &Step,
+    (begin, end): (Time, Time),
+    last_only: bool,
+    levels_max: usize,
+) -> Result<Part, Problem> {
+    let order = if last_only { "desc" } else { "asc" };
+    let most = i64::try_from(levels_max).unwrap_or(i64::MAX);
+    let sql = format!(
+        "with part as materialized ( \
+             select ts, seq, run, level from level_now \
+             where index_id = $1 and ts >= $2 and ts < $3 \
+             order by ts {order}, seq {order}, run {order} limit $5 \
+         ), kept as ( \
+             select distinct on (ts, seq) ts, seq, level from part order by ts, seq, run desc \
+         ) \
+         select date_bin(make_interval(secs => $4), ts, timestamptz '2000-01-01 00:00:00+00') as bin, \
+                (array_agg(level order by ts, seq))[1], max(level), min(level), \
+                (array_agg(level order by ts desc, seq desc))[1], count(*), \
+                (select count(*) from part) = $5 \
+         from kept group by bin order by bin"
+    );
     let rows = history
         .query(
-            "select date_bin(make_interval(secs => $4), ts, timestamptz '2000-01-01 00:00:00+00') \
-             as bin, (array_agg(level order by ts, seq))[1], max(level), min(level), \
-             (array_agg(level order by ts desc, seq desc))[1], count(*) \
-             from (select distinct on (ts, seq) ts, seq, level from index_level \
-                   where index_id = $1 and ts >= $2 and ts < $3 \
-                   order by ts, seq, run desc) kept \
-             group by bin order by bin",
+            &sql,
             &[
                 (&named.key(), Type::INT4),
                 (&Stamp(begin), Type::TIMESTAMPTZ),
                 (&Stamp(end), Type::TIMESTAMPTZ),
                 (&(step.seconds as f64), Type::FLOAT8),
+                (&most, Type::INT8),
             ],
         )
         .await?;
-    let found = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let goes_on = !span.is_from_the_end() && end < span.to && end <= last;
-    Ok((found, goes_on.then_some(end)))
+    let is_cut = rows.first().map_or(Ok(false), |row| get(row, 6))?;
+    let bin = |row| Ok(get::<Stamp>(row, 0)?.0);
+    Ok(Part {
+        candles: rows.iter().map(read).collect::<Result<_, _>>()?,
+        bins: rows.iter().map(bin).collect::<Result<_, Problem>>()?,
+        is_cut,
+    })
 }
 
 /// The first and the last level of a span.
@@ -259,9 +319,9 @@ async fn ends(
 ) -> Result<Option<(Time, Time)>, Problem> {
     let rows = history
         .query(
-            "(select ts from index_level where index_id = $1 and ts >= $2 and ts < $3 \
+            "(select ts from level_now where index_id = $1 and ts >= $2 and ts < $3 \
               order by ts limit 1) union all \
-             (select ts from index_level where index_id = $1 and ts >= $2 and ts < $3 \
+             (select ts from level_now where index_id = $1 and ts >= $2 and ts < $3 \
               order by ts desc limit 1)",
             &[
                 (&named.key(), Type::INT4),

@@ -9,10 +9,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use divisor_engine::{Decimal, IndexId, Time};
+use divisor_engine::{Currency, Decimal, IndexId, Time};
 use tokio_postgres::types::Type;
 
 use super::History;
+use super::fx::Fx;
 use super::span::{decimal, get};
 use crate::http::Http;
 use crate::http::board::Line;
@@ -29,6 +30,8 @@ pub(in crate::http) struct Closes {
     pub(in crate::http) revision: u32,
     /// By symbol.
     prices: HashMap<String, Decimal>,
+    /// Index currency for one of each member's, at the close.
+    rates: HashMap<Currency, Decimal>,
     day: Time,
     read: Instant,
 }
@@ -37,6 +40,11 @@ impl Closes {
     /// The close of a member.
     pub(in crate::http) fn of(&self, symbol: &str) -> Option<Decimal> {
         self.prices.get(symbol).copied()
+    }
+
+    /// Index currency for one of another, at the close.
+    pub(in crate::http) fn rate(&self, currency: Currency) -> Option<Decimal> {
+        self.rates.get(&currency).copied()
     }
 }
 
@@ -50,6 +58,7 @@ pub(in crate::http) async fn closes(
     index: IndexId,
     line: &Line,
     day: Time,
+    fx: &Fx,
 ) -> Option<Arc<Closes>> {
     let history = http.history.as_ref()?;
     let known = {
@@ -63,7 +72,7 @@ pub(in crate::http) async fn closes(
         return Some(closes);
     }
     // History that is away is no reason to show nothing.
-    let closes = read(history, index, line, day).await.ok().flatten()?;
+    let closes = read(history, index, line, day, fx).await.ok().flatten()?;
     let closes = Arc::new(closes);
     let mut remembered = http.closes.0.lock().unwrap_or_else(PoisonError::into_inner);
     remembered.insert(index, Arc::clone(&closes));
@@ -75,14 +84,15 @@ async fn read(
     index: IndexId,
     line: &Line,
     day: Time,
+    fx: &Fx,
 ) -> Result<Option<Closes>, Problem> {
     let key = index.0.cast_signed();
     let rows = history
         .query(
-            "(select 0, seq, revision, ts, position, level from index_level \
+            "(select 0, seq, revision, ts, position, level from level_now \
               where index_id = $1 and ts < $2 order by ts desc, seq desc, run desc limit 1) \
              union all \
-             (select 1, seq, revision, ts, position, level from index_level \
+             (select 1, seq, revision, ts, position, level from level_now \
               where index_id = $1 and ts >= $2 order by ts, seq limit 1)",
             &[(&key, Type::INT4), (&Stamp(day), Type::TIMESTAMPTZ)],
         )
@@ -131,6 +141,7 @@ async fn read(
     Ok(Some(Closes {
         revision: revision.cast_unsigned(),
         prices: prices.filter_map(|(s, price)| Some((s, price?))).collect(),
+        rates: fx.rates(history, ts, position).await?,
         day,
         read: Instant::now(),
     }))

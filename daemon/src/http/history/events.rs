@@ -15,7 +15,7 @@ use crate::http::answer::{self, Form, Rows};
 use crate::http::notice::{Notice, revision_text};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
-use crate::http::session::Caller;
+use crate::http::session::{Caller, allow};
 use crate::store::Stamp;
 
 /// Rows of a page where the request does not say, and at the most.
@@ -48,10 +48,12 @@ where e.ts >= $2 and e.ts < $3 and (e.ts, e.position) > ($2, $4)";
 pub(in crate::http) async fn of_index(
     State(http): State<Arc<Http>>,
     named: Named,
+    caller: Caller,
     form: Form,
     uri: Uri,
     Query(parameters): Query<SpanParameters>,
 ) -> Result<Response, Problem> {
+    allow(caller.may_see_events(&named.code))?;
     answer(&http, Scope::Index(&named), form, &uri, &parameters).await
 }
 
@@ -102,7 +104,7 @@ async fn answer(
         rows.extend(remembered(http, named, &span));
         rows.sort_by(|a, b| (&a.ts, a.pos).cmp(&(&b.ts, b.pos)));
     }
-    rows.retain(|row| caller.is_none_or(|caller| caller.may_see_index(&row.index)));
+    rows.retain(|row| caller.is_none_or(|caller| caller.may_see_events(&row.index)));
     answer::rows(form, &Rows { rows, next }, "cursor", uri)
 }
 

@@ -7,10 +7,12 @@ mod baskets;
 mod candles;
 mod closes;
 mod events;
+mod fx;
 mod levels;
 mod pool;
 mod prices;
 mod span;
+mod sparklines;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use axum::routing::get;
 use super::Http;
 use super::problem::Problem;
 pub(super) use closes::{Closes, Remembered, closes};
+pub(super) use fx::Fx;
 pub(crate) use pool::Pool as History;
 
 /// The routes below `api/v1`.
@@ -31,6 +34,7 @@ pub(super) fn routes() -> Router<Arc<Http>> {
         .route("/indexes/{code}/revisions", get(baskets::revisions))
         .route("/indexes/{code}/events", get(events::of_index))
         .route("/events", get(events::of_all))
+        .route("/sparklines", get(sparklines::sparklines))
         .route("/securities/{symbol}/prices", get(prices::prices))
 }
 

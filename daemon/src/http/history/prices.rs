@@ -23,7 +23,15 @@ use crate::store::{Numeric, Stamp};
 const LIMIT: (usize, usize) = (1_000, 10_000);
 
 /// By the number in the table.
-const EFFECTS: [&str; 5] = ["applied", "late", "duplicate", "held", "refused"];
+const EFFECTS: [&str; 7] = [
+    "applied",
+    "late",
+    "duplicate",
+    "held",
+    "refused",
+    "outranked",
+    "after_close",
+];
 
 /// A price.
 #[derive(Debug, Clone, Serialize)]

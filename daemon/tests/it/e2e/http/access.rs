@@ -10,23 +10,36 @@ use super::client::{Answer, get, get_with, send};
 use super::{daemon, pair};
 use crate::e2e::Mqtt;
 
-/// `ann:ann-pw`, who may see all; `one:one-pw`, who may see PAIR alone; and a wrong password.
+/// `ann:ann-pw`, who may see all; `one:one-pw`, who may see PAIR alone; `lvl:lvl-pw`, who may see its
+/// level; `not:not-pw`, who may see nothing; and a wrong password.
 const ANN: (&str, &str) = ("authorization", "Basic YW5uOmFubi1wdw==");
 const ONE: (&str, &str) = ("authorization", "Basic b25lOm9uZS1wdw==");
+const LVL: (&str, &str) = ("authorization", "Basic bHZsOmx2bC1wdw==");
+const NOT: (&str, &str) = ("authorization", "Basic bm90Om5vdC1wdw==");
 const WRONG: (&str, &str) = ("authorization", "Basic YW5uOndyb25n");
 
+/// Everybody, in the order of what they may.
+const CALLERS: [&[(&str, &str)]; 6] = [&[], &[WRONG], &[NOT], &[LVL], &[ONE], &[ANN]];
+
 fn users(path: &Path) {
-    for (name, roles) in [("ann", &["admin".to_owned()][..]), ("one", &[])] {
+    let admin = ["admin".to_owned()];
+    for (name, roles, grant) in [
+        ("ann", &admin[..], ""),
+        ("one", &[], "\"indexes/PAIR/#\""),
+        ("lvl", &[], "\"indexes/PAIR/level\""),
+        ("not", &[], ""),
+    ] {
         let new = Change {
             password: Some(&format!("{name}-pw")),
             roles,
             ..Change::default()
         };
         change(path, name, &new).unwrap();
+        // The user that was added stands at the end.
+        let mut text = std::fs::read_to_string(path).unwrap();
+        text.push_str(&format!("subscribe = [{grant}]\n"));
+        std::fs::write(path, text).unwrap();
     }
-    let mut text = std::fs::read_to_string(path).unwrap();
-    text.push_str("subscribe = [\"indexes/PAIR/#\"]\n");
-    std::fs::write(path, text).unwrap();
 }
 
 /// A daemon that has users, and knows `PAIR` and `OTHER`.
@@ -103,6 +116,116 @@ fn a_user_and_a_password_are_asked_for() {
     check("/metrics", &[ANN], 200);
     let who = check("/api/v1/session", &[ANN], 200).json();
     assert_eq!(who, json!({ "user": "ann" }));
+}
+
+/// Every route for everybody: nobody, a wrong password, one who has no rights but the daemon's
+/// status, one who has an index, one who has only its level, and one who has all. History is 503
+/// where it is allowed, since there is no database.
+#[test]
+fn every_route_asks_who_it_is() {
+    let (daemon, _dir) = with_users();
+    let check = |path: &str, expected: [u16; 6]| {
+        let got = CALLERS.map(|headers| super::client::status(&daemon, path, headers));
+        assert_eq!(got, expected, "{path}");
+    };
+    check("/", [200; 6]);
+    check("/healthz", [200; 6]);
+    check("/readyz", [200; 6]);
+    check("/api/v1/openapi.json", [200; 6]);
+    check("/api/v1/nothing", [404; 6]);
+    let known = [401, 401, 200, 200, 200, 200];
+    check("/metrics", known);
+    for path in ["status", "session", "indexes", "indexes.csv", "securities"] {
+        check(&format!("/api/v1/{path}"), known);
+    }
+    check("/api/v1/events", [401, 401, 503, 503, 503, 503]);
+    check(
+        "/api/v1/sparklines?index=OTHER",
+        [401, 401, 503, 503, 503, 503],
+    );
+    let index = |found| [401, 401, 403, found, found, found];
+    check("/api/v1/indexes/PAIR", index(200));
+    check("/api/v1/indexes/PAIR/composition", index(200));
+    for path in [
+        "levels",
+        "levels.csv",
+        "candles",
+        "revisions",
+        "composition?at=2026-01-05",
+    ] {
+        check(&format!("/api/v1/indexes/PAIR/{path}"), index(503));
+    }
+    check(
+        "/api/v1/indexes/PAIR/events",
+        [401, 401, 403, 403, 503, 503],
+    );
+    let all = |found| [401, 401, 403, 403, 403, found];
+    for path in ["", "/composition"] {
+        check(&format!("/api/v1/indexes/OTHER{path}"), all(200));
+        check(&format!("/api/v1/indexes/NONE{path}"), all(404));
+    }
+    for path in [
+        "levels",
+        "candles",
+        "revisions",
+        "events",
+        "composition?at=2026-01-05",
+    ] {
+        check(&format!("/api/v1/indexes/OTHER/{path}"), all(503));
+        check(&format!("/api/v1/indexes/NONE/{path}"), all(404));
+    }
+    check("/api/v1/securities/AAA", all(200));
+    check("/api/v1/securities/NONE", all(404));
+    check("/api/v1/securities/AAA/prices", all(503));
+    check(
+        "/api/v1/securities?after=AAA",
+        [401, 401, 404, 404, 404, 200],
+    );
+    check("/api/v1/stream?index=OTHER", all(200));
+    check("/api/v1/stream?index=PAIR", index(200));
+}
+
+/// What lies on a topic, and whether anything does, is told to those who might subscribe.
+#[test]
+fn every_topic_asks_who_it_is() {
+    let (daemon, _dir) = with_users();
+    let check = |topic: &str, expected: [u16; 6]| {
+        let path = format!("/api/v1/topics/{topic}");
+        let got = CALLERS.map(|headers| super::client::status(&daemon, &path, headers));
+        assert_eq!(got, expected, "{topic}");
+    };
+    let known = [401, 401, 200, 200, 200, 200];
+    let index = |found| [401, 401, 403, found, found, found];
+    let all = |found| [401, 401, 403, 403, 403, found];
+    check("divisor/status", known);
+    check("indexes/PAIR/level", index(200));
+    check("indexes/PAIR/event", [401, 401, 403, 403, 404, 404]);
+    check("indexes/OTHER/level", all(200));
+    check("indexes/NONE/level", all(404));
+    check("securities/AAA/price", all(404));
+    check("divisor/reply/x/1", all(404));
+    check("indexes/+/level", all(404));
+    check("weather/oslo", all(404));
+}
+
+/// What a page shows beside an index is hidden as well, where it is somebody else's.
+#[test]
+fn prices_of_members_need_their_own_right() {
+    let (daemon, _dir) = with_users();
+    let members = |path: &str, headers| get_with(&daemon, path, headers).json()["members"].clone();
+    for path in ["/api/v1/indexes/PAIR", "/api/v1/indexes/PAIR/composition"] {
+        let seen = members(path, &[ANN]);
+        assert_eq!(seen[0]["price"], "20.00", "{path}");
+        assert!(seen[0]["weight"].is_string(), "{path}");
+        let hidden = members(path, &[ONE]);
+        assert_eq!(hidden[0]["symbol"], "AAA");
+        assert_eq!(hidden[0]["coefficient"], seen[0]["coefficient"]);
+        for key in ["price", "weight"] {
+            assert_eq!(hidden[0][key], json!(null), "{path} {key}");
+        }
+    }
+    let holders = |headers| get_with(&daemon, "/api/v1/securities/AAA", headers).json();
+    assert_eq!(holders(&[ANN])["indexes"], json!(["PAIR", "OTHER"]));
 }
 
 #[test]

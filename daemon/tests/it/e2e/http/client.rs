@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use divisor_testkit::{Daemon, PATIENCE};
 use serde_json::Value;
@@ -29,42 +29,50 @@ impl Answer {
     }
 }
 
+/// Where an HTTP side is.
+pub(super) trait Site {
+    /// Its address, and what stands before every path.
+    fn place(&self) -> (SocketAddr, &str);
+}
+
+impl Site for Daemon {
+    fn place(&self) -> (SocketAddr, &str) {
+        (self.http_address(), "")
+    }
+}
+
 /// `GET path`.
-pub(super) fn get(daemon: &Daemon, path: &str) -> Answer {
-    get_with(daemon, path, &[])
+pub(super) fn get(site: &impl Site, path: &str) -> Answer {
+    get_with(site, path, &[])
 }
 
 /// The same with more headers.
-pub(super) fn get_with(daemon: &Daemon, path: &str, headers: &[(&str, &str)]) -> Answer {
-    send(daemon, "GET", path, headers, "")
+pub(super) fn get_with(site: &impl Site, path: &str, headers: &[(&str, &str)]) -> Answer {
+    send(site, "GET", path, headers, "")
 }
 
 /// The JSON of a request that must succeed.
-pub(super) fn json(daemon: &Daemon, path: &str) -> Value {
-    let answer = get(daemon, path);
+pub(super) fn json(site: &impl Site, path: &str) -> Value {
+    let answer = get(site, path);
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     answer.json()
 }
 
+/// The status alone, for what never ends.
+pub(super) fn status(site: &impl Site, path: &str, headers: &[(&str, &str)]) -> u16 {
+    let mut reader = begin(site, "GET", path, headers, "");
+    read_head(&mut reader).0
+}
+
 /// Any request.
 pub(super) fn send(
-    daemon: &Daemon,
+    site: &impl Site,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
-    let mut stream = connect(daemon);
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    if !body.is_empty() {
-        head.push_str(&format!("content-length: {}\r\n", body.len()));
-    }
-    let request = format!("{head}\r\n{body}");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut reader = BufReader::new(stream);
+    let mut reader = begin(site, method, path, headers, body);
     let (status, headers) = read_head(&mut reader);
     let mut bytes = Vec::new();
     if headers
@@ -84,9 +92,32 @@ pub(super) fn send(
     }
 }
 
+/// Sends a request.
+fn begin(
+    site: &impl Site,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> BufReader<TcpStream> {
+    let mut stream = connect(site);
+    let prefix = site.place().1;
+    let mut head =
+        format!("{method} {prefix}{path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    let request = format!("{head}\r\n{body}");
+    stream.write_all(request.as_bytes()).unwrap();
+    BufReader::new(stream)
+}
+
 /// A bare connection.
-pub(super) fn connect(daemon: &Daemon) -> TcpStream {
-    let stream = TcpStream::connect(daemon.http_address()).unwrap();
+pub(super) fn connect(site: &impl Site) -> TcpStream {
+    let stream = TcpStream::connect(site.place().0).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
@@ -132,13 +163,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn open(daemon: &Daemon, query: &str) -> Self {
-        Self::open_with(daemon, query, &[])
+    pub(super) fn open(site: &impl Site, query: &str) -> Self {
+        Self::open_with(site, query, &[])
     }
 
-    pub(super) fn open_with(daemon: &Daemon, query: &str, headers: &[(&str, &str)]) -> Self {
-        let mut stream = connect(daemon);
-        let mut request = format!("GET /api/v1/stream{query} HTTP/1.1\r\nhost: test\r\n");
+    pub(super) fn open_with(site: &impl Site, query: &str, headers: &[(&str, &str)]) -> Self {
+        let mut stream = connect(site);
+        let prefix = site.place().1;
+        let mut request = format!("GET {prefix}/api/v1/stream{query} HTTP/1.1\r\nhost: test\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -216,7 +216,7 @@ fn revisions_compositions_and_events_are_told() {
         &world.daemon,
         "/api/v1/indexes/PAIR/composition?at=2026-01-05T16:30:00Z",
     );
-    assert_eq!(then["members"][0]["price"], "20");
+    assert_eq!(then["members"][0]["price"], "20.00");
     assert_eq!(then["members"][0]["weight"], "0.285714");
     assert_eq!(then["members"][1]["weight"], "0.714286");
     let early = get(

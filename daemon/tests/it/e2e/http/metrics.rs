@@ -1,6 +1,7 @@
 //! `/metrics`: what happens is counted, and what dashboard and alerts name is there.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 
 use divisor_testkit::eventually;
 use serde_json::Value;
@@ -34,6 +35,11 @@ fn what_happens_is_counted() {
     );
     send("securities/NONE/price", "1");
     send("securities/AAA/price", "-1");
+    send(
+        "securities/AAA/price",
+        r#"{"price":"1","ts":"1969-12-31T00:00:00Z"}"#,
+    );
+    send("securities/A B/price", "1");
     send("indexes/PAIR/level", "1");
     desk.wait_acked();
     let text = eventually("the refusal of the topic", || {
@@ -41,20 +47,33 @@ fn what_happens_is_counted() {
         let refused = "divisor_ticks_total{result=\"refused\",reason=\"bad_topic\"}";
         (value(&text, refused) > 0.0).then_some(text)
     });
-    let ticks = |labels: &str| value(&text, &format!("divisor_ticks_total{{{labels}}}"));
+    let ticks = |result: &str, reason: &str, expected: f64| {
+        let labels = format!("result=\"{result}\",reason=\"{reason}\"");
+        let got = value(&text, &format!("divisor_ticks_total{{{labels}}}"));
+        assert!((got - expected).abs() < f64::EPSILON, "{labels}: {got}");
+    };
+    // Two of the load among them.
+    ticks("applied", "", 4.0);
+    ticks("duplicate", "", 1.0);
+    ticks("late", "", 1.0);
+    ticks("held", "", 0.0);
+    ticks("passed", "", 0.0);
+    ticks("refused", "unknown_symbol", 1.0);
+    ticks("refused", "price_not_positive", 1.0);
+    ticks("refused", "timestamp_too_old", 1.0);
+    ticks("refused", "bad_symbol", 1.0);
+    ticks("refused", "rate_exceeded", 0.0);
+    let denied = "divisor_denied_total{what=\"topic\",reason=\"bad_topic\"}";
+    assert_eq!(value(&text, denied), 1.0);
+    let status = super::client::json(&daemon, "/api/v1/status");
+    let rejected = serde_json::json!({
+        "bad_symbol": 1, "bad_topic": 1, "price_not_positive": 1, "timestamp_too_old": 1,
+        "unknown_symbol": 1,
+    });
     assert_eq!(
-        ticks("result=\"applied\",reason=\"\""),
-        4.0,
-        "two of the load"
+        status["feed"]["rejected"], rejected,
+        "the page shows the same"
     );
-    assert_eq!(ticks("result=\"duplicate\",reason=\"\""), 1.0);
-    assert_eq!(ticks("result=\"late\",reason=\"\""), 1.0);
-    assert_eq!(ticks("result=\"refused\",reason=\"unknown_symbol\""), 1.0);
-    assert_eq!(
-        ticks("result=\"refused\",reason=\"price_not_positive\""),
-        1.0
-    );
-    assert_eq!(value(&text, "divisor_denied_total{what=\"topic\"}"), 1.0);
     assert_eq!(value(&text, "divisor_source_gaps"), 2.0);
     assert_eq!(value(&text, "divisor_levels_total"), 3.0);
     assert_eq!(value(&text, "divisor_connections"), 1.0);
@@ -69,6 +88,51 @@ fn what_happens_is_counted() {
             count > 0.0 && (count - all).abs() < f64::EPSILON,
             "{histogram}"
         );
+    }
+}
+
+/// What clients do wrong, and what is lost on the way to them, has a reason of its own.
+#[test]
+fn denials_and_losses_have_their_reason() {
+    let (daemon, _desk) = with_pair();
+    let knock = |bytes: &[u8]| {
+        let mut stream = std::net::TcpStream::connect(daemon.address()).unwrap();
+        stream
+            .set_read_timeout(Some(divisor_testkit::PATIENCE))
+            .unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    };
+    knock(b"GET /mqtt HTTP/9.9\r\n\r\n");
+    // MQTT 3.1, and 5 whose first packet after CONNECT is another CONNECT.
+    knock(b"\x10\x0f\0\x06MQIsdp\x03\x02\0\x3c\0\x01a");
+    let connect = b"\x10\x0e\0\x04MQTT\x05\x02\0\x3c\0\0\x01z";
+    knock(&[&connect[..], connect].concat());
+    let text = eventually("all are counted", || {
+        let text = get(&daemon, "/metrics").text();
+        let ended = value(
+            &text,
+            "divisor_connections_ended_total{reason=\"protocol\"}",
+        );
+        (ended > 0.0).then_some(text)
+    });
+    let denied = |reason: &str| {
+        let labels = format!("what=\"connection\",reason=\"{reason}\"");
+        value(&text, &format!("divisor_denied_total{{{labels}}}"))
+    };
+    assert_eq!(denied("protocol_version"), 1.0, "{text}");
+    assert_eq!(denied("credentials"), 0.0);
+    for line in [
+        "divisor_denied_total{what=\"subscription\",reason=\"not_authorized\"}",
+        "divisor_messages_dropped_total{reason=\"router_lag\"}",
+        "divisor_messages_dropped_total{reason=\"queue_messages\"}",
+        "divisor_retained_refused_total",
+        "divisor_rate_pauses_total",
+        "divisor_shared_groups",
+        "divisor_connections_ended_total{reason=\"write_timeout\"}",
+    ] {
+        assert_eq!(value(&text, line), 0.0, "{line}");
     }
 }
 

@@ -5,8 +5,11 @@ mod client;
 mod history;
 mod limits;
 mod live;
+mod members;
 mod metrics;
 mod openapi;
+mod prefix;
+mod probes;
 mod stream;
 
 use divisor_testkit::Daemon;

@@ -226,6 +226,8 @@ fn history_is_as_described() {
         check(&document, &format!("{index}/{path}"), &csv);
     }
     check(&document, "/api/v1/events", &get(&daemon, "/api/v1/events"));
+    let lines = get(&daemon, "/api/v1/sparklines?index=PAIR");
+    check(&document, "/api/v1/sparklines", &lines);
     let prices = get(&daemon, "/api/v1/securities/AAA/prices");
     check(&document, "/api/v1/securities/{symbol}/prices", &prices);
     let away = with_pair().0;
