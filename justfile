@@ -43,6 +43,10 @@ bench-hostile:
 bench:
     cargo bench -p divisord --bench pipeline
 
+# History over HTTP from ten million levels; what readers cost the way of a price (some minutes, 5 GB)
+bench-history:
+    cargo bench -p divisord --bench pipeline -- history readers
+
 # A daemon with a state directory of its own
 run:
     cargo run --release -p divisord -- run --state target/state

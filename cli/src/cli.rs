@@ -86,17 +86,24 @@ enum Command {
     Tail(commands::tail::Opts),
     Watch(commands::watch::Opts),
     Publish(commands::publish::Opts),
-    Index(commands::index::Opts),
-    Action(commands::action::Opts),
-    Rebalance(commands::rebalance::Opts),
-    Security(commands::security::Opts),
-    Rate(commands::rate::Opts),
-    Price(commands::price::Opts),
+    #[command(subcommand)]
+    Index(commands::index::Verb),
+    #[command(subcommand)]
+    Action(commands::action::Verb),
+    #[command(subcommand)]
+    Rebalance(commands::rebalance::Verb),
+    #[command(subcommand)]
+    Security(commands::security::Verb),
+    #[command(subcommand)]
+    Rate(commands::rate::Verb),
+    #[command(subcommand)]
+    Price(commands::price::Verb),
     Close(commands::close::Opts),
     Correct(commands::correct::Opts),
     Halt(commands::close::HaltOpts),
     Resume(commands::close::ResumeOpts),
-    Calendar(commands::calendar::Opts),
+    #[command(subcommand)]
+    Calendar(commands::calendar::Verb),
     Backfill(commands::backfill::Opts),
     Status(commands::status::Opts),
     History(commands::history::Opts),
@@ -139,17 +146,17 @@ pub(crate) fn run(mut cli: Cli) -> anyhow::Result<Exit> {
             Command::Tail(opts) => commands::tail::run(opts, globals, &interrupt).await,
             Command::Watch(opts) => commands::watch::run(opts, globals, &interrupt).await,
             Command::Publish(opts) => commands::publish::run(opts, globals, &interrupt).await,
-            Command::Index(opts) => commands::index::run(opts, globals).await,
-            Command::Rebalance(opts) => commands::rebalance::run(opts, globals).await,
-            Command::Action(opts) => commands::action::run(opts, globals).await,
-            Command::Security(opts) => commands::security::run(opts, globals).await,
-            Command::Rate(opts) => commands::rate::run(opts, globals).await,
-            Command::Price(opts) => commands::price::run(opts, globals).await,
+            Command::Index(verb) => commands::index::run(verb, globals).await,
+            Command::Rebalance(verb) => commands::rebalance::run(verb, globals).await,
+            Command::Action(verb) => commands::action::run(verb, globals).await,
+            Command::Security(verb) => commands::security::run(verb, globals).await,
+            Command::Rate(verb) => commands::rate::run(verb, globals).await,
+            Command::Price(verb) => commands::price::run(verb, globals).await,
             Command::Close(opts) => commands::close::run(opts, globals).await,
             Command::Correct(opts) => commands::correct::run(opts, globals).await,
             Command::Halt(opts) => commands::close::halt(opts, globals).await,
             Command::Resume(opts) => commands::close::resume(opts, globals).await,
-            Command::Calendar(opts) => commands::calendar::run(opts, globals).await,
+            Command::Calendar(verb) => commands::calendar::run(verb, globals).await,
             Command::Backfill(opts) => commands::backfill::run(opts, globals, &interrupt).await,
             Command::Status(opts) => commands::status::run(opts, globals).await,
             Command::History(opts) => commands::history::run(opts, globals).await,
@@ -186,17 +193,50 @@ mod tests {
         }
     }
 
+    #[track_caller]
+    fn check(line: &str, good: bool) {
+        let parsed = Cli::try_parse_from(line.split(' '));
+        assert_eq!(
+            parsed.is_ok(),
+            good,
+            "{line}: {:?}",
+            parsed.err().map(|e| e.to_string())
+        );
+    }
+
+    #[test]
+    fn usage_of_indexes_is_checked() {
+        check(
+            "divisor index explain X --at 2021-11-03 --http http://h:1",
+            true,
+        );
+        check("divisor index create some.json --dry-run", true);
+        check(
+            "divisor index create X --currency USD --base 100 --members A,B=2",
+            true,
+        );
+        check("divisor index create X --currency USD --base 100", false);
+        check(
+            "divisor index create X --currency US/D --base 100 --members A",
+            false,
+        );
+        check("divisor index create X --scheme equal", false);
+        check(
+            "divisor index composition X --at 2021-11-03 --revision 2",
+            false,
+        );
+        check("divisor index diff X 1", false);
+        check("divisor index diff X 1 2 -o csv", true);
+        check("divisor index history X", true);
+        check("divisor index rename X Y", true);
+        check("divisor index rename X", false);
+        check("divisor index deactivate X Y --note gone", true);
+        check("divisor index delete", false);
+        check("divisor security reactivate A", true);
+    }
+
     #[test]
     fn usage_is_checked() {
-        let check = |line: &str, good: bool| {
-            let parsed = Cli::try_parse_from(line.split(' '));
-            assert_eq!(
-                parsed.is_ok(),
-                good,
-                "{line}: {:?}",
-                parsed.err().map(|e| e.to_string())
-            );
-        };
         check("divisor load a.json b.csv --dry-run", true);
         check("divisor load", false);
         check(
@@ -231,7 +271,7 @@ mod tests {
         );
         check("divisor history DJIA --candles 7m", false);
         check("divisor history", false);
-        check("divisor open --http https://h", false);
+        check("divisor open --http https://h", true);
         check("divisor demo --days 3 --seconds 1", true);
         check("divisor price hold release 1 2", true);
         check("divisor price hold reject", false);

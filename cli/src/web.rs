@@ -206,6 +206,31 @@ where
     Ok((status, body))
 }
 
+/// A page of rows.
+#[derive(Debug, Deserialize)]
+struct Page<R> {
+    rows: Vec<R>,
+    next: Option<String>,
+}
+
+/// All rows of a list, page by page; `parameter` is what the next page is asked for with.
+pub(crate) async fn rows<R: DeserializeOwned>(
+    site: &Site,
+    path: &str,
+    parameter: &str,
+) -> anyhow::Result<Vec<R>> {
+    let mut rows = Vec::new();
+    let mut query = String::new();
+    loop {
+        let page: Page<R> = json(site, &format!("{path}{query}")).await?;
+        rows.extend(page.rows);
+        match page.next {
+            Some(next) => query = format!("?{parameter}={}", escape(&next)),
+            None => return Ok(rows),
+        }
+    }
+}
+
 /// A text as a part of a path or a query.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

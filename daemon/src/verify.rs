@@ -15,8 +15,8 @@ use crate::record::{self, RecordError};
 use crate::snapshots::Snapshots;
 use crate::store::project::Projection;
 use crate::store::rows::{
-    ActionRow, BatchRow, CloseRow, CommandRow, IndexRow, LabelRow, LevelRow, RateRow, RevisionRow,
-    RowBatch, SecurityRow, TickRow,
+    ActionRow, BatchRow, CloseRow, CommandRow, HeldRow, IndexRow, LabelRow, LevelRow, RateRow,
+    RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 use crate::store::{History, HistoryError, Stored};
 
@@ -252,6 +252,7 @@ impl<'a> Walk<'a> {
             difference(&computed.revisions, &stored.revisions, engine),
             difference(&computed.closes, &stored.closes, engine),
             difference(&computed.actions, &stored.actions, engine),
+            difference(&computed.held, &stored.held, engine),
         ];
         self.counts.batches += 1;
         self.counts.ticks += stored.ticks.len() as u64;
@@ -499,6 +500,16 @@ impl Told for ActionRow {
     }
 }
 
+impl Told for HeldRow {
+    fn key(&self) -> (u64, u32, u64) {
+        (self.position, 0, 0)
+    }
+
+    fn tell(&self, _engine: &Engine) -> String {
+        format!("a doubt ({}, beside {})", self.doubt, self.reference)
+    }
+}
+
 impl Told for RevisionRow {
     fn key(&self) -> (u64, u32, u64) {
         (self.position, self.index, self.revision.into())
@@ -530,8 +541,8 @@ impl Told for SecurityRow {
         let name = self.name.as_deref().unwrap_or("without a name");
         let (currency, places) = (&self.currency, self.price_places);
         format!(
-            "the security `{}` ({name}, {currency} with {places} places) as {}",
-            self.symbol, self.body
+            "the {} security `{}` ({name}, {currency} with {places} places) as {}",
+            self.life, self.symbol, self.body
         )
     }
 }
@@ -543,8 +554,11 @@ impl Told for IndexRow {
 
     fn tell(&self, _engine: &Engine) -> String {
         let name = self.name.as_deref().unwrap_or("without a name");
-        let (code, currency) = (&self.code, &self.currency);
-        format!("the index `{code}` ({name}, {currency}) as {}", self.body)
+        let (code, currency, life) = (&self.code, &self.currency, &self.life);
+        format!(
+            "the {life} index `{code}` ({name}, {currency}) as {}",
+            self.body
+        )
     }
 }
 

@@ -12,6 +12,9 @@ pub enum Refused {
     /// No such security.
     #[error("unknown security")]
     UnknownSecurity,
+    /// Out of service.
+    #[error("the security is inactive")]
+    Inactive,
     /// Zero or below.
     #[error("not above 0")]
     NotPositive,
@@ -53,6 +56,9 @@ impl Engine {
         let security = &self.securities[id.at()];
         if security.component.is_some() {
             return Err(Refused::UnknownSecurity);
+        }
+        if !security.life.is_active() {
+            return Err(Refused::Inactive);
         }
         if !price.is_positive() {
             return Err(Refused::NotPositive);

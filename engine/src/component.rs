@@ -5,8 +5,10 @@
 //! when the level moves, so does every index that holds it.
 
 use crate::definition::{Constituent, Dissemination, SecurityDefinition};
+use crate::output::{Output, Status};
 use crate::problem::Problem;
 use crate::security::Security;
+use crate::session::is_below;
 use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time};
 
 /// How a basket names an index: this, and its code.
@@ -119,6 +121,72 @@ impl Engine {
         None
     }
 
+    /// What the level of an index is worth, and how many of its constituents are stale. An index
+    /// that it holds and that is stale, halted or out of service counts as a stale one: any of them
+    /// where no rule says how much stale weight is admitted.
+    pub(crate) fn worth(&self, index: IndexId, is_complete: bool) -> (Status, u32) {
+        let state = &self.indexes[index.at()];
+        let (worth, stale) = (state.clock.worth(is_complete), state.clock.stale());
+        // Nearly all indexes hold no other.
+        if self.ranks.get(index.at()).is_none_or(|rank| *rank == 0) {
+            return (worth, stale);
+        }
+        let is_doubtful = |id: SecurityId| {
+            let component = self.securities[id.at()].component;
+            component.is_some_and(|index| is_doubtful(self.indexes[index.at()].status))
+        };
+        let holdings = state.basket.holdings.iter();
+        let below = holdings.filter(|h| is_doubtful(h.security)).count();
+        if below == 0 {
+            return (worth, stale);
+        }
+        let stale = stale.saturating_add(u32::try_from(below).unwrap_or(u32::MAX));
+        let threshold = state.definition.stale.and_then(|rule| rule.weight);
+        let is_reached = threshold.is_none_or(|threshold| {
+            let counts =
+                |id, _: &Security| state.clock.stale_members().contains(&id) || is_doubtful(id);
+            let share = state.share(&self.securities, counts);
+            share.is_some_and(|share| !is_below(&share, threshold))
+        });
+        if worth == Status::Live && is_reached {
+            (Status::Stale, stale)
+        } else {
+            (worth, stale)
+        }
+    }
+
+    /// Notes and tells what an index is worth now, and lets it show in those that hold it.
+    pub(crate) fn set_status(
+        &mut self,
+        index: IndexId,
+        status: Status,
+        ts: Time,
+        position: Position,
+    ) {
+        let state = &mut self.indexes[index.at()];
+        let before = std::mem::replace(&mut state.status, status);
+        let component = state.component;
+        self.outputs.push_back(Output::Status {
+            index,
+            status,
+            ts,
+            position,
+        });
+        let Some(component) = component else { return };
+        if is_doubtful(before) == is_doubtful(status) {
+            return;
+        }
+        if self.kernel_is_stale {
+            self.rebuild_kernel();
+        }
+        for at in 0..self.kernel.entries(component).len() {
+            let holder = self.kernel.entries(component)[at].index;
+            if !self.marks[holder.at()].is_quiet {
+                self.touch(holder, ts);
+            }
+        }
+    }
+
     /// Hands the level of an index, or that it has none, to the indexes that hold it.
     pub(crate) fn component_moved(
         &mut self,
@@ -158,4 +226,9 @@ impl Engine {
         }
         self.disseminate_tick(component, position);
     }
+}
+
+/// True for a level that those who hold it should not take for a good one.
+const fn is_doubtful(status: Status) -> bool {
+    matches!(status, Status::Stale | Status::Halted | Status::Inactive)
 }

@@ -7,6 +7,7 @@ use crate::definition::{
 };
 use crate::engine::Mark;
 use crate::index::{Basket, Index};
+use crate::life::Life;
 use crate::output::{Cause, Output, Status};
 use crate::problem::{DefinitionError, Problem};
 use crate::reference::Fixing;
@@ -179,6 +180,9 @@ impl Engine {
         self.check_calendar(definition.calendar.as_ref())?;
         let fresh = Security::new(definition.clone())?;
         let Some(id) = self.security_id(&definition.symbol) else {
+            if self.former.symbols.contains_key(&definition.symbol) {
+                return Err(Problem::Retired("symbol"));
+            }
             let id =
                 SecurityId(u32::try_from(self.securities.len()).map_err(|_| Problem::Overflow)?);
             self.symbols.insert(definition.symbol.as_str().into(), id);
@@ -245,6 +249,10 @@ impl Engine {
     ) -> Result<(), Problem> {
         let zone = period::zone(&definition.day.zone)
             .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
+        if self.former.codes.contains_key(&definition.code) {
+            return Err(Problem::Retired("code"));
+        }
+        self.refuse_retired(&definition.basket)?;
         self.ensure_components(&definition.basket)?;
         let mut index = Index {
             stated: definition.clone(),
@@ -267,6 +275,7 @@ impl Engine {
             dividends: Vec::new(),
             due: Time::MIN,
             waiting: false,
+            life: Life::Active,
             clock: Clock::new(),
         };
         let holdings = self.holdings(&index)?;
@@ -329,6 +338,9 @@ impl Engine {
         let changed = changes(known, definition);
         if changed.is_empty() {
             return Ok(Change::Unchanged);
+        }
+        if changed.contains(&"basket") {
+            self.refuse_retired(&definition.basket)?;
         }
         let level = self.exact_by(id, false);
         let state = &mut self.indexes[id.at()];

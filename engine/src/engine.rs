@@ -13,6 +13,7 @@ use crate::gate::Held;
 use crate::index::Index;
 use crate::input::{Batch, Input, Kind, Origin, Rate, Tick};
 use crate::kernel::{Entry, Kernel};
+use crate::life::Former;
 use crate::output::{Effect, Level, Output, Status};
 use crate::security::{Security, is_older};
 use crate::source::Sources;
@@ -47,6 +48,9 @@ pub struct Engine {
     /// Ids of revisions whose time has not come, by that time.
     #[serde(with = "crate::snapshot::pairs")]
     pub(crate) scheduled: BTreeMap<(Time, String), Position>,
+    /// Names that are not given again.
+    #[serde(default)]
+    pub(crate) former: Former,
     /// Corporate actions and reviews.
     #[serde(default)]
     pub(crate) actions: Actions,
@@ -480,7 +484,8 @@ impl Engine {
     }
 
     /// The indexes that a rate of this pair can move.
-    fn dependent(&self, rate: &Rate) -> Vec<IndexId> {
+    #[must_use]
+    pub fn dependent(&self, rate: &Rate) -> Vec<IndexId> {
         let all = (0u32..).map(IndexId).zip(&self.indexes);
         all.filter(|(_, index)| index.depends_on(rate.base, rate.quote))
             .map(|(id, _)| id)
@@ -592,6 +597,10 @@ impl Engine {
             self.rebuild_kernel();
         }
         self.marks[index.at()].touched = false;
+        if !self.indexes[index.at()].life.is_active() {
+            self.indexes[index.at()].waiting = false;
+            return;
+        }
         self.trigger(index, position);
         let mut level = self.level(index);
         let state = &mut self.indexes[index.at()];
@@ -603,8 +612,7 @@ impl Engine {
         let ts = self.marks[index.at()].ts;
         let ts = if ts == Time::MIN { self.time } else { ts };
         // A variant is worth what its parent is.
-        let root = &self.indexes[self.root(index).at()].clock;
-        let (worth, stale) = (root.worth(level.is_some()), root.stale());
+        let (worth, stale) = self.worth(self.root(index), level.is_some());
         let state = &mut self.indexes[index.at()];
         let status = if level.is_some() && state.clock.is_halted {
             Status::Halted
@@ -612,16 +620,11 @@ impl Engine {
             worth
         };
         if status != state.status {
-            state.status = status;
-            self.outputs.push_back(Output::Status {
-                index,
-                status,
-                ts,
-                position,
-            });
+            self.set_status(index, status, ts, position);
         } else if status == Status::Halted {
             return;
         }
+        let state = &mut self.indexes[index.at()];
         if status == Status::Halted {
             // The last level, so that those who read it see what it is worth now.
             level = state.last.map(|last| last.level);

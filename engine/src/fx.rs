@@ -54,7 +54,7 @@ impl Rates {
             })
     }
 
-    /// Units of `to` for one `from`: the direct rate, else over the rule's pivot.
+    /// Units of `to` for one `from` at the last rates.
     pub(crate) fn convert(&self, from: Currency, to: Currency, rule: FxRule) -> Option<Decimal> {
         convert(from, to, rule, |base, quote| self.value(base, quote))
     }

@@ -7,7 +7,7 @@ use crate::calendar::Session;
 use crate::definition::{CrossCheck, SourceRule};
 use crate::exact::Ratio;
 use crate::input::{Kind, Origin, Rate, Tick};
-use crate::output::Effect;
+use crate::output::{Doubtful, Effect, Output};
 use crate::security::Security;
 use crate::{Decimal, Engine, LabelId, Position, Time};
 
@@ -213,6 +213,8 @@ impl Engine {
             reference,
         };
         self.held.insert(position, held);
+        let news = Doubtful { position, held };
+        self.outputs.push_back(Output::Held(news));
     }
 
     /// True when a better source has spoken lately.

@@ -10,6 +10,7 @@ use crate::definition::{Cut, IndexDefinition, Reset, Weighting};
 use crate::exact::Ratio;
 use crate::follow::Follow;
 use crate::fx::Rates;
+use crate::life::Life;
 use crate::output::{Level, Member, Status};
 use crate::period::Span;
 use crate::problem::Problem;
@@ -74,6 +75,9 @@ pub(crate) struct Index {
     pub(crate) due: Time,
     /// For interval dissemination: something changed since the last level.
     pub(crate) waiting: bool,
+    /// Whether it is in service.
+    #[serde(default, skip_serializing_if = "Life::is_active")]
+    pub(crate) life: Life,
     /// Dividends of members whose day is the present one, for total returns.
     #[serde(default)]
     pub(crate) dividends: Vec<ExDividend>,

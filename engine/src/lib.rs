@@ -49,6 +49,7 @@ mod ids;
 mod index;
 pub mod input;
 mod kernel;
+mod life;
 mod order;
 mod output;
 mod period;
@@ -77,15 +78,16 @@ pub use correct::{
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
 pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};
-pub use explain::{Explained, Explanation};
+pub use explain::{Explained, Explanation, Part, explain};
 pub use fx::convert;
 pub use gate::{Doubt, Held, HeldInput};
 pub use ids::{Currency, CurrencyError, IndexId, LabelId, Position, SecurityId};
 pub use input::{Batch, Input, Kind, Origin, Rate, Tick};
+pub use life::{Life, Named, Subject};
 pub use order::{Order, OrderError};
 pub use output::{
-    ActionNews, ActionState, Cause, Closed, Effect, Followed, Level, Member, Output, Quotation,
-    Restated, Revised, Status,
+    ActionNews, ActionState, Cause, Closed, Doubtful, Effect, Followed, Level, LifeNews, Member,
+    Output, Quotation, Restated, Revised, Status,
 };
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::life::{Life, Named};
 use crate::output::Output;
 use crate::session::Phase;
 use crate::{Engine, IndexId, Position};
@@ -44,6 +45,37 @@ pub enum Order {
         /// The index code.
         index: String,
     },
+    /// Takes an index or a security out of service; see [`crate::Life`].
+    Deactivate {
+        /// Which one.
+        of: Named,
+        /// Why, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// Puts it back into service. An index is no longer halted then, and its level is believed.
+    Reactivate {
+        /// Which one.
+        of: Named,
+        /// Why, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// Deletes what is out of service and not in use. Its name is not given again.
+    Delete {
+        /// Which one.
+        of: Named,
+        /// Why, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// Gives an index another code; the present one is not given to another index.
+    Rename {
+        /// The index code.
+        index: String,
+        /// The new one.
+        to: String,
+    },
 }
 
 /// Why an order cannot be carried out.
@@ -76,6 +108,37 @@ pub enum OrderError {
     /// There is no close that waits for a confirmation.
     #[error("{0} has no close that could become final")]
     NothingToConfirm(String),
+    /// No such security.
+    #[error("there is no security {0}")]
+    UnknownSecurity(String),
+    /// Its life does not admit it.
+    #[error("{name} is {is}")]
+    Life {
+        /// What.
+        name: String,
+        /// `active` or `inactive`.
+        is: &'static str,
+    },
+    /// An index holds or follows it.
+    #[error("{0} uses it")]
+    InUse(String),
+    /// Something that an index is made of is out of service.
+    #[error("{name}, which it is made of, is {is}")]
+    Part {
+        /// What.
+        name: String,
+        /// `inactive` or `deleted`.
+        is: &'static str,
+    },
+    /// An action or a revision that is to come names it.
+    #[error("{0}, which is to come, names it")]
+    Announced(String),
+    /// Not a name.
+    #[error("{0}")]
+    Name(String),
+    /// Somebody has or had this name.
+    #[error("the code {0} is or was given to an index")]
+    Taken(String),
 }
 
 impl Engine {
@@ -133,6 +196,10 @@ impl Engine {
                     .then_some(())
                     .ok_or(OrderError::NothingToConfirm(index.clone()))
             }),
+            Order::Deactivate { .. }
+            | Order::Reactivate { .. }
+            | Order::Delete { .. }
+            | Order::Rename { .. } => self.check_life(order),
         }
     }
 
@@ -143,6 +210,11 @@ impl Engine {
     ) -> Result<(), OrderError> {
         let id = self.index_id(code);
         let id = id.ok_or_else(|| OrderError::UnknownIndex(code.chars().take(64).collect()))?;
+        let life = self.indexes[id.at()].life;
+        if life != Life::Active {
+            let (name, is) = (code.to_owned(), life.as_str());
+            return Err(OrderError::Life { name, is });
+        }
         check(self, id)
     }
 
@@ -167,6 +239,10 @@ impl Engine {
                     self.order_index(position, id, order);
                 }
             }
+            Order::Deactivate { .. }
+            | Order::Reactivate { .. }
+            | Order::Delete { .. }
+            | Order::Rename { .. } => self.live(order, position),
         }
     }
 
@@ -189,7 +265,12 @@ impl Engine {
                 let moment = self.marks[id.at()].ts;
                 self.finalize(id, moment, position);
             }
-            Order::Release { .. } | Order::Reject { .. } => {}
+            Order::Release { .. }
+            | Order::Reject { .. }
+            | Order::Deactivate { .. }
+            | Order::Reactivate { .. }
+            | Order::Delete { .. }
+            | Order::Rename { .. } => {}
         }
         self.watch_session(id);
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Held;
+use crate::life::{Life, Subject};
 use crate::{Decimal, IndexId, Position, SecurityId, Time};
 
 /// One effect of a batch, in the order of the inputs.
@@ -31,6 +33,10 @@ pub enum Output {
         /// Caused by the input at this position.
         position: Position,
     },
+    /// An index or a security went out of service, came back, was deleted or renamed.
+    Life(LifeNews),
+    /// A price or a rate is held back.
+    Held(Doubtful),
     /// The official close of a session.
     Closed(Closed),
     /// The special opening quotation of a session.
@@ -191,11 +197,13 @@ pub enum Status {
     Final,
     /// A level of the past that was corrected.
     Restated,
+    /// The last one: the index is out of service.
+    Inactive,
 }
 
 impl Status {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Pending,
         Self::PreOpen,
         Self::Indicative,
@@ -206,6 +214,7 @@ impl Status {
         Self::Closed,
         Self::Final,
         Self::Restated,
+        Self::Inactive,
     ];
 
     /// The status of this name.
@@ -228,6 +237,7 @@ impl Status {
             Self::Closed => "closed",
             Self::Final => "final",
             Self::Restated => "restated",
+            Self::Inactive => "inactive",
         }
     }
 }
@@ -268,6 +278,29 @@ pub struct Followed {
     pub slope: Option<Decimal>,
     /// The offset, cut likewise.
     pub offset: Option<Decimal>,
+}
+
+/// A change in the life of a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifeNews {
+    /// Of which one.
+    pub subject: Subject,
+    /// What it is from here on.
+    pub life: Life,
+    /// The code it had before, where it was renamed.
+    pub former: Option<String>,
+    /// The position of the order.
+    pub position: Position,
+}
+
+/// A price or a rate that does not count until an operator has looked; [`crate::Engine::held`] has
+/// it while it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubtful {
+    /// The position that brought it: its name for `release` and `reject`.
+    pub position: Position,
+    /// What waits, why, and what it was compared with.
+    pub held: Held,
 }
 
 /// What became of an action.

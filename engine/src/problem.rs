@@ -19,6 +19,12 @@ pub enum Problem {
     /// The name does not fit a topic.
     #[error("`{0}` is not a name: 1 to 64 printable characters without blank, `/`, `+` and `#`")]
     Name(String),
+    /// A name that was given before, and is not given again.
+    #[error("the {0} belongs to something that was deleted or renamed, and is not given again")]
+    Retired(&'static str),
+    /// Something that is out of service.
+    #[error("`{0}` is inactive: reactivate it first")]
+    Inactive(String),
     /// Defined twice in one load.
     #[error("is defined twice")]
     Twice,

@@ -6,6 +6,7 @@ use crate::definition::{Adjustment, Constituent, RevisionDefinition, Weighting};
 use crate::exact::Ratio;
 use crate::follow::Closing;
 use crate::index::{Basket, Index, Kept, Overrides, Weigh};
+use crate::life::Life;
 use crate::output::{Cause, Output, Revised};
 use crate::problem::{DefinitionError, Problem};
 use crate::session::Phase;
@@ -59,7 +60,8 @@ impl Engine {
         let (Some(value), None) = (state.definition.base.value, &state.follow) else {
             return;
         };
-        if state.divisor.is_some()
+        if state.life == Life::Deleted
+            || state.divisor.is_some()
             || state.product.is_some()
             || state.basket.rates.iter().any(Option::is_none)
         {
@@ -367,7 +369,10 @@ impl Engine {
                 return Err(Problem::Variant("has no basket that could be revised"));
             }
             let turn = match &change.basket {
-                Some(members) => Turn::Members(members.clone()),
+                Some(members) => {
+                    self.refuse_retired(members)?;
+                    Turn::Members(members.clone())
+                }
                 None => Turn::Restore,
             };
             if let Some(Turn::Members(_) | Turn::Restore) = affected.insert(*index, turn) {

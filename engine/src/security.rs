@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::definition::SecurityDefinition;
 use crate::gate::{Known, Prints};
 use crate::input::Origin;
+use crate::life::Life;
 use crate::problem::Problem;
 use crate::{Decimal, IndexId, RoundingMode, Time};
 
@@ -47,6 +48,9 @@ pub(crate) struct Security {
     /// Trading has stopped: prices are stored and do not count.
     #[serde(default)]
     pub(crate) suspended: bool,
+    /// Whether it is in service.
+    #[serde(default, skip_serializing_if = "Life::is_active")]
+    pub(crate) life: Life,
     pub(crate) definition: SecurityDefinition,
 }
 
@@ -95,6 +99,7 @@ impl Security {
             is_watched: false,
             is_seen_apart: false,
             suspended: false,
+            life: Life::Active,
             definition,
         })
     }

@@ -13,6 +13,7 @@ use crate::definition::{CloseAt, IndexDefinition, StaleRule};
 use crate::exact::Ratio;
 use crate::index::Index;
 use crate::input::Kind;
+use crate::life::Life;
 use crate::output::{Closed, Output, Quotation, Status};
 use crate::security::Security;
 use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time};
@@ -168,7 +169,8 @@ impl Engine {
     pub(crate) fn reseat(&mut self, index: IndexId) {
         let ts = self.marks[index.at()].ts;
         let clock = &self.indexes[index.at()].clock;
-        if ts != Time::MIN && clock.phase != Phase::Closing {
+        let is_there = self.indexes[index.at()].life != Life::Deleted;
+        if is_there && ts != Time::MIN && clock.phase != Phase::Closing {
             self.seat(index, ts);
             self.touch(index, Time::MIN);
         }
@@ -395,7 +397,7 @@ impl Engine {
 
     fn tell_close(&mut self, index: IndexId, day: Date, is_final: bool) {
         let state = &self.indexes[index.at()];
-        if let Some(level) = state.last {
+        if let Some(level) = state.last.filter(|_| state.life.is_active()) {
             let closed = Closed {
                 day,
                 level,
@@ -448,16 +450,14 @@ impl Engine {
 
     /// Tells of a status that has changed; the level that shows it leaves by the index's rule.
     pub(crate) fn change_status(&mut self, index: IndexId, ts: Time, position: Position) {
-        let state = &mut self.indexes[index.at()];
-        let status = state.clock.worth(state.is_complete());
-        if status != state.status {
-            state.status = status;
-            self.outputs.push_back(Output::Status {
-                index,
-                status,
-                ts,
-                position,
-            });
+        let state = &self.indexes[index.at()];
+        if !state.life.is_active() {
+            return;
+        }
+        let is_complete = state.is_complete();
+        let (status, _) = self.worth(index, is_complete);
+        if status != self.indexes[index.at()].status {
+            self.set_status(index, status, ts, position);
         }
         self.touch(index, ts);
     }
@@ -520,6 +520,10 @@ impl Engine {
         security: &Security,
         now: Time,
     ) -> Option<Time> {
+        if security.component.is_some() {
+            // What an index is worth says so itself.
+            return Some(Time::MAX);
+        }
         let last = security.origin?.ts;
         let name = security.definition.calendar.as_ref();
         let name = name.or(index.calendar.as_ref());
@@ -698,7 +702,7 @@ impl Engine {
 impl Index {
     /// Makes the index look for stale constituents at its next input, or by the clock at once.
     pub(crate) fn look_for_stale(&mut self) {
-        if self.definition.stale.is_some() {
+        if self.definition.stale.is_some() && self.life != Life::Deleted {
             self.clock.stale_at = Time::MIN;
         }
     }
@@ -724,7 +728,7 @@ impl Index {
     }
 
     /// The share of the constituents' value that some of them have.
-    fn share(
+    pub(crate) fn share(
         &self,
         securities: &[Security],
         pick: impl Fn(SecurityId, &Security) -> bool,
@@ -754,7 +758,7 @@ impl Index {
 }
 
 /// True when a share does not reach a percentage.
-fn is_below(share: &Ratio, percent: Decimal) -> bool {
+pub(crate) fn is_below(share: &Ratio, percent: Decimal) -> bool {
     let reached = share.multiply(&Ratio::from(Decimal::from(100)));
     Ratio::from(percent).subtract(&reached).is_positive()
 }

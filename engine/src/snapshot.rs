@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::index::Index;
+use crate::life::Life;
 use crate::{Engine, LabelId, SecurityId, period};
 
 /// An engine on its way to or from storage.
@@ -60,20 +62,17 @@ impl Engine {
         let engine = self;
         let wrong = |what: String| Err(SnapshotError::Contradiction(what));
         engine.symbols.clear();
-        for (id, security) in (0u32..).zip(&engine.securities) {
+        let living = (0u32..)
+            .zip(&engine.securities)
+            .filter(|(_, s)| s.life != Life::Deleted);
+        for (id, security) in living {
             let symbol = security.definition.symbol.as_str().into();
             engine.symbols.insert(symbol, SecurityId(id));
         }
         for (id, text) in (0u32..).zip(&engine.labels) {
             engine.label_ids.insert(text.clone(), LabelId(id));
         }
-        if engine.marks.len() != engine.indexes.len()
-            || engine.codes.len() != engine.indexes.len()
-            || engine
-                .codes
-                .values()
-                .any(|id| id.at() >= engine.indexes.len())
-        {
+        if !engine.has_all_names() {
             return wrong("it has other counts of indexes, codes and marks".to_owned());
         }
         for calendar in engine.calendars.values_mut() {
@@ -85,20 +84,7 @@ impl Engine {
         let securities = engine.securities.len();
         for index in &mut engine.indexes {
             let code = &index.definition.code;
-            let basket = &index.basket;
-            let members = basket.holdings.len();
-            let fits = basket.quantities.len() == members
-                && basket.slots.len() == members
-                && basket.rates.len() == basket.currencies.len()
-                && index.divisor.is_none_or(crate::Decimal::is_positive)
-                && basket.scale <= 2 * u32::from(crate::PLACES_MAX)
-                && !basket.currencies.is_empty()
-                && basket
-                    .slots
-                    .iter()
-                    .all(|slot| *slot < basket.currencies.len())
-                && basket.holdings.iter().all(|h| h.security.at() < securities);
-            if !fits {
+            if !index.fits(securities) {
                 return wrong(format!("the basket of {code}"));
             }
             match period::zone(&index.definition.day.zone) {
@@ -125,6 +111,36 @@ impl Engine {
         engine.lay_ranks();
         engine.kernel_is_stale = true;
         Ok(())
+    }
+}
+
+impl Engine {
+    /// Each index that is not deleted has its code, and each its mark.
+    fn has_all_names(&self) -> bool {
+        let count = self.indexes.len();
+        let living = self.indexes.iter();
+        let living = living.filter(|index| index.life != Life::Deleted).count();
+        self.marks.len() == count
+            && self.codes.len() == living
+            && self.codes.values().all(|id| id.at() < count)
+    }
+}
+
+impl Index {
+    /// The parts of its basket fit each other and the securities.
+    fn fits(&self, securities: usize) -> bool {
+        let basket = &self.basket;
+        let members = basket.holdings.len();
+        let mut slots = basket.slots.iter();
+        let mut holdings = basket.holdings.iter();
+        basket.quantities.len() == members
+            && basket.slots.len() == members
+            && basket.rates.len() == basket.currencies.len()
+            && self.divisor.is_none_or(crate::Decimal::is_positive)
+            && basket.scale <= 2 * u32::from(crate::PLACES_MAX)
+            && !basket.currencies.is_empty()
+            && slots.all(|slot| *slot < basket.currencies.len())
+            && holdings.all(|holding| holding.security.at() < securities)
     }
 }
 

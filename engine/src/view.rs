@@ -9,6 +9,7 @@ use crate::definition::{
 use crate::engine::Engine;
 use crate::exact::Ratio;
 use crate::input::Origin;
+use crate::life::Life;
 use crate::output::{Followed, Level, Member, Status};
 use crate::{Currency, Decimal, IndexId, RoundingMode, SecurityId, Time};
 
@@ -27,6 +28,8 @@ pub struct SecurityView<'a> {
     pub origin: Option<&'a Origin>,
     /// Trading has stopped; prices are held.
     pub suspended: bool,
+    /// Whether it is in service.
+    pub life: Life,
 }
 
 /// A currency pair with its last rate.
@@ -71,6 +74,8 @@ pub struct IndexView<'a> {
     pub missing: usize,
     /// Of a variant: what it is fixed at.
     pub follows: Option<Followed>,
+    /// Whether it is in service.
+    pub life: Life,
     /// Why there is no level, in words for people; none while there is one.
     pub waits_for: Option<String>,
 }
@@ -136,12 +141,14 @@ impl Engine {
             is_component: security.component.is_some(),
             origin: security.origin.as_ref(),
             suspended: security.suspended,
+            life: security.life,
         })
     }
 
-    /// All securities in order of definition.
+    /// All securities in order of definition, without deleted ones.
     pub fn securities(&self) -> impl Iterator<Item = SecurityView<'_>> {
-        (0u32..).map_while(|id| self.security(SecurityId(id)))
+        let all = (0u32..).map_while(|id| self.security(SecurityId(id)));
+        all.filter(|view| view.life != Life::Deleted)
     }
 
     /// The id of an index.
@@ -168,6 +175,7 @@ impl Engine {
             members: index.members(&self.securities),
             missing: index.missing,
             follows: self.followed(id),
+            life: index.life,
             waits_for: self.waits_for(id),
         })
     }
@@ -175,6 +183,9 @@ impl Engine {
     /// What an index without a level waits for.
     fn waits_for(&self, id: IndexId) -> Option<String> {
         let index = &self.indexes[id.at()];
+        if index.life == Life::Deleted {
+            return None;
+        }
         if let Some(fixing) = &index.fixing {
             return fixing
                 .level
@@ -209,13 +220,13 @@ impl Engine {
             .map(|index| index.definition.code.as_str())
     }
 
-    /// How many indexes there are.
+    /// How many indexes there ever were: the next one gets this id.
     #[must_use]
     pub const fn index_count(&self) -> usize {
         self.indexes.len()
     }
 
-    /// How many securities there are.
+    /// How many securities there ever were: the next one gets this id.
     #[must_use]
     pub const fn security_count(&self) -> usize {
         self.securities.len()
@@ -287,9 +298,10 @@ impl Engine {
         state.map_or(&[], |state| &state.dividends)
     }
 
-    /// All indexes in order of definition.
+    /// All indexes in order of definition, without deleted ones.
     pub fn indexes(&self) -> impl Iterator<Item = IndexView<'_>> {
-        (0u32..).map_while(|id| self.index(IndexId(id)))
+        let all = (0u32..).map_while(|id| self.index(IndexId(id)));
+        all.filter(|view| view.life != Life::Deleted)
     }
 
     /// All calendars, by name.

@@ -27,12 +27,17 @@ export function replace(all) {
 
 /** @param {Row[]} some */
 export function merge(some) {
-  let added = false;
+  let changed = false;
   for (const row of some) {
+    // Told once, of an index that is deleted or has another code now.
+    if (row.status === "deleted") {
+      changed = rows.delete(row.code) || changed;
+      continue;
+    }
     const known = rows.get(row.code);
-    added ||= !known;
+    changed ||= !known;
     rows.set(row.code, { ...known, ...row });
   }
-  if (added) catalogue.set(catalogue.value + 1);
-  moved.set(some.map((row) => rows.get(row.code) ?? row));
+  if (changed) catalogue.set(catalogue.value + 1);
+  moved.set(some.flatMap((row) => rows.get(row.code) ?? []));
 }

@@ -35,7 +35,7 @@ use divisor_engine::definition::{
     ActionDefinition, CalendarDefinition, Definitions, IndexDefinition, PairDefinition,
     SecurityDefinition,
 };
-use divisor_engine::{Currency, Decimal, Kind, Order};
+use divisor_engine::{Currency, Decimal, Kind, Life, Order};
 use serde::{Deserialize, Serialize};
 
 /// The body of any command; which fields are needed, the verb says.
@@ -100,6 +100,9 @@ pub struct Request {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Items {
+    /// What a file shows, for people; a load does nothing with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Calendars.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calendars: Vec<CalendarDefinition>,
@@ -245,7 +248,7 @@ const fn none<T>() -> Option<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandError {
     /// A stable name: `bad_request`, `unknown_verb`, `not_found`, `refused`, `too_large`,
-    /// `incomplete`.
+    /// `incomplete`, `unavailable`.
     pub kind: String,
     /// One line for people.
     pub message: String,
@@ -454,7 +457,7 @@ pub struct IndexRow {
     pub seq: u64,
     /// The revision in force.
     pub rev: u32,
-    /// `pending`, or as on a level.
+    /// `pending`, or as on a level; `inactive` for one that is out of service.
     pub status: String,
     /// Constituents whose price is stale.
     #[serde(default)]
@@ -614,6 +617,25 @@ pub struct IndexExplanation {
     pub rounding: divisor_engine::definition::Cut,
     /// The level.
     pub level: Decimal,
+    /// Of a level of the past: which one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<ExplainedLevel>,
+}
+
+/// The level of the past that was taken apart, as it was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedLevel {
+    /// The time of the newest price in it.
+    pub ts: String,
+    /// Its number.
+    pub seq: u64,
+    /// The level. What the parts come to differs from it where something made it that is no part,
+    /// such as a halt.
+    pub level: Decimal,
+    /// What it was worth.
+    pub status: String,
+    /// The position of the input that caused it.
+    pub pos: u64,
 }
 
 /// A constituent of `index explain`.
@@ -687,6 +709,9 @@ pub struct SecurityRow {
     pub price: Option<Decimal>,
     /// When that was made.
     pub ts: Option<String>,
+    /// Whether it is in service.
+    #[serde(default)]
+    pub life: Life,
 }
 
 /// `security show`.

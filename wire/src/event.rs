@@ -1,5 +1,6 @@
 //! What the daemon publishes on `indexes/{code}/event`: a revision, an action, a change of status,
-//! a close, a correction.
+//! a close, a change of its life, a price that is held,
+//! a correction.
 
 use divisor_engine::Decimal;
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,42 @@ pub enum EventMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         soq: Option<Decimal>,
         /// The position of the input that brought it.
+        pos: u64,
+    },
+    /// The index went out of service, came back, was deleted, or has another code.
+    Life {
+        /// The payload's version, 1.
+        v: u8,
+        /// The index code; after a change of codes the new one.
+        index: String,
+        /// `active`, `inactive` or `deleted`.
+        life: String,
+        /// The code before, where it has changed: told on the topic of either.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        former: Option<String>,
+        /// The position of the order.
+        pos: u64,
+    },
+    /// A price or a rate that the index would follow is held back until an operator has looked.
+    Held {
+        /// The payload's version, 1.
+        v: u8,
+        /// The index code.
+        index: String,
+        /// The symbol, or the pair of a rate.
+        subject: String,
+        /// The price or rate.
+        price: Decimal,
+        /// Why: `last`, `close`, `cross`, `inverted`.
+        doubt: String,
+        /// What it was compared with.
+        reference: Decimal,
+        /// When it was made.
+        ts: String,
+        /// Who made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        src: Option<String>,
+        /// The position that brought it: its name for `release` and `reject`.
         pos: u64,
     },
     /// What was published of the past was restated; it stays readable as it was published.

@@ -44,6 +44,8 @@ reasons! {
     TimestampInFuture = "timestamp_in_future",
     /// No such security.
     UnknownSymbol = "unknown_symbol",
+    /// The security is out of service.
+    InactiveSymbol = "inactive_symbol",
     /// `ccy` differs from the security's currency.
     WrongCurrency = "wrong_currency",
     /// A field has the wrong type or is too long.

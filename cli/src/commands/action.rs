@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use divisor_wire::command::{ActionPreview, ActionRow, BeforeAfter, Items, LoadSummary, Request};
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::commands::load;
-use crate::connection::{Connection, TIMEOUT, WINDOW};
+use crate::commands::{connected, load};
+use crate::connection::TIMEOUT;
 use crate::exit::Exit;
 use crate::fixtures::{self, Form, Source};
 use crate::output::{self, Format, Row};
@@ -23,15 +23,9 @@ Examples:
   divisor action cancel 2026-06-10-ALFA-SPLIT";
 
 /// Announce, list, preview and cancel corporate actions
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(crate) struct Opts {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Verb {
     /// Announce the actions of some files
     ///
     /// An action is applied before the first input of its ex-date; until then it can be announced
@@ -127,60 +121,61 @@ impl Row for Figure {
 }
 
 /// Runs the verb.
-pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
+pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
     // Files are read before anybody is asked.
-    let items = match &opts.verb {
+    let items = match &verb {
         Verb::Add { files, .. } => read(files)?,
         Verb::Preview {
             file: Some(file), ..
         } => read(std::slice::from_ref(file))?,
         Verb::List { .. } | Verb::Preview { .. } | Verb::Cancel { .. } => Items::default(),
     };
-    let connection = Connection::open(&globals.broker, "action", WINDOW).await?;
-    match opts.verb {
-        Verb::Add { dry_run, .. } => {
-            let summary = load::apply(&connection, items, dry_run, false).await?;
-            load::print(globals.output, &summary)?;
+    connected(globals, "action", async |connection| {
+        match verb {
+            Verb::Add { dry_run, .. } => {
+                let summary = load::apply(connection, items, dry_run, false).await?;
+                load::print(globals.output, &summary)?;
+            }
+            Verb::List { index, symbol } => {
+                let wanted = Request {
+                    code: index,
+                    symbol,
+                    ..Request::default()
+                };
+                let rows: Vec<ActionRow> = connection.list_of("action.list", wanted).await?;
+                let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
+                output::rows(globals.output, &rows)?;
+            }
+            Verb::Preview { id, file } => {
+                let request = Request {
+                    action: id,
+                    items: file.map(|_| items),
+                    ..Request::default()
+                };
+                let preview: ActionPreview = connection
+                    .request("action.preview", request, TIMEOUT)
+                    .await?;
+                print(globals.output, &preview)?;
+            }
+            Verb::Cancel { id } => {
+                let request = Request {
+                    action: Some(id.clone()),
+                    ..Request::default()
+                };
+                let summary: LoadSummary = connection
+                    .request("action.cancel", request, TIMEOUT)
+                    .await?;
+                let said = if summary.actions.changed > 0 {
+                    "is cancelled"
+                } else {
+                    "was cancelled before"
+                };
+                output::say(format_args!("{id} {said}"));
+            }
         }
-        Verb::List { index, symbol } => {
-            let wanted = Request {
-                code: index,
-                symbol,
-                ..Request::default()
-            };
-            let rows: Vec<ActionRow> = connection.list_of("action.list", wanted).await?;
-            let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
-            output::rows(globals.output, &rows)?;
-        }
-        Verb::Preview { id, file } => {
-            let request = Request {
-                action: id,
-                items: file.map(|_| items),
-                ..Request::default()
-            };
-            let preview: ActionPreview = connection
-                .request("action.preview", request, TIMEOUT)
-                .await?;
-            print(globals.output, &preview)?;
-        }
-        Verb::Cancel { id } => {
-            let request = Request {
-                action: Some(id.clone()),
-                ..Request::default()
-            };
-            let summary: LoadSummary = connection
-                .request("action.cancel", request, TIMEOUT)
-                .await?;
-            let said = if summary.actions.changed > 0 {
-                "is cancelled"
-            } else {
-                "was cancelled before"
-            };
-            output::say(format_args!("{id} {said}"));
-        }
-    }
-    connection.close().await;
-    Ok(Exit::Done)
+        Ok(Exit::Done)
+    })
+    .await
 }
 
 /// Fixtures that hold actions and nothing else.

@@ -1,11 +1,12 @@
 //! `divisor calendar`: when exchanges and indexes are open.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use divisor_wire::command::{CalendarDetail, CalendarRow, Request, SessionRow};
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::connection::{Connection, TIMEOUT, WINDOW};
+use crate::commands::connected;
+use crate::connection::TIMEOUT;
 use crate::exit::Exit;
 use crate::output::{self, Format, Row};
 
@@ -16,15 +17,9 @@ Examples:
   divisor calendar show XNYS --from 2021-11-22 --sessions 5";
 
 /// List calendars, or show the sessions of one
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(crate) struct Opts {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Verb {
     /// One line for each calendar
     #[command(after_help = "Examples:\n  divisor calendar list -o csv")]
     List,
@@ -91,36 +86,37 @@ impl Row for Shown {
 }
 
 /// Runs the verb.
-pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.broker, "calendar", WINDOW).await?;
-    match opts.verb {
-        Verb::List => {
-            let rows: Vec<CalendarRow> = connection.list("calendar.list").await?;
-            let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
-            output::rows(globals.output, &rows)?;
-        }
-        Verb::Show {
-            name,
-            from,
-            sessions,
-        } => {
-            let request = Request {
-                calendar: Some(name),
-                from: from.map(|date| date.to_string()),
-                limit: Some(sessions),
-                ..Request::default()
-            };
-            let detail: CalendarDetail = connection
-                .request("calendar.show", request, TIMEOUT)
-                .await?;
-            if globals.output == Format::Json {
-                output::json(&detail)?;
-            } else {
-                let rows: Vec<Shown> = detail.sessions.into_iter().map(Shown).collect();
+pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
+    connected(globals, "calendar", async |connection| {
+        match verb {
+            Verb::List => {
+                let rows: Vec<CalendarRow> = connection.list("calendar.list").await?;
+                let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
                 output::rows(globals.output, &rows)?;
             }
+            Verb::Show {
+                name,
+                from,
+                sessions,
+            } => {
+                let request = Request {
+                    calendar: Some(name),
+                    from: from.map(|date| date.to_string()),
+                    limit: Some(sessions),
+                    ..Request::default()
+                };
+                let detail: CalendarDetail = connection
+                    .request("calendar.show", request, TIMEOUT)
+                    .await?;
+                if globals.output == Format::Json {
+                    output::json(&detail)?;
+                } else {
+                    let rows: Vec<Shown> = detail.sessions.into_iter().map(Shown).collect();
+                    output::rows(globals.output, &rows)?;
+                }
+            }
         }
-    }
-    connection.close().await;
-    Ok(Exit::Done)
+        Ok(Exit::Done)
+    })
+    .await
 }

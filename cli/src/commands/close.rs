@@ -5,7 +5,7 @@ use divisor_engine::Order;
 
 use super::price::carry_out;
 use crate::cli::Globals;
-use crate::connection::{Connection, WINDOW};
+use crate::commands::connected;
 use crate::exit::Exit;
 
 const EXAMPLES: &str = "\
@@ -85,8 +85,9 @@ pub(crate) async fn resume(opts: ResumeOpts, globals: &Globals) -> anyhow::Resul
 }
 
 async fn give(globals: &Globals, orders: impl IntoIterator<Item = Order>) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.broker, "order", WINDOW).await?;
-    let exit = carry_out(&connection, orders).await?;
-    connection.close().await;
-    Ok(exit)
+    connected(globals, "order", async |connection| {
+        let exit = carry_out(connection, orders).await?;
+        Ok(exit)
+    })
+    .await
 }

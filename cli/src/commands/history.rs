@@ -1,4 +1,4 @@
-//! `divisor history`: levels or candles of the past.
+//! `divisor history`: levels, candles or official closes of the past.
 
 use clap::Args;
 use divisor_engine::Decimal;
@@ -15,7 +15,8 @@ Examples:
   divisor history DJIA --from 2021-11-03 --to 2021-11-10
   divisor history DJIA --from 2021-11-03 --as-of published
   divisor history DJIA --from 2021-11-03 --candles 1d -o csv
-  divisor history DJIA --candles 1m -n 60 -o json";
+  divisor history DJIA --candles 1m -n 60 -o json
+  divisor history DJIA --closes --from 2021-11-01       official closes";
 
 /// Rows without `--from` and `-n`.
 const LAST: usize = 20;
@@ -23,7 +24,7 @@ const LAST: usize = 20;
 /// Rows asked for at once.
 const PAGE: usize = 5_000;
 
-/// Print levels or candles of the past
+/// Print levels, candles or official closes of the past
 ///
 /// From the daemon's HTTP side, which reads them from PostgreSQL.
 #[derive(Debug, Args)]
@@ -52,6 +53,10 @@ pub(crate) struct Opts {
     /// Candles of this length instead of levels
     #[arg(long, value_name = "STEP", value_parser = ["1s", "5s", "1m", "5m", "15m", "1h", "1d"])]
     candles: Option<String>,
+
+    /// Official closes instead of levels: `--from` and `--to` are days then
+    #[arg(long, conflicts_with = "candles")]
+    closes: bool,
 
     /// Rows at the most; all of them with `--from`, 20 without
     #[arg(short = 'n', long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
@@ -121,10 +126,58 @@ impl Row for Candle {
     }
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+struct Close {
+    day: String,
+    level: Decimal,
+    prev_close: Option<Decimal>,
+    status: String,
+    divisor: Option<Decimal>,
+    soq: Option<Decimal>,
+    rev: u32,
+    ts: String,
+    seq: u64,
+    pos: u64,
+}
+
+impl Row for Close {
+    const COLUMNS: &'static [&'static str] = &[
+        "day",
+        ">level",
+        ">prev_close",
+        "status",
+        ">divisor",
+        ">soq",
+        ">rev",
+        "ts",
+        ">seq",
+        ">pos",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let text = |value: Option<Decimal>| value.map_or_else(|| "-".to_owned(), |v| v.to_string());
+        vec![
+            self.day.clone(),
+            self.level.to_string(),
+            text(self.prev_close),
+            self.status.clone(),
+            text(self.divisor),
+            text(self.soq),
+            self.rev.to_string(),
+            self.ts.clone(),
+            self.seq.to_string(),
+            self.pos.to_string(),
+        ]
+    }
+}
+
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
     let site = opts.http.site(globals)?;
     let index = escape(&opts.index);
+    if opts.closes {
+        return closes(&site, &index, &opts, globals.output).await;
+    }
     match &opts.candles {
         Some(step) => {
             let path = format!("api/v1/indexes/{index}/candles?step={step}");
@@ -135,6 +188,35 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
             print::<Level>(&site, &path, &opts, globals.output).await?;
         }
     }
+    Ok(Exit::Done)
+}
+
+/// Prints closes: a day has one, so that all of them fit a table.
+async fn closes(site: &Site, index: &str, opts: &Opts, format: Format) -> anyhow::Result<Exit> {
+    let wanted = match (opts.limit, &opts.from) {
+        (Some(limit), _) => limit as usize,
+        (None, Some(_)) => usize::MAX,
+        (None, None) => LAST,
+    };
+    let mut rows: Vec<Close> = Vec::new();
+    let mut to = opts.to.clone();
+    // Pages go backwards, from the newest day on.
+    loop {
+        let limit = (wanted - rows.len()).min(PAGE);
+        let mut path = format!("api/v1/indexes/{index}/closes?limit={limit}");
+        for (name, value) in [("from", &opts.from), ("to", &to)] {
+            if let Some(value) = value {
+                path.push_str(&format!("&{name}={}", escape(value)));
+            }
+        }
+        let page: Page<Close> = web::json(site, &path).await?;
+        rows.splice(0..0, page.rows);
+        match page.next {
+            Some(next) if rows.len() < wanted => to = Some(next),
+            _ => break,
+        }
+    }
+    output::rows(format, &rows)?;
     Ok(Exit::Done)
 }
 

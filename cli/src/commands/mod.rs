@@ -24,6 +24,21 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::Globals;
+use crate::connection::{Connection, WINDOW};
+
+/// Opens a connection for a verb, lets `work` ask and order over it, and takes leave in order.
+pub(crate) async fn connected<T>(
+    globals: &Globals,
+    verb: &str,
+    work: impl AsyncFnOnce(&Connection) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let connection = Connection::open(&globals.broker, verb, WINDOW).await?;
+    let outcome = work(&connection).await?;
+    connection.close().await;
+    Ok(outcome)
+}
+
 /// Reads `10s`, `1m30s`, `2h`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok();

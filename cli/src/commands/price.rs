@@ -1,12 +1,13 @@
 //! `divisor price`: prices that wait for an operator.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use divisor_engine::Order;
 use divisor_wire::command::{HoldRow, Request};
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::connection::{Connection, RequestError, TIMEOUT, WINDOW};
+use crate::commands::connected;
+use crate::connection::{Connection, RequestError, TIMEOUT};
 use crate::exit::Exit;
 use crate::output::{self, Row};
 
@@ -17,22 +18,16 @@ Examples:
   divisor price hold reject 8812345 8812347";
 
 /// See prices and rates that a gate has held back, and decide on them
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(crate) struct Opts {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Verb {
     /// Prices and rates that a gate has held back
     #[command(subcommand, after_help = EXAMPLES)]
     Hold(Hold),
 }
 
 #[derive(Debug, Subcommand)]
-enum Hold {
+pub(crate) enum Hold {
     /// One line for each, the oldest first
     #[command(after_help = "Examples:\n  divisor price hold list -o json")]
     List,
@@ -82,27 +77,28 @@ impl Row for Listed {
 }
 
 /// Runs the verb.
-pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.broker, "price", WINDOW).await?;
-    let Verb::Hold(verb) = opts.verb;
-    let exit = match verb {
-        Hold::List => {
-            let rows: Vec<HoldRow> = connection.list("hold.list").await?;
-            let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
-            output::rows(globals.output, &rows)?;
-            Exit::Done
-        }
-        Hold::Release { held } => {
-            let orders = held.into_iter().map(|held| Order::Release { held });
-            carry_out(&connection, orders).await?
-        }
-        Hold::Reject { held } => {
-            let orders = held.into_iter().map(|held| Order::Reject { held });
-            carry_out(&connection, orders).await?
-        }
-    };
-    connection.close().await;
-    Ok(exit)
+pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
+    connected(globals, "price", async |connection| {
+        let Verb::Hold(verb) = verb;
+        let exit = match verb {
+            Hold::List => {
+                let rows: Vec<HoldRow> = connection.list("hold.list").await?;
+                let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
+                output::rows(globals.output, &rows)?;
+                Exit::Done
+            }
+            Hold::Release { held } => {
+                let orders = held.into_iter().map(|held| Order::Release { held });
+                carry_out(connection, orders).await?
+            }
+            Hold::Reject { held } => {
+                let orders = held.into_iter().map(|held| Order::Reject { held });
+                carry_out(connection, orders).await?
+            }
+        };
+        Ok(exit)
+    })
+    .await
 }
 
 /// Gives orders one by one; what is refused is told, and the others are carried out.

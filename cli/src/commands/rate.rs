@@ -1,11 +1,12 @@
 //! `divisor rate`: the FX rates of the daemon.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use divisor_wire::command::RateRow;
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::connection::{Connection, RequestError, WINDOW};
+use crate::commands::connected;
+use crate::connection::{Connection, RequestError};
 use crate::exit::Exit;
 use crate::output::{self, Row};
 
@@ -15,15 +16,9 @@ Examples:
   divisor rate list -o json";
 
 /// List the FX rates
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(crate) struct Opts {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Verb {
     /// One line for each pair: units of the second currency for one of the first
     #[command(after_help = "Examples:\n  divisor rate list -o csv")]
     List,
@@ -49,16 +44,17 @@ impl Row for Listed {
 }
 
 /// Runs the verb.
-pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.broker, "rate", WINDOW).await?;
-    match opts.verb {
-        Verb::List => {
-            let rows: Vec<Listed> = list(&connection).await?.into_iter().map(Listed).collect();
-            output::rows(globals.output, &rows)?;
+pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
+    connected(globals, "rate", async |connection| {
+        match verb {
+            Verb::List => {
+                let rows: Vec<Listed> = list(connection).await?.into_iter().map(Listed).collect();
+                output::rows(globals.output, &rows)?;
+            }
         }
-    }
-    connection.close().await;
-    Ok(Exit::Done)
+        Ok(Exit::Done)
+    })
+    .await
 }
 
 /// Asks for all of them.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use divisor_engine::Decimal;
 use divisor_engine::definition::action::Rebalance;
 use divisor_engine::definition::{ActionDefinition, Constituent, Event};
@@ -11,8 +11,8 @@ use divisor_wire::command::{BeforeAfter, Items, Proforma, ProformaRow, Request};
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::commands::load;
-use crate::connection::{Connection, TIMEOUT, WINDOW};
+use crate::commands::{connected, load};
+use crate::connection::{Connection, TIMEOUT};
 use crate::exit::{Exit, WrongInput};
 use crate::fixtures::Source;
 use crate::output::{self, Format, Row};
@@ -25,15 +25,9 @@ Examples:
   divisor rebalance show 2026-06-22-EQUAL";
 
 /// Plan a review, show its pro-forma composition, announce it
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(crate) struct Opts {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
 #[derive(Debug, Subcommand)]
-enum Verb {
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Verb {
     /// The composition that a review would give; nothing is announced
     ///
     /// Prices and rates of the moment become the reference prices of the review: by them weights
@@ -104,8 +98,8 @@ impl Row for Member {
 }
 
 /// Runs the verb.
-pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    match opts.verb {
+pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
+    match verb {
         Verb::Plan {
             code,
             effective,
@@ -153,9 +147,9 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
         }
         Verb::Apply { file } => {
             let proforma: Proforma = read(&file)?;
-            let connection = Connection::open(&globals.broker, "rebalance", WINDOW).await?;
-            let summary = load::apply(&connection, only(proforma.action), false, false).await?;
-            connection.close().await;
+            let review = only(proforma.action);
+            let apply = async |to: &Connection| load::apply(to, review, false, false).await;
+            let summary = connected(globals, "rebalance", apply).await?;
             load::print(globals.output, &summary)?;
         }
     }
@@ -176,12 +170,13 @@ fn read<T: serde::de::DeserializeOwned>(file: &Path) -> anyhow::Result<T> {
 }
 
 async fn ask(globals: &Globals, request: Request) -> anyhow::Result<Proforma> {
-    let connection = Connection::open(&globals.broker, "rebalance", WINDOW).await?;
-    let proforma = connection
-        .request("rebalance.plan", request, TIMEOUT)
-        .await?;
-    connection.close().await;
-    Ok(proforma)
+    connected(globals, "rebalance", async |connection| {
+        let proforma = connection
+            .request("rebalance.plan", request, TIMEOUT)
+            .await?;
+        Ok(proforma)
+    })
+    .await
 }
 
 fn print(format: Format, proforma: Proforma) -> std::io::Result<()> {

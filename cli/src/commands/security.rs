@@ -1,29 +1,29 @@
 //! `divisor security`: the securities of the daemon.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use divisor_wire::command::{Request, SecurityDetail, SecurityRow};
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::connection::{Connection, TIMEOUT, WINDOW};
+use crate::commands::connected;
+use crate::commands::index::{OfSecurity, of_security};
+use crate::connection::{Connection, TIMEOUT};
 use crate::exit::Exit;
 use crate::output::{self, Format, Row};
 
 const EXAMPLES: &str = "\
 Examples:
   divisor security list
-  divisor security show AAPL -o json";
+  divisor security show AAPL -o json
+  divisor security deactivate GONE --note delisted
+  divisor security delete GONE";
 
-/// List securities, or show one with the indexes that hold it
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(crate) struct Opts {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
+/// List, show and retire securities
 #[derive(Debug, Subcommand)]
-enum Verb {
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Verb {
+    #[command(flatten)]
+    Life(OfSecurity),
     /// One line for each security
     #[command(after_help = "Examples:\n  divisor security list -o csv")]
     List,
@@ -40,7 +40,7 @@ enum Verb {
 struct Listed(SecurityRow);
 
 impl Row for Listed {
-    const COLUMNS: &'static [&'static str] = &["symbol", "name", "ccy", ">price", "ts"];
+    const COLUMNS: &'static [&'static str] = &["symbol", "name", "ccy", ">price", "ts", "life"];
 
     fn cells(&self) -> Vec<String> {
         let row = &self.0;
@@ -51,6 +51,7 @@ impl Row for Listed {
             row.price
                 .map_or_else(|| "-".to_owned(), |price| price.to_string()),
             row.ts.clone().unwrap_or_else(|| "-".to_owned()),
+            row.life.as_str().to_owned(),
         ]
     }
 }
@@ -67,6 +68,7 @@ impl Row for Shown {
         "ccy",
         ">price",
         "ts",
+        "life",
         "src",
         ">places",
         ">price max",
@@ -87,24 +89,26 @@ impl Row for Shown {
 }
 
 /// Runs the verb.
-pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.broker, "security", WINDOW).await?;
-    match opts.verb {
+pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
+    let format = globals.output;
+    match verb {
+        Verb::Life(verb) => return of_security(verb, globals).await,
         Verb::List => {
-            let rows: Vec<SecurityRow> = connection.list("security.list").await?;
+            let ask = async |to: &Connection| Ok(to.list("security.list").await?);
+            let rows: Vec<SecurityRow> = connected(globals, "security", ask).await?;
             let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
-            output::rows(globals.output, &rows)?;
+            output::rows(format, &rows)?;
         }
         Verb::Show { symbol } => {
-            let detail = show(&connection, &symbol).await?;
-            if globals.output == Format::Json {
+            let ask = async |to: &Connection| show(to, &symbol).await;
+            let detail = connected(globals, "security", ask).await?;
+            if format == Format::Json {
                 output::json(&detail)?;
             } else {
-                output::rows(globals.output, &[Shown(detail)])?;
+                output::rows(format, &[Shown(detail)])?;
             }
         }
     }
-    connection.close().await;
     Ok(Exit::Done)
 }
 

@@ -5,7 +5,8 @@ use divisor_wire::command::{DaemonStatus, Request};
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::connection::{Connection, TIMEOUT, WINDOW};
+use crate::commands::connected;
+use crate::connection::TIMEOUT;
 use crate::exit::Exit;
 use crate::output::{self, Row};
 
@@ -66,11 +67,12 @@ impl Row for StatusRow {
 
 /// Runs the verb.
 pub(crate) async fn run(_opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    let connection = Connection::open(&globals.broker, "status", WINDOW).await?;
-    let status = connection
-        .request("status", Request::default(), TIMEOUT)
-        .await?;
-    connection.close().await;
-    output::rows(globals.output, &[StatusRow(status)])?;
-    Ok(Exit::Done)
+    connected(globals, "status", async |connection| {
+        let status = connection
+            .request("status", Request::default(), TIMEOUT)
+            .await?;
+        output::rows(globals.output, &[StatusRow(status)])?;
+        Ok(Exit::Done)
+    })
+    .await
 }

@@ -170,6 +170,11 @@ impl Printer {
         if message.topic.ends_with("/event") {
             return self.event(message);
         }
+        if message.payload.is_empty() {
+            // Deleted, or under another code: the topic's last value is cleared.
+            output::say(format_args!("{}  ends here", message.topic));
+            return Ok(());
+        }
         let Some(level) = levels::read(&message.payload) else {
             output::say(format_args!("warning: {} holds no level", message.topic));
             return Ok(());
@@ -209,55 +214,7 @@ impl Printer {
             self.lines += 1;
             return Ok(output::json(&event)?);
         }
-        match event {
-            EventMessage::Revision {
-                index,
-                rev,
-                cause,
-                divisor,
-                effective,
-                constituents,
-                ..
-            } => {
-                let divisor = divisor.map_or_else(|| "-".to_owned(), |divisor| divisor.to_string());
-                output::say(format_args!(
-                    "{effective}  {index}  revision {rev} ({cause}): divisor {divisor}, {constituents} constituents"
-                ));
-            }
-            EventMessage::Status {
-                index, status, ts, ..
-            } => output::say(format_args!("{ts}  {index}  is {status} now")),
-            EventMessage::Close {
-                index,
-                day,
-                level,
-                status,
-                ..
-            } => output::say(format_args!("{index}  {day}: {level} {status}")),
-            EventMessage::Quotation {
-                index,
-                day,
-                level,
-                missing,
-                ..
-            } => output::say(format_args!(
-                "{index}  {day}: opening quotation {level}, {missing} without an opening price"
-            )),
-            EventMessage::Action {
-                index,
-                action,
-                kind,
-                state,
-                why,
-                ex_date,
-                ..
-            } => {
-                let why = why.map_or_else(String::new, |why| format!(": {why}"));
-                output::say(format_args!(
-                    "{ex_date}  {index}  {kind} {action} is {state}{why}"
-                ));
-            }
-        }
+        output::say(format_args!("{}", sentence(event)));
         Ok(())
     }
 
@@ -267,6 +224,103 @@ impl Printer {
                 "{} levels printed, {} missing",
                 self.lines, self.missing
             ));
+        }
+    }
+}
+
+/// A correction in one line.
+fn restated(event: EventMessage) -> String {
+    let EventMessage::Correction {
+        index,
+        run,
+        what,
+        why,
+        levels,
+        largest,
+        from,
+        ..
+    } = event
+    else {
+        return String::new();
+    };
+    let from = from.map_or_else(String::new, |from| format!(" from {from} on"));
+    let largest = largest.map_or_else(String::new, |most| format!(", by {most} at the most"));
+    format!(
+        "{index}  run {run} restates {levels} levels{from}{largest}: {} ({})",
+        what.join("; "),
+        why.join("; ")
+    )
+}
+
+/// An event in one line.
+fn sentence(event: EventMessage) -> String {
+    match event {
+        EventMessage::Revision {
+            index,
+            rev,
+            cause,
+            divisor,
+            effective,
+            constituents,
+            ..
+        } => {
+            let divisor = divisor.map_or_else(|| "-".to_owned(), |divisor| divisor.to_string());
+            format!(
+                "{effective}  {index}  revision {rev} ({cause}): divisor {divisor}, {constituents} constituents"
+            )
+        }
+        EventMessage::Status {
+            index, status, ts, ..
+        } => format!("{ts}  {index}  is {status} now"),
+        EventMessage::Close {
+            index,
+            day,
+            level,
+            status,
+            ..
+        } => format!("{index}  {day}: {level} {status}"),
+        event @ EventMessage::Correction { .. } => restated(event),
+        EventMessage::Life {
+            index,
+            life,
+            former,
+            ..
+        } => match former {
+            Some(former) => format!("{index}  was {former} before"),
+            None => format!("{index}  is {life} now"),
+        },
+        EventMessage::Held {
+            index,
+            subject,
+            price,
+            doubt,
+            reference,
+            ts,
+            pos,
+            ..
+        } => format!(
+            "{ts}  {index}  {subject} at {price} is held as {pos} ({doubt}, beside {reference})"
+        ),
+        EventMessage::Quotation {
+            index,
+            day,
+            level,
+            missing,
+            ..
+        } => {
+            format!("{index}  {day}: opening quotation {level}, {missing} without an opening price")
+        }
+        EventMessage::Action {
+            index,
+            action,
+            kind,
+            state,
+            why,
+            ex_date,
+            ..
+        } => {
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            format!("{ex_date}  {index}  {kind} {action} is {state}{why}")
         }
     }
 }

@@ -71,9 +71,9 @@ impl Dow {
 }
 
 /// What was published of the index, from the journal, without what tells one run from another.
-fn published(daemon: &Daemon) -> Vec<Value> {
+fn published(daemon: &Daemon, code: &str) -> Vec<Value> {
     let options = Options::sibling_of(env!("CARGO_BIN_EXE_divisor"));
-    let mut replay = options.verb(daemon.state(), &["replay", "--index", "DJIA"]);
+    let mut replay = options.verb(daemon.state(), &["replay", "--index", code]);
     let output = replay.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -135,7 +135,7 @@ fn the_dow_is_the_same_live_and_from_files() {
         (&json!(rows), &json!(0))
     );
 
-    let (of_live, of_history) = (published(&live), published(&history));
+    let (of_live, of_history) = (published(&live, "DJIA"), published(&history, "DJIA"));
     assert!(of_live.len() > dow.days.len() * 30);
     for (one, other) in of_live.iter().zip(&of_history) {
         assert_eq!(one, other);
@@ -162,7 +162,7 @@ fn the_dow_is_the_same_live_and_from_files() {
         (&json!(0), &json!(rows))
     );
     assert_eq!(second["definitions"], json!(0));
-    assert_eq!(published(&history), of_history);
+    assert_eq!(published(&history, "DJIA"), of_history);
 }
 
 #[test]
@@ -271,4 +271,213 @@ fn shows_calendars() {
         .code(0)
         .object();
     assert_eq!((&run["name"], &run["indexes"]), (&json!("XNYS"), &json!(0)));
+}
+
+/// Closes of many days under one divisor, with the levels that were published.
+struct Series(Value);
+
+impl Series {
+    fn read(path: &str) -> Self {
+        let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        Self(serde_json::from_str(&text).unwrap())
+    }
+
+    fn tickers(&self) -> Vec<&str> {
+        let tickers = self.0["inputs"]["tickers"].as_array().unwrap();
+        tickers
+            .iter()
+            .map(|ticker| ticker.as_str().unwrap())
+            .collect()
+    }
+
+    fn definitions(&self) -> String {
+        let tickers = self.tickers();
+        let row = |symbol: &&str| json!({ "symbol": symbol });
+        let security = |symbol: &&str| json!({ "symbol": symbol, "currency": "USD" });
+        json!({
+            "securities": tickers.iter().map(security).collect::<Vec<_>>(),
+            "indexes": [{ "code": "DJIA", "currency": "USD", "weighting": { "scheme": "price" },
+                "base": { "divisor": self.0["inputs"]["divisor"] }, "rounding": { "divisor": { "places": 14 } },
+                "dissemination": { "mode": "tick" }, "basket": tickers.iter().map(row).collect::<Vec<_>>() }],
+        })
+        .to_string()
+    }
+
+    /// Each close as `line` writes it, from a symbol, a price and a date.
+    fn closes(&self, line: impl Fn(&str, &str, &str) -> String) -> String {
+        let inputs = &self.0["inputs"];
+        let mut text = String::new();
+        let days = inputs["dates"].as_array().unwrap().iter();
+        for (date, closes) in days.zip(inputs["closes_usd"].as_array().unwrap()) {
+            for (symbol, close) in self.tickers().iter().zip(closes.as_array().unwrap()) {
+                let close = close
+                    .as_str()
+                    .map_or_else(|| close.to_string(), str::to_owned);
+                text.push_str(&line(symbol, &close, date.as_str().unwrap()));
+            }
+        }
+        text
+    }
+
+    /// How many days are as published, all that must be among them.
+    fn exact(&self, levels: &[Value]) -> usize {
+        let days = self.0["inputs"]["dates"].as_array().unwrap();
+        let mut exact = 0;
+        for (at, date) in days.iter().enumerate() {
+            let of_day = |level: &&Value| {
+                level["ts"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with(date.as_str().unwrap())
+            };
+            let close = levels
+                .iter()
+                .rfind(of_day)
+                .unwrap_or_else(|| panic!("no level on {date}"));
+            let published = &self.0["expected"]["levels"][at];
+            let is_exact = close["level"] == *published;
+            assert!(
+                is_exact || self.0["expected"]["exact"][at] == false,
+                "{date}: {close} {published}"
+            );
+            exact += usize::from(is_exact);
+        }
+        exact
+    }
+}
+
+/// The Dow to the cent, under its published divisors, by MQTT and by files. `DOW_SERIES` names further
+/// files of the same form, longer ones, with spaces between.
+#[test]
+fn published_levels_come_out_live_and_from_files() {
+    let pieces = ["05_djia_daily_20days", "07_djia_daily_20days"];
+    let mut files: Vec<String> = pieces
+        .map(|name| fixture(&format!("vectors/{name}.json")))
+        .into();
+    let more = std::env::var("DOW_SERIES").unwrap_or_default();
+    files.extend(more.split_whitespace().map(str::to_owned));
+    for path in files {
+        let series = Series::read(&path);
+        let directory = Files::new();
+        let definitions = directory.write("dow.json", &series.definitions());
+        let live = daemon();
+        Run::of(&live, &["load", &definitions]).code(0);
+        let lines =
+            series.closes(|symbol, close, date| format!("{symbol} {close} {date}T21:00:00Z\n"));
+        Run::with_stdin(&live, &["publish", "-"], &lines).code(0);
+        let history = daemon();
+        let rows =
+            series.closes(|symbol, close, date| format!("{date}T21:00:00Z,{symbol},{close}\n"));
+        let csv = directory.write("closes.csv", &format!("date,symbol,price\n{rows}"));
+        Run::of(&history, &["backfill", &definitions, &csv]).code(0);
+        let (of_live, of_history) = (published(&live, "DJIA"), published(&history, "DJIA"));
+        assert_eq!(of_live.len(), of_history.len(), "{path}");
+        let differs = of_live.iter().zip(&of_history).find(|(a, b)| a != b);
+        assert_eq!(differs, None, "{path}");
+        let exact = series.exact(&of_live);
+        println!(
+            "{path}: {exact} of {} days to the cent",
+            series.0["counts"]["days"]
+        );
+        assert_eq!(json!(exact), series.0["counts"]["exact"], "{path}");
+        let divisor = shown(&live)["divisor"].clone();
+        assert_eq!(divisor, series.0["inputs"]["divisor"], "{path}");
+    }
+}
+
+/// Splits, dividends, a merger and a review over two days.
+const EVENTS: &str = r#"{"actions": [
+    {"id": "split", "ex_date": "2026-06-10", "type": "split", "symbol": "ALFA", "from": 1, "to": 4},
+    {"id": "quarter", "ex_date": "2026-06-11", "type": "dividend", "symbol": "BRAVO", "amount": "0.5"},
+    {"id": "special", "ex_date": "2026-06-11", "type": "dividend", "symbol": "ALFA", "amount": "1", "kind": "special"},
+    {"id": "review", "ex_date": "2026-06-11", "type": "rebalance", "index": "EQUAL", "days": 2,
+     "basket": [{"symbol": "ALFA"}, {"symbol": "BRAVO"}, {"symbol": "DELTA"}]},
+    {"id": "merger", "ex_date": "2026-06-15", "type": "merger", "symbol": "CHARLIE", "acquirer": "ALFA",
+     "ratio": "0.05", "cash": "6"}]}"#;
+
+const UNIVERSE: &str = r#"{"securities": [
+    {"symbol": "ALFA", "currency": "USD"}, {"symbol": "BRAVO", "currency": "EUR"},
+    {"symbol": "CHARLIE", "currency": "USD"}, {"symbol": "DELTA", "currency": "USD"}],
+    "indexes": [
+    {"code": "VALUE", "currency": "USD", "weighting": {"scheme": "market_cap"}, "base": {"value": "1000"},
+     "dissemination": {"mode": "tick"},
+     "basket": [{"symbol": "ALFA", "shares": "1000"}, {"symbol": "BRAVO", "shares": "2000", "float": "0.8"},
+                {"symbol": "CHARLIE", "shares": "9000"}]},
+    {"code": "EQUAL", "currency": "USD", "weighting": {"scheme": "equal", "reset": "weekly"},
+     "base": {"value": "1000"}, "dissemination": {"mode": "tick"},
+     "basket": [{"symbol": "ALFA"}, {"symbol": "BRAVO"}, {"symbol": "CHARLIE"}]},
+    {"code": "GROSS", "currency": "USD", "of": "VALUE", "variant": {"kind": "total_return"},
+     "dissemination": {"mode": "tick"}}]}"#;
+
+#[test]
+fn actions_and_reviews_are_the_same_live_and_from_files() {
+    let directory = Files::new();
+    let definitions = directory.write("universe.json", UNIVERSE);
+    let events = directory.write("events.json", EVENTS);
+    let (mut csv, mut lines) = ("ts,symbol,price\n".to_owned(), String::new());
+    let start = [
+        ("EUR/USD", 125),
+        ("ALFA", 10_000),
+        ("BRAVO", 3_200),
+        ("CHARLIE", 1_000),
+        ("DELTA", 2_500),
+    ];
+    for (step, day) in ["09", "10", "11", "12", "15", "16"].into_iter().enumerate() {
+        for (at, (subject, cents)) in start.into_iter().enumerate() {
+            let split = if subject == "ALFA" && step > 0 { 4 } else { 1 };
+            let cents = (cents + (step * (at + 3) * 7) % 40) / split;
+            let (ts, price) = (
+                format!("2026-06-{day}T20:0{at}:00Z"),
+                format!("{}.{:02}", cents / 100, cents % 100),
+            );
+            writeln!(csv, "{ts},{subject},{price}").unwrap();
+            writeln!(lines, "{subject} {price} {ts}").unwrap();
+        }
+    }
+    let prices = directory.write("prices.csv", &csv);
+    let live = daemon();
+    Run::of(&live, &["load", &definitions]).code(0);
+    Run::of(&live, &["action", "add", &events]).code(0);
+    Run::with_stdin(&live, &["publish", "-"], &lines).code(0);
+    let history = daemon();
+    Run::of(&history, &["backfill", &prices, &events, &definitions]).code(0);
+    let states = |daemon: &Daemon| {
+        let actions = Run::of(daemon, &["action", "list", "-o", "json"])
+            .code(0)
+            .json();
+        let state = |row: &Value| {
+            format!(
+                "{} {}",
+                row["action"].as_str().unwrap(),
+                row["state"].as_str().unwrap()
+            )
+        };
+        actions.iter().map(state).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&live), states(&history));
+    assert!(
+        states(&live)
+            .iter()
+            .all(|state| state.ends_with(" applied")),
+        "{:?}",
+        states(&live)
+    );
+    for code in ["VALUE", "EQUAL", "GROSS"] {
+        let (of_live, of_history) = (published(&live, code), published(&history, code));
+        assert!(of_live.len() >= 15, "{code}: {} levels", of_live.len());
+        let differs = of_live.iter().zip(&of_history).find(|(a, b)| a != b);
+        assert_eq!(differs, None, "{code}");
+        assert_eq!(of_live.len(), of_history.len(), "{code}");
+        let show = |daemon: &Daemon| {
+            let shown = Run::of(daemon, &["index", "show", code, "-o", "json"])
+                .code(0)
+                .object();
+            [
+                shown["divisor"].clone(),
+                shown["members"].clone(),
+                shown["row"]["rev"].clone(),
+            ]
+        };
+        assert_eq!(show(&live), show(&history), "{code}");
+    }
 }

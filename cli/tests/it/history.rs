@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{Run, command, fixture};
 
 /// Runs the program with the page's address.
-fn run(daemon: &Daemon, arguments: &[&str]) -> Run {
+pub(super) fn run(daemon: &Daemon, arguments: &[&str]) -> Run {
     let page = format!("http://{}/", daemon.http_address());
     let output = command(arguments)
         .env("DIVISOR_URL", super::url(daemon))

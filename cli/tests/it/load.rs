@@ -191,12 +191,12 @@ fn prices_come_as_csv_tall_wide_and_on_stdin() {
     assert_eq!(
         prices,
         [
-            "symbol,name,ccy,price,ts",
-            "AAA,Alder Timber,USD,22.00,2026-01-06T16:00:00.000000Z",
-            "BBB,Birch Bank,USD,45.00,2026-01-06T16:00:00.000000Z",
-            "CCC,Cedar Chemicals,USD,99.00,2026-01-07T00:00:00.000000Z",
-            "DDD,Dornbusch Druck,EUR,21.00,2026-01-07T00:00:00.000000Z",
-            "EEE,Eiche Energie,EUR,10.00,2026-01-05T16:00:00.000000Z",
+            "symbol,name,ccy,price,ts,life",
+            "AAA,Alder Timber,USD,22.00,2026-01-06T16:00:00.000000Z,active",
+            "BBB,Birch Bank,USD,45.00,2026-01-06T16:00:00.000000Z,active",
+            "CCC,Cedar Chemicals,USD,99.00,2026-01-07T00:00:00.000000Z,active",
+            "DDD,Dornbusch Druck,EUR,21.00,2026-01-07T00:00:00.000000Z,active",
+            "EEE,Eiche Energie,EUR,10.00,2026-01-05T16:00:00.000000Z,active",
         ]
     );
     let json = r#"{"prices": [{"symbol": "AAA", "price": 23}]}"#;

@@ -10,6 +10,7 @@ mod feed;
 mod history;
 mod load;
 mod login;
+mod past;
 mod queries;
 mod tail;
 mod watch;

@@ -38,7 +38,8 @@ fn fill(stage: &mut Stage, levels: u64) -> (String, String) {
     let days = half.div_ceil(SESSION_S);
     let code = stage.universe.holds[0].0.clone();
     let sql = format!(
-        "create table index_level_bench partition of index_level
+        "truncate index_level, candle;
+         create table index_level_bench partition of index_level
              for values from ('{BEGIN}') to ('2025-12-01');
          insert into index_level (ts, ts_calc, position, seq, index_id, revision, stale, ts_nanos,
                                   ts_calc_nanos, status, level, prev_close)

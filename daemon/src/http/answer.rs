@@ -20,11 +20,13 @@ pub(super) enum Form {
 }
 
 /// The last parts of paths that have rows; a symbol may end with `.csv` as well.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 9] = [
     "indexes",
     "levels",
     "candles",
     "revisions",
+    "changes",
+    "closes",
     "events",
     "securities",
     "prices",

@@ -51,6 +51,13 @@ pub(super) struct Line {
     pub(super) stale: u32,
 }
 
+impl Line {
+    /// The index is gone: those who have its row are told so, others hear nothing of it.
+    fn is_deleted(&self) -> bool {
+        self.status == divisor_engine::Life::Deleted.as_str()
+    }
+}
+
 impl super::answer::Record for Line {
     const COLUMNS: &'static [&'static str] = &[
         "code",
@@ -97,6 +104,8 @@ struct Wall {
     /// The version at the last frame.
     framed: u64,
     notices: VecDeque<Posted>,
+    /// Rows under codes that are no longer, as if deleted, with the version that ended them.
+    gone: VecDeque<(u64, IndexId, Arc<str>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -149,7 +158,11 @@ impl Onlooker for Arc<Board> {
                 Subject::Other if announcement.retain => {
                     let feed = feed.get_or_insert_with(|| lock(&self.feed));
                     let topic = Arc::clone(&announcement.topic);
-                    feed.kept.insert(topic, announcement.payload.clone());
+                    if announcement.payload.is_empty() {
+                        feed.kept.remove(&topic);
+                    } else {
+                        feed.kept.insert(topic, announcement.payload.clone());
+                    }
                 }
                 Subject::Other => {}
                 Subject::Level(index) => {
@@ -268,7 +281,7 @@ impl Board {
         Changes {
             from,
             to: version,
-            rows: rows.collect(),
+            rows: wall.gone_since(from).chain(rows).collect(),
             notices: wall.notices_since(from),
         }
     }
@@ -277,11 +290,15 @@ impl Board {
     pub(super) fn since(&self, version: u64) -> Changes {
         let wall = lock(&self.wall);
         let rows = (0u32..).map(IndexId).zip(&wall.rows);
-        let rows = rows.filter(|(_, row)| row.version > version);
+        // Who begins anew has never heard of what is deleted.
+        let is_told = |row: &Row| row.version > version && (version > 0 || !row.line.is_deleted());
+        let rows = rows.filter(|(_, row)| is_told(row));
         Changes {
             from: version,
             to: wall.version,
-            rows: rows.map(|(id, row)| (id, Arc::clone(&row.text))).collect(),
+            rows: (wall.gone_since(version).filter(|_| version > 0))
+                .chain(rows.map(|(id, row)| (id, Arc::clone(&row.text))))
+                .collect(),
             notices: wall.notices_since(version),
         }
     }
@@ -293,14 +310,15 @@ impl Board {
         }
         let code = topic.strip_prefix("indexes/")?.strip_suffix("/level")?;
         let wall = lock(&self.wall);
-        let row = wall.rows.iter().find(|row| row.line.code == code)?;
-        row.payload.clone()
+        let mut rows = wall.rows.iter().filter(|row| !row.line.is_deleted());
+        rows.find(|row| row.line.code == code)?.payload.clone()
     }
 
-    /// All rows and their version.
+    /// The rows of all indexes that are there.
     pub(super) fn lines(&self) -> Vec<Arc<Line>> {
         let wall = lock(&self.wall);
-        wall.rows.iter().map(|row| Arc::clone(&row.line)).collect()
+        let lines = wall.rows.iter().map(|row| Arc::clone(&row.line));
+        lines.filter(|line| !line.is_deleted()).collect()
     }
 
     /// The row of one index, and its id.
@@ -308,7 +326,7 @@ impl Board {
         let wall = lock(&self.wall);
         let found = (0u32..)
             .zip(&wall.rows)
-            .find(|(_, row)| row.line.code == code);
+            .find(|(_, row)| row.line.code == code && !row.line.is_deleted());
         found.map(|(id, row)| (IndexId(id), Arc::clone(&row.line)))
     }
 
@@ -326,6 +344,11 @@ impl Board {
 }
 
 impl Wall {
+    fn gone_since(&self, version: u64) -> impl Iterator<Item = (IndexId, Arc<str>)> {
+        let newer = self.gone.iter().filter(move |(at, ..)| *at > version);
+        newer.map(|(_, index, text)| (*index, Arc::clone(text)))
+    }
+
     fn notices_since(&self, version: u64) -> Vec<(IndexId, Arc<str>)> {
         let newer = self
             .notices
@@ -381,6 +404,18 @@ impl Wall {
 
     /// Puts a line up, if it says something new.
     fn set(&mut self, index: IndexId, line: Line, payload: Option<Bytes>, version: u64) {
+        let known = self.rows.get(index.at()).map(|row| Arc::clone(&row.line));
+        if let Some(known) = known.filter(|known| known.code != line.code) {
+            let ended = Line {
+                status: divisor_engine::Life::Deleted.as_str().to_owned(),
+                ..Line::clone(&known)
+            };
+            let text = serde_json::to_string(&ended).unwrap_or_default().into();
+            if self.gone.len() == NOTICES_MAX {
+                self.gone.pop_front();
+            }
+            self.gone.push_back((version, index, text));
+        }
         let text: Arc<str> = serde_json::to_string(&line).unwrap_or_default().into();
         let row = Row {
             line: Arc::new(line),

@@ -305,7 +305,7 @@ fn no_security(symbol: &str) -> Problem {
 }
 
 impl Record for command::SecurityRow {
-    const COLUMNS: &'static [&'static str] = &["symbol", "name", "currency", "price", "ts"];
+    const COLUMNS: &'static [&'static str] = &["symbol", "name", "currency", "price", "ts", "life"];
 }
 
 /// `GET api/v1/securities/{symbol}`

@@ -42,6 +42,16 @@ impl Notice {
                 event["constituents"].as_u64(),
             ),
             "status" => format!("status {}", text("status").unwrap_or_default()),
+            "life" => match text("former") {
+                Some(former) => format!("was {former} before"),
+                None => format!("is {}", text("life").unwrap_or_default()),
+            },
+            "held" => {
+                let part = |key| text(key).unwrap_or_default();
+                let (subject, price, src) = (part("subject"), part("price"), part("src"));
+                let (doubt, reference) = (part("doubt"), part("reference"));
+                format!("{subject} at {price} of {src} is held ({doubt}, beside {reference})")
+            }
             "action" => {
                 let part = |key| text(key).unwrap_or_default();
                 let why = text("why").map_or_else(String::new, |why| format!(": {why}"));

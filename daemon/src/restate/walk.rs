@@ -112,6 +112,8 @@ impl Corrected {
                 Output::Tick { .. }
                 | Output::Revised(_)
                 | Output::Action(_)
+                | Output::Life(_)
+                | Output::Held(_)
                 | Output::Status { .. }
                 | Output::Quotation(_)
                 | Output::Restated(_)

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use divisor_engine::{
-    ActionNews, ActionState, Closed, Correction, CorrectionState, Engine, IndexId, Level, Output,
-    Quotation, Restated, Revised, Time,
+    ActionNews, ActionState, Closed, Correction, CorrectionState, Doubtful, Engine, HeldInput,
+    IndexId, Level, Life, LifeNews, Output, Quotation, Restated, Revised, Subject, Time,
 };
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
 use divisor_wire::level::{self, compact};
 use divisor_wire::topic::{STATUS_TOPIC, compact_level_topic, event_topic, level_topic};
 
-use crate::egress::{Announcement, Subject};
+use super::queries;
+use crate::egress::{self, Announcement};
 use crate::metrics::Tally;
 
 /// Corrections that an event names one by one.
@@ -94,6 +95,8 @@ impl Announcer {
                     };
                     push_event(index, code, &event, into);
                 }
+                Output::Life(news) => self.life(engine, &news, into),
+                Output::Held(news) => held(engine, &news, into),
                 Output::Closed(closed) => close(engine, &closed, into),
                 Output::Quotation(quotation) => self::quotation(engine, &quotation, into),
                 Output::Restated(restated) => correction(engine, &restated, into),
@@ -120,6 +123,44 @@ impl Announcer {
         }
     }
 
+    /// A change in the life of an index: what is retained of one that is gone, or has another code,
+    /// is cleared.
+    fn life(&mut self, engine: &Engine, news: &LifeNews, into: &mut Vec<Announcement>) {
+        let Subject::Index(index) = news.subject else {
+            return;
+        };
+        let (Some(code), Some(topics)) = (engine.index_code(index), self.topics(engine, index))
+        else {
+            return;
+        };
+        let event = EventMessage::Life {
+            v: 1,
+            index: code.to_owned(),
+            life: news.life.as_str().to_owned(),
+            former: news.former.clone(),
+            pos: news.position,
+        };
+        push_event(index, code, &event, into);
+        if news.former.is_none() && news.life != Life::Deleted {
+            return;
+        }
+        if let Some(former) = &news.former {
+            push_event(index, former, &event, into);
+        }
+        into.push(Announcement::retained(topics.json, Vec::new()));
+        if self.compact {
+            into.push(Announcement::retained(topics.compact, Vec::new()));
+        }
+        if news.former.is_some() {
+            if let Some(known) = self.level_topics.get_mut(index.at()) {
+                *known = LevelTopics::of(code);
+            }
+            if let Some(level) = engine.index(index).and_then(|view| view.level) {
+                self.level(engine, &level, into);
+            }
+        }
+    }
+
     fn level(&mut self, engine: &Engine, level: &Level, into: &mut Vec<Announcement>) {
         let Some(code) = engine.index_code(level.index) else {
             return;
@@ -129,7 +170,7 @@ impl Announcer {
         };
         let mut payload = Vec::with_capacity(256);
         level::encode(&mut payload, code, level, self.epoch);
-        let subject = Subject::Level(level.index);
+        let subject = egress::Subject::Level(level.index);
         into.push(Announcement::retained(topics.json, payload).about(subject));
         if self.compact {
             let mut payload = Vec::with_capacity(128);
@@ -145,10 +186,7 @@ impl Announcer {
                 .ok()
                 .and_then(|id| engine.index_code(IndexId(id)))
         {
-            self.level_topics.push(LevelTopics {
-                json: level_topic(code).into(),
-                compact: compact_level_topic(code).into(),
-            });
+            self.level_topics.push(LevelTopics::of(code));
         }
         self.level_topics.get(index.at()).cloned()
     }
@@ -178,6 +216,41 @@ impl Announcer {
             into.push(Announcement::retained(STATUS_TOPIC.into(), payload));
         }
         self.status = Some(essence);
+    }
+}
+
+impl LevelTopics {
+    fn of(code: &str) -> Self {
+        Self {
+            json: level_topic(code).into(),
+            compact: compact_level_topic(code).into(),
+        }
+    }
+}
+
+/// A price or a rate that waits for an operator, told to every index that it would move.
+fn held(engine: &Engine, news: &Doubtful, into: &mut Vec<Announcement>) {
+    let row = queries::hold_row(engine, news.position, &news.held);
+    let indexes = match &news.held.what {
+        HeldInput::Tick(tick) => engine.holding(tick.security),
+        HeldInput::Rate(rate) => engine.dependent(rate),
+    };
+    for index in indexes {
+        let Some(code) = engine.index_code(index) else {
+            continue;
+        };
+        let event = EventMessage::Held {
+            v: 1,
+            index: code.to_owned(),
+            subject: row.subject.clone(),
+            price: row.price,
+            doubt: row.doubt.clone(),
+            reference: row.reference,
+            ts: row.ts.clone(),
+            src: row.src.clone(),
+            pos: row.held,
+        };
+        push_event(index, code, &event, into);
     }
 }
 
@@ -306,6 +379,6 @@ fn correction(engine: &Engine, restated: &Restated, into: &mut Vec<Announcement>
 fn push_event(index: IndexId, code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {
     if let Ok(payload) = serde_json::to_vec(event) {
         let event = Announcement::passing(event_topic(code).into(), payload);
-        into.push(event.about(Subject::Event(index)));
+        into.push(event.about(egress::Subject::Event(index)));
     }
 }

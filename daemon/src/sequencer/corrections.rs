@@ -92,14 +92,14 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 let admitted = self
                     .engine
                     .admit_price(symbol, price, None, origin, None, None);
-                match admitted.map_err(refused)? {
-                    Input::Tick(tick) => Ok(Sought::Tick {
-                        tick,
-                        void: wanted.price.is_none(),
-                        src: wanted.src,
-                    }),
-                    _ => Err(error("internal", "a price became something else")),
-                }
+                let Input::Tick(tick) = admitted.map_err(refused)? else {
+                    return Err(error("internal", "a price became something else"));
+                };
+                Ok(Sought::Tick {
+                    tick,
+                    void: wanted.price.is_none(),
+                    src: wanted.src,
+                })
             }
             Corrected::Rate(wanted) => {
                 let rate = wanted.rate.unwrap_or(Decimal::ONE);
@@ -107,14 +107,14 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 let admitted = self
                     .engine
                     .admit_rate(base, quote, rate, origin(&wanted.ts)?);
-                match admitted.map_err(refused)? {
-                    Input::Rate(rate) => Ok(Sought::Rate {
-                        rate,
-                        void: wanted.rate.is_none(),
-                        src: wanted.src,
-                    }),
-                    _ => Err(error("internal", "a rate became something else")),
-                }
+                let Input::Rate(rate) = admitted.map_err(refused)? else {
+                    return Err(error("internal", "a rate became something else"));
+                };
+                Ok(Sought::Rate {
+                    rate,
+                    void: wanted.rate.is_none(),
+                    src: wanted.src,
+                })
             }
             Corrected::Withdraw { run } => Ok(Sought::Withdraw(run)),
         }

@@ -225,6 +225,7 @@ pub(super) fn is_ahead(ts: Time, now: Time, future_max: Duration) -> bool {
 pub(super) const fn reason(refused: Refused) -> Reason {
     match refused {
         Refused::UnknownSecurity => Reason::UnknownSymbol,
+        Refused::Inactive => Reason::InactiveSymbol,
         Refused::NotPositive => Reason::PriceNotPositive,
         Refused::TooFine => Reason::PriceTooFine,
         Refused::TooLarge => Reason::PriceTooLarge,

@@ -1,6 +1,6 @@
 //! What operators order, and prices of any times in bulk: commands that become inputs as they are.
 
-use divisor_engine::{Currency, HeldInput, Input, LabelId, Order, Origin, Time};
+use divisor_engine::{Currency, Input, LabelId, Order, Origin, Time};
 use divisor_wire::Reason;
 use divisor_wire::command::{
     CalendarDetail, CalendarRow, CommandError, History, HistoryRow, HistorySummary, HoldRow, Page,
@@ -10,7 +10,7 @@ use divisor_wire::command::{
 use super::control::{Nothing, done};
 use super::load::of_kind;
 use super::staging::{clip, error};
-use super::{Sequencer, SequencerError, gather};
+use super::{Sequencer, SequencerError, gather, queries};
 use crate::clock::Clock;
 use crate::egress::Outlet;
 use crate::ingress::Client;
@@ -166,28 +166,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         let mut held = engine
             .held()
             .filter(|(position, _)| after.is_none_or(|after| *position > after));
-        let row = |(position, held): (u64, &divisor_engine::Held)| {
-            let (subject, price) = match held.what {
-                HeldInput::Tick(tick) => {
-                    let security = engine.security(tick.security);
-                    let places = security.map_or(0, |s| s.definition.price_places);
-                    let symbol = security.map_or("?", |s| s.definition.symbol.as_str());
-                    let price = divisor_engine::Decimal::new(tick.price.into(), places);
-                    (symbol.to_owned(), price.normalized())
-                }
-                HeldInput::Rate(rate) => (format!("{}/{}", rate.base, rate.quote), rate.value()),
-            };
-            let origin = held.what.origin();
-            HoldRow {
-                held: position,
-                subject,
-                price,
-                doubt: held.doubt.as_str().to_owned(),
-                reference: held.reference.normalized(),
-                ts: origin.ts.to_string(),
-                src: engine.label_text(origin.source).map(str::to_owned),
-            }
-        };
+        let row = |(position, held)| queries::hold_row(engine, position, held);
         let rows: Vec<HoldRow> = held.by_ref().take(limit).map(row).collect();
         let next = held.next().and(rows.last()).map(|row| row.held.to_string());
         Page { rows, next }

@@ -1,9 +1,12 @@
 //! Answers about the state: what the engine holds, in the terms of the wire.
 
-use divisor_engine::{Decimal, Engine, IndexId, IndexView, RoundingMode, SecurityId, SecurityView};
+use divisor_engine::{
+    Currency, Decimal, Engine, Explained, Explanation, Held, HeldInput, IndexId, IndexView, Life,
+    RoundingMode, SecurityId, SecurityView,
+};
 use divisor_wire::command::{
-    CommandError, DaemonStatus, ExplainedRow, FollowRow, IndexDetail, IndexExplanation, IndexRow,
-    MemberRow, Page, RateRow, SecurityDetail, SecurityRow,
+    CommandError, DaemonStatus, ExplainedRow, FollowRow, HoldRow, IndexDetail, IndexExplanation,
+    IndexRow, MemberRow, Page, RateRow, SecurityDetail, SecurityRow,
 };
 
 use super::staging::{clip, error};
@@ -17,7 +20,8 @@ pub(super) fn index_list(engine: &Engine, after: Option<&str>, limit: usize) -> 
     let start = after
         .and_then(|code| engine.index_id(code))
         .map_or(0, |id| id.0 + 1);
-    let mut views = (start..).map_while(|id| engine.index(IndexId(id)));
+    let views = (start..).map_while(|id| engine.index(IndexId(id)));
+    let mut views = views.filter(|view| view.life != Life::Deleted);
     let rows: Vec<_> = views
         .by_ref()
         .take(limit)
@@ -60,7 +64,7 @@ pub(crate) fn index_show(engine: &Engine, code: Option<&str>) -> Result<IndexDet
 }
 
 /// The parts of a level.
-pub(super) fn index_explain(
+pub(crate) fn index_explain(
     engine: &Engine,
     code: Option<&str>,
 ) -> Result<IndexExplanation, CommandError> {
@@ -79,37 +83,44 @@ pub(super) fn index_explain(
             &format!("{} has no level yet, it waits for {waits}", clip(code)),
         )
     })?;
-    let weights = engine.weights(view.id, WEIGHT_PLACES);
-    let members = explanation
-        .members
-        .into_iter()
-        .enumerate()
-        .filter_map(|(at, member)| {
-            Some(ExplainedRow {
-                symbol: engine.security(member.security)?.definition.symbol.clone(),
-                currency: member.currency,
-                price: member.price,
-                coefficient: member.coefficient,
-                rate: member.rate,
-                value: member.value,
-                points: member.points,
-                weight: weights
-                    .as_ref()
-                    .and_then(|weights| weights.get(at).copied()),
-            })
-        });
-    Ok(IndexExplanation {
+    let symbol = |id| Some(engine.security(id)?.definition.symbol.clone());
+    let (currency, rev) = (view.definition.currency, view.revision);
+    Ok(explanation_of(code, currency, rev, explanation, symbol))
+}
+
+/// An explanation in the terms of the wire.
+pub(crate) fn explanation_of(
+    code: &str,
+    currency: Currency,
+    rev: u32,
+    explanation: Explanation,
+    symbol: impl Fn(SecurityId) -> Option<String>,
+) -> IndexExplanation {
+    let row = |member: Explained| {
+        Some(ExplainedRow {
+            symbol: symbol(member.security)?,
+            currency: member.currency,
+            price: member.price,
+            coefficient: member.coefficient,
+            rate: member.rate,
+            value: member.value,
+            points: member.points,
+            weight: member.weight,
+        })
+    };
+    IndexExplanation {
         code: code.to_owned(),
-        currency: view.definition.currency,
-        rev: view.revision,
-        members: members.collect(),
+        currency,
+        rev,
+        members: explanation.members.into_iter().filter_map(row).collect(),
         cash: explanation.cash,
         sum: explanation.sum,
         divisor: explanation.divisor,
         quotient: explanation.quotient,
         rounding: explanation.rounding,
         level: explanation.level,
-    })
+        of: None,
+    }
 }
 
 /// A page of securities, in the order of definition, behind the symbol `after`.
@@ -122,7 +133,7 @@ pub(crate) fn security_list(
         .and_then(|symbol| engine.security_id(symbol))
         .map_or(0, |id| id.0 + 1);
     let views = (start..).map_while(|id| engine.security(SecurityId(id)));
-    let mut views = views.filter(|view| !view.is_component);
+    let mut views = views.filter(|view| !view.is_component && view.life != Life::Deleted);
     let rows: Vec<_> = views
         .by_ref()
         .take(limit)
@@ -174,6 +185,30 @@ pub(super) fn rate_list(engine: &Engine, after: Option<&str>, limit: usize) -> P
     Page { rows: page, next }
 }
 
+/// A price or a rate that waits for an operator.
+pub(crate) fn hold_row(engine: &Engine, position: u64, held: &Held) -> HoldRow {
+    let (subject, price) = match held.what {
+        HeldInput::Tick(tick) => {
+            let security = engine.security(tick.security);
+            let places = security.map_or(0, |s| s.definition.price_places);
+            let symbol = security.map_or("?", |s| s.definition.symbol.as_str());
+            let price = Decimal::new(tick.price.into(), places);
+            (symbol.to_owned(), price.normalized())
+        }
+        HeldInput::Rate(rate) => (format!("{}/{}", rate.base, rate.quote), rate.value()),
+    };
+    let origin = held.what.origin();
+    HoldRow {
+        held: position,
+        subject,
+        price,
+        doubt: held.doubt.as_str().to_owned(),
+        reference: held.reference.normalized(),
+        ts: origin.ts.to_string(),
+        src: engine.label_text(origin.source).map(str::to_owned),
+    }
+}
+
 /// The daemon in a few numbers.
 pub(crate) fn status(
     engine: &Engine,
@@ -181,6 +216,7 @@ pub(crate) fn status(
     epoch: u64,
     is_leaving: bool,
 ) -> DaemonStatus {
+    let (indexes, securities) = engine.in_use();
     DaemonStatus {
         v: 1,
         state: if is_leaving { "offline" } else { "online" }.to_owned(),
@@ -193,8 +229,8 @@ pub(crate) fn status(
             "ok"
         }
         .to_owned(),
-        securities: engine.security_count() as u64,
-        indexes: engine.index_count() as u64,
+        securities: securities as u64,
+        indexes: indexes as u64,
         pos: engine.next_position(),
         projected: health.projected(),
         lost: 0,
@@ -216,7 +252,12 @@ pub(crate) fn index_row(view: &IndexView<'_>) -> IndexRow {
         ts: level.map(|l| l.ts.to_string()),
         seq: level.map_or(0, |l| l.seq),
         rev: view.revision,
-        status: view.status.as_str().to_owned(),
+        status: if view.life == Life::Deleted {
+            view.life.as_str()
+        } else {
+            view.status.as_str()
+        }
+        .to_owned(),
         stale: view.stale,
     }
 }
@@ -241,6 +282,7 @@ fn security_row(view: &SecurityView<'_>) -> SecurityRow {
         // Without the zeros that the security's places would add: 189.84, not 189.840000.
         price: view.price.map(at_least_two_places),
         ts: view.origin.map(|origin| origin.ts.to_string()),
+        life: view.life,
     }
 }
 

@@ -171,6 +171,8 @@ impl Oracle {
                 }
                 Output::Action(_)
                 | Output::Status { .. }
+                | Output::Life(_)
+                | Output::Held(_)
                 | Output::Quotation(_)
                 | Output::Restated(_)
                 | Output::RunFailed { .. } => {}

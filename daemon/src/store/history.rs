@@ -15,8 +15,8 @@ use postgres::{Client, IsolationLevel, Portal, Row, Transaction};
 use super::encode::{Numeric, Stamp};
 use super::error::StoreError;
 use super::rows::{
-    self, ActionRow, BatchRow, CloseRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow,
-    RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
+    self, ActionRow, BatchRow, CloseRow, CommandRow, HeldRow, IndexRow, LabelRow, LevelRow,
+    MemberRow, RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
 /// Rows fetched at once: some megabytes.
@@ -66,6 +66,7 @@ pub struct History<'a> {
     revisions: Cursor<RevisionRow>,
     closes: Cursor<CloseRow>,
     actions: Cursor<ActionRow>,
+    held: Cursor<HeldRow>,
     members: Cursor<PlacedMember>,
 }
 
@@ -127,15 +128,18 @@ const MEMBERS: &str = "select b.position, m.index_id, m.revision, m.security_id,
      m.price, m.weight from basket_member m join basket b using (index_id, revision) \
      where b.position >= $1 order by b.position, m.index_id, m.revision, m.security_id";
 
-const SECURITIES: &str = "select id, symbol, name, currency, price_places, position, body::text \
+const SECURITIES: &str = "select id, symbol, name, currency, price_places, position, body::text, life \
      from security order by id";
 
-const INDEXES: &str = "select id, code, name, currency, position, body::text \
+const INDEXES: &str = "select id, code, name, currency, position, body::text, life \
      from index_definition order by id";
 
 const CLOSES: &str = "select position, index_id, day::text, run, revision, ts, ts_nanos, level, \
      status, seq, prev_close, divisor, soq, body::text from official_close where position >= $1 \
      and run = 0 order by position, index_id, seq";
+const HELD: &str =
+    "select position, doubt, reference from held where position >= $1 order by position";
+
 const ACTIONS: &str = "select position, place, index_id, security_id, kind, ex_date::text, \
      body::text from corporate_action where position >= $1 order by position, place";
 
@@ -210,6 +214,7 @@ impl<'a> History<'a> {
             members: Cursor::open(&mut tx, MEMBERS, from, member_row, |row| row.position)?,
             closes: Cursor::open(&mut tx, CLOSES, from, close_row, |row| row.position)?,
             actions: Cursor::open(&mut tx, ACTIONS, from, action_row, |row| row.position)?,
+            held: Cursor::open(&mut tx, HELD, from, held_row, |row| row.position)?,
             tx,
         })
     }
@@ -262,6 +267,7 @@ impl<'a> History<'a> {
             revisions: self.revisions.below(tx, next)?,
             closes: self.closes.below(tx, next)?,
             actions: self.actions.below(tx, next)?,
+            held: self.held.below(tx, next)?,
             ..RowBatch::default()
         };
         for placed in self.members.below(tx, next)? {
@@ -319,6 +325,7 @@ impl<'a> History<'a> {
             revisions: self.revisions.below(tx, u64::MAX)?,
             closes: self.closes.below(tx, u64::MAX)?,
             actions: self.actions.below(tx, u64::MAX)?,
+            held: self.held.below(tx, u64::MAX)?,
             ..RowBatch::default()
         })
     }
@@ -692,6 +699,7 @@ fn security_row(row: &Row) -> SecurityRow {
         price_places: u8::try_from(row.get::<_, i16>(4)).unwrap_or(u8::MAX),
         position: position(row, 5),
         body: row.get(6),
+        life: row.get::<_, String>(7).into(),
     }
 }
 
@@ -703,8 +711,18 @@ fn index_row(row: &Row) -> IndexRow {
         currency: row.get(3),
         position: position(row, 4),
         body: row.get(5),
+        life: row.get::<_, String>(6).into(),
     }
 }
+
+fn held_row(row: &Row) -> Result<HeldRow, postgres::Error> {
+    Ok(HeldRow {
+        position: position(row, 0),
+        doubt: row.get::<_, String>(1).into(),
+        reference: decimal(row, 2)?,
+    })
+}
+
 fn close_row(row: &Row) -> Result<CloseRow, postgres::Error> {
     Ok(CloseRow {
         position: position(row, 0),

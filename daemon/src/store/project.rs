@@ -7,14 +7,14 @@ use std::sync::Arc;
 use divisor_engine::definition::{Definitions, Event};
 use divisor_engine::{
     ActionNews, ActionState, Batch, Closed, Currency, Decimal, Effect, Engine, IndexId, Input,
-    LabelId, Level, Member, Output, Revised, SecurityId, Tick,
+    LabelId, Level, LifeNews, Member, Output, Revised, SecurityId, Subject, Tick,
 };
 
 use crate::defect::Defect;
 
 use super::rows::{
-    self, ActionRow, BatchRow, CloseRow, CommandRow, IndexRow, LabelRow, LevelRow, MemberRow,
-    Origin, RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
+    self, ActionRow, BatchRow, CloseRow, CommandRow, HeldRow, IndexRow, LabelRow, LevelRow,
+    MemberRow, Origin, RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
 /// How a command's row tells the end of a run.
@@ -82,6 +82,12 @@ impl Projection {
                 Output::Revised(revised) => self.revision(&revised, rows),
                 Output::Action(news) => self.action(&news, rows),
                 Output::Closed(closed) => rows.closes.push(close_row(&closed)),
+                Output::Life(news) => self.life(&news, rows),
+                Output::Held(news) => rows.held.push(HeldRow {
+                    position: news.position,
+                    doubt: news.held.doubt.as_str().into(),
+                    reference: news.held.reference.normalized(),
+                }),
                 Output::Status { .. }
                 | Output::Quotation(_)
                 | Output::Restated(_)
@@ -173,6 +179,30 @@ impl Projection {
         }
     }
 
+    /// What an order did to the life of a definition, and to those that name it.
+    fn life(&mut self, news: &LifeNews, rows: &mut RowBatch) {
+        let index = match news.subject {
+            Subject::Security(id) => return self.security(news.position, id, rows),
+            Subject::Index(id) => id,
+        };
+        self.redefined.insert(index);
+        let Some(code) = self.engine.index_code(index) else {
+            return;
+        };
+        let symbol = format!("indexes/{code}");
+        if let Some(hidden) = self.engine.security_once(&symbol) {
+            self.security(news.position, hidden, rows);
+        }
+        if news.former.is_some() {
+            let named = self.engine.indexes().filter(|view| {
+                let definition = view.definition;
+                let mut members = definition.basket.iter();
+                definition.of.as_deref() == Some(code) || members.any(|m| m.symbol == symbol)
+            });
+            self.redefined.extend(named.map(|view| view.id));
+        }
+    }
+
     /// A security as it is defined now.
     fn security(&self, position: u64, id: SecurityId, rows: &mut RowBatch) {
         let Some(view) = self.engine.security(id) else {
@@ -186,6 +216,7 @@ impl Projection {
             currency: definition.currency.to_string(),
             price_places: definition.price_places,
             position,
+            life: view.life.as_str().into(),
             body: serde_json::to_string(definition).unwrap_or_default(),
         });
     }
@@ -336,6 +367,7 @@ impl Projection {
                 name: view.definition.name.clone(),
                 currency: view.definition.currency.to_string(),
                 position,
+                life: view.life.as_str().into(),
                 body: serde_json::to_string(view.definition).unwrap_or_default(),
             });
         }

@@ -14,14 +14,15 @@ use super::writer::copy_with;
 const LABEL: &str = "insert into label (id, position, text) values ($1, $2, $3)";
 
 const SECURITY: &str = "insert into security (id, symbol, name, currency, price_places, position, \
-     body) values ($1, $2, $3, $4, $5, $6, $7::text::json) on conflict (id) do update set \
+     body, life) values ($1, $2, $3, $4, $5, $6, $7::text::json, $8) on conflict (id) do update set \
      symbol = excluded.symbol, name = excluded.name, currency = excluded.currency, \
-     price_places = excluded.price_places, position = excluded.position, body = excluded.body";
+     price_places = excluded.price_places, position = excluded.position, body = excluded.body, \
+     life = excluded.life";
 
-const INDEX: &str = "insert into index_definition (id, code, name, currency, position, body) \
-     values ($1, $2, $3, $4, $5, $6::text::json) on conflict (id) do update set \
+const INDEX: &str = "insert into index_definition (id, code, name, currency, position, body, \
+     life) values ($1, $2, $3, $4, $5, $6::text::json, $7) on conflict (id) do update set \
      code = excluded.code, name = excluded.name, currency = excluded.currency, \
-     position = excluded.position, body = excluded.body";
+     position = excluded.position, body = excluded.body, life = excluded.life";
 
 const REVISION: &str = "insert into basket (index_id, revision, position, effective, \
      effective_nanos, divisor, cash, body) values ($1, $2, $3, $4, $5, $6, $7, $8::text::json)";
@@ -31,6 +32,8 @@ const ACTION: &str = "insert into corporate_action (position, place, index_id, s
 
 const COMMAND: &str = "insert into command (position, received, received_nanos, client, usr, \
      verb, body) values ($1, $2, $3, $4, $5, $6, $7::text::json)";
+
+const HELD: &str = "insert into held (position, doubt, reference) values ($1, $2, $3)";
 
 const CLOSE: &str = "insert into official_close (index_id, day, run, revision, position, ts, \
      ts_nanos, level, status, seq, prev_close, divisor, soq, body) values \
@@ -68,6 +71,13 @@ pub(crate) fn write(
     })?;
     each(tx, ACTION, &batch.actions, action)?;
     each(tx, COMMAND, &batch.commands, command)?;
+    each(tx, HELD, &batch.held, |row, run| {
+        run(&[
+            &row.position.cast_signed(),
+            &row.doubt.as_ref(),
+            &Numeric(row.reference),
+        ])
+    })?;
     each(tx, CLOSE, &batch.closes, close)
 }
 
@@ -104,6 +114,7 @@ fn security(row: &SecurityRow, run: Run<'_>) -> Result<u64, postgres::Error> {
         &i16::from(row.price_places),
         &row.position.cast_signed(),
         &row.body,
+        &row.life.as_ref(),
     ])
 }
 
@@ -117,6 +128,7 @@ fn index(row: &IndexRow, run: Run<'_>) -> Result<u64, postgres::Error> {
         &currency,
         &row.position.cast_signed(),
         &row.body,
+        &row.life.as_ref(),
     ])
 }
 

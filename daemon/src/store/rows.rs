@@ -104,6 +104,17 @@ pub struct LevelRow {
     pub status: Cow<'static, str>,
 }
 
+/// Why a price or a rate was held back; what became of it later is an order's affair.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldRow {
+    /// The journal position of the price or rate.
+    pub position: u64,
+    /// Why, as the wire spells it.
+    pub doubt: Cow<'static, str>,
+    /// What it was compared with.
+    pub reference: Decimal,
+}
+
 /// An input that is neither a price nor a rate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommandRow {
@@ -156,6 +167,8 @@ pub struct SecurityRow {
     pub price_places: u8,
     /// The journal position of this definition.
     pub position: u64,
+    /// Whether it is in service.
+    pub life: Cow<'static, str>,
     /// The rest, as JSON.
     pub body: String,
 }
@@ -173,6 +186,8 @@ pub struct IndexRow {
     pub currency: String,
     /// The journal position of this definition.
     pub position: u64,
+    /// Whether it is in service.
+    pub life: Cow<'static, str>,
     /// The rule book, as JSON.
     pub body: String,
 }
@@ -278,6 +293,8 @@ pub struct RowBatch {
     pub actions: Vec<ActionRow>,
     /// Everything else that was sequenced.
     pub commands: Vec<CommandRow>,
+    /// Why prices and rates were held back.
+    pub held: Vec<HeldRow>,
     /// Official closes.
     pub closes: Vec<CloseRow>,
     /// Prices.
@@ -298,6 +315,7 @@ impl RowBatch {
         self.revisions.clear();
         self.actions.clear();
         self.commands.clear();
+        self.held.clear();
         self.closes.clear();
         self.ticks.clear();
         self.rates.clear();
@@ -313,7 +331,7 @@ impl RowBatch {
             .map(|revision| revision.members.len())
             .sum();
         let rare = self.labels.len() + self.securities.len() + self.indexes.len();
-        let events = self.actions.len() + self.commands.len() + self.closes.len();
+        let events = self.actions.len() + self.commands.len() + self.held.len() + self.closes.len();
         let bulk = self.ticks.len() + self.rates.len() + self.levels.len() + self.batches.len();
         rare + self.revisions.len() + members + events + bulk
     }

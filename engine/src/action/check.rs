@@ -60,7 +60,7 @@ impl Engine {
             symbols.extend(review.reference.iter().map(|price| price.symbol.as_str()));
         } else if let Event::SymbolChange(change) = event {
             check_name(&change.to)?;
-            if self.security_id(&change.to).is_some() {
+            if self.security_once(&change.to).is_some() {
                 return Err(Problem::NameTaken(change.to.clone()));
             }
         }

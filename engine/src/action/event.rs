@@ -311,7 +311,7 @@ impl Opening {
 
     fn symbol_change(&mut self, change: &SymbolChange) -> Result<(), Problem> {
         let security = self.security(&change.symbol)?;
-        if self.engine.security_id(&change.to).is_some() {
+        if self.engine.security_once(&change.to).is_some() {
             return Err(Problem::NameTaken(change.to.clone()));
         }
         let before = self.engine.rename_security(security, &change.to);
@@ -320,10 +320,7 @@ impl Opening {
                 constituent.symbol.clone_from(&change.to);
             }
         };
-        for index in &mut self.engine.indexes {
-            index.definition.basket.iter_mut().for_each(renamed);
-            index.stated.basket.iter_mut().for_each(renamed);
-        }
+        self.engine.rename_in_baskets(&before, &change.to);
         for draft in self.drafts.values_mut() {
             draft
                 .members

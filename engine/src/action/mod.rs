@@ -232,7 +232,8 @@ impl Engine {
     }
 
     /// The indexes that hold a security.
-    fn holding(&self, security: SecurityId) -> Vec<IndexId> {
+    #[must_use]
+    pub fn holding(&self, security: SecurityId) -> Vec<IndexId> {
         let all = (0u32..).map(IndexId).zip(&self.indexes);
         all.filter(|(_, index)| index.basket.holdings.iter().any(|h| h.security == security))
             .map(|(id, _)| id)
@@ -428,6 +429,12 @@ impl Engine {
                 false
             }
         })
+    }
+
+    /// The actions whose day has not come, or that take several.
+    pub(crate) fn announced(&self) -> impl Iterator<Item = &ActionDefinition> {
+        let ids = self.actions.queue.iter();
+        ids.filter_map(|(_, _, id)| Some(&self.actions.known.get(id)?.definition))
     }
 
     fn due_events(&self, ts: Time) -> impl Iterator<Item = &Event> {

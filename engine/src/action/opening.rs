@@ -120,7 +120,7 @@ impl Engine {
     }
 
     /// Gives a security another name; its name before.
-    pub(super) fn rename_security(&mut self, security: SecurityId, to: &str) -> String {
+    pub(crate) fn rename_security(&mut self, security: SecurityId, to: &str) -> String {
         let definition = &mut self.securities[security.at()].definition;
         let before = std::mem::replace(&mut definition.symbol, to.to_owned());
         self.symbols.remove(before.as_str());

@@ -31,6 +31,9 @@ impl Engine {
             .codes
             .get(of)
             .ok_or_else(|| Problem::UnknownIndex(clip(of)))?;
+        if !self.indexes[parent.at()].life.is_active() {
+            return Err(Problem::Inactive(clip(of)));
+        }
         let above = &self.indexes[parent.at()].definition;
         if definition.day != above.day && definition.day != crate::definition::Day::default() {
             return Err(Problem::Variant(

@@ -153,10 +153,10 @@ impl Line {
 
     fn gather(&mut self) {
         while let Some(output) = self.engine.poll_output() {
-            match output {
-                Output::Level(level) => self.levels.push(level),
-                Output::Refused { position } => panic!("refused at {position}"),
-                _ => {}
+            if let Output::Level(level) = output {
+                self.levels.push(level);
+            } else {
+                assert!(!matches!(output, Output::Refused { .. }), "{output:?}");
             }
         }
     }
@@ -225,17 +225,15 @@ fn spoil(
                 right: Right::Nothing,
             }
         }
-        (Fault::Missing, input) => {
+        (Fault::Missing, Input::Tick(tick)) => {
             wrong[at][n] = nothing();
-            let input = match input {
-                Input::Tick(tick) => Inserted::Tick(tick),
-                Input::Rate(rate) => Inserted::Rate(rate),
-                other => panic!("{other:?} is no price"),
-            };
-            Edit::Insert {
-                before: position,
-                input,
-            }
+            let (before, input) = (position, Inserted::Tick(tick));
+            Edit::Insert { before, input }
+        }
+        (Fault::Missing, Input::Rate(rate)) => {
+            wrong[at][n] = nothing();
+            let (before, input) = (position, Inserted::Rate(rate));
+            Edit::Insert { before, input }
         }
         (fault, input) => panic!("{fault:?} of {input:?}"),
     };
@@ -258,90 +256,89 @@ fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) ->
     serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
 }
 
+/// The history as it came and was corrected, and the one that was right from the start.
+struct Both {
+    live: Line,
+    should: Line,
+    came: Vec<Vec<Input>>,
+}
+
+impl Both {
+    fn apply(&mut self, live: Vec<Input>, should: &[Input]) {
+        self.live.apply(&live);
+        self.should.apply(should);
+        self.came.push(live);
+    }
+
+    /// Corrects the past, as a run of this number.
+    fn correct(&mut self, run: u32, edit: Edit) {
+        let stated = Box::new(Stated {
+            edit,
+            what: String::new(),
+            reason: "a test".to_owned(),
+        });
+        let by = LabelId(0);
+        self.apply(vec![Input::Correct { by, stated }], &[nothing()]);
+        let walked = walk(&self.came, run, &self.live.engine);
+        let patch = Box::new(self.live.engine.patch_to(&walked.engine).unwrap());
+        let found = Vec::new();
+        let outcome = through_json(&Outcome::Restated { patch, found });
+        let outcome = Box::new(outcome);
+        let through = run;
+        self.apply(vec![Input::Restate { through, outcome }], &[nothing()]);
+    }
+
+    /// The state and the series are the right ones, and a walk from the beginning gives them again.
+    fn compare(&self, run: u32, seed: u64) {
+        let live = &self.live.engine;
+        let state = &live.corrections().get(run).unwrap().state;
+        assert!(
+            matches!(state, CorrectionState::Restated { .. }),
+            "seed {seed}: {state:?}"
+        );
+        let rest = live.patch_to(&self.should.engine).unwrap();
+        assert_eq!(rest, Patch::default(), "seed {seed}, run {run}: the states");
+        let again = walk(&self.came, run, live);
+        let rest = live.patch_to(&again.engine).unwrap();
+        assert_eq!(rest, Patch::default(), "seed {seed}, run {run}: a walk");
+        let (restated, right) = (&again.levels, &self.should.levels);
+        assert_eq!(
+            values(restated, live),
+            values(right, live),
+            "seed {seed}, run {run}"
+        );
+    }
+}
+
 /// Corrects two faults one after the other, with trading before, between and behind.
 fn check(seed: u64, faults: [Fault; 2]) {
     let mut random = Random(seed);
     let whole = history(&mut random, 120);
     let parts = [30 + random.below(20), 60 + random.below(20)].map(|n| usize::try_from(n).unwrap());
-    let (mut live, mut should) = (Line::new(), Line::new());
-    let mut came: Vec<Vec<Input>> = Vec::new();
+    let mut both = Both {
+        live: Line::new(),
+        should: Line::new(),
+        came: Vec::new(),
+    };
     let mut begun = 0;
     for (run, (fault, end)) in (1u32..).zip(faults.into_iter().zip(parts)) {
-        // The second correction may lie before the first: its fault is put into what comes new.
         let (wrong, right, edit) = spoil(&whole[begun..end], fault, &mut random);
-        let shift = came.iter().map(|inputs| (inputs.len() as u64).max(1)).sum();
-        for (wrong, right) in wrong.iter().zip(&right) {
-            live.apply(wrong);
-            should.apply(right);
-            came.push(wrong.clone());
+        let shift = both.live.engine.next_position();
+        for (wrong, right) in wrong.into_iter().zip(&right) {
+            both.apply(wrong, right);
         }
         begun = end;
-        let stated = Stated {
-            edit: shifted(edit, shift),
-            what: String::new(),
-            reason: "a test".to_owned(),
-        };
-        let correct = vec![Input::Correct {
-            by: LabelId(0),
-            stated: Box::new(stated),
-        }];
-        live.apply(&correct);
-        should.apply(&[nothing()]);
-        came.push(correct);
-        let walked = walk(&came, run, &live.engine);
-        let patch = Box::new(live.engine.patch_to(&walked.engine).unwrap());
-        let outcome = through_json(&Outcome::Restated {
-            patch,
-            found: Vec::new(),
-        });
-        let restate = vec![Input::Restate {
-            through: run,
-            outcome: Box::new(outcome),
-        }];
-        live.apply(&restate);
-        should.apply(&[nothing()]);
-        came.push(restate);
-        let state = &live.engine.corrections().get(run).unwrap().state;
-        assert!(
-            matches!(state, CorrectionState::Restated { .. }),
-            "seed {seed}: {state:?}"
-        );
-        let rest = live.engine.patch_to(&should.engine).unwrap();
-        assert_eq!(
-            rest,
-            Patch::default(),
-            "seed {seed}, run {run}: the states differ"
-        );
-        // Everything up to here, walked again with all edits.
-        let again = walk(&came, run, &live.engine);
-        let rest = live.engine.patch_to(&again.engine).unwrap();
-        assert_eq!(
-            rest,
-            Patch::default(),
-            "seed {seed}, run {run}: a second walk differs"
-        );
-        let restated = values(&again.levels, &live.engine);
-        assert_eq!(
-            restated,
-            values(&should.levels, &live.engine),
-            "seed {seed}, run {run}"
-        );
+        both.correct(run, shifted(edit, shift));
+        both.compare(run, seed);
     }
-    let (from_live, from_should) = (live.levels.len(), should.levels.len());
+    let (from_live, from_should) = (both.live.levels.len(), both.should.levels.len());
     for inputs in &whole[begun..] {
-        live.apply(inputs);
-        should.apply(inputs);
+        both.apply(inputs.clone(), inputs);
     }
-    assert_eq!(
-        live.seen(from_live),
-        should.seen(from_should),
-        "seed {seed}: later levels differ"
-    );
-    assert!(
-        live.levels.len() > from_live + 20,
-        "seed {seed}: the test compares something"
-    );
-    contiguous(&live.levels, seed);
+    let (live, should) = (both.live.seen(from_live), both.should.seen(from_should));
+    assert_eq!(live, should, "seed {seed}: later levels differ");
+    assert!(live.len() > 20, "seed {seed}: the test compares something");
+    contiguous(&both.live.levels, seed);
 }
 
 /// The levels of an input or batch; those of a run's end are news of the same state.
@@ -352,7 +349,7 @@ fn values(levels: &[Level], engine: &Engine) -> Vec<Seen> {
         .iter()
         .filter_map(|c| match c.state {
             CorrectionState::Restated { position, .. } => Some(position),
-            _ => None,
+            CorrectionState::Open | CorrectionState::Failed { .. } => None,
         })
         .collect();
     let seen = |l: &Level| (l.index.0, l.level, l.prev_close, l.ts, l.status, l.stale);
@@ -373,7 +370,7 @@ fn shifted(edit: Edit, by: u64) -> Edit {
             before: before + by,
             input,
         },
-        other => other,
+        Edit::Withdraw { run } => Edit::Withdraw { run },
     }
 }
 

@@ -11,6 +11,7 @@ mod corrections;
 mod days;
 mod exact;
 mod kinds;
+mod life;
 mod model;
 mod properties;
 mod revisions;

@@ -72,6 +72,8 @@ fn every_example_holds() {
     check("event.action", "event", same_again::<EventMessage>);
     check("event.status", "event", same_again::<EventMessage>);
     check("event.close", "event", same_again::<EventMessage>);
+    check("event.life", "event", same_again::<EventMessage>);
+    check("event.held", "event", same_again::<EventMessage>);
     check("event.quotation", "event", same_again::<EventMessage>);
     check("event.correction", "event", same_again::<EventMessage>);
     check("status", "status", same_again::<DaemonStatus>);

@@ -111,6 +111,14 @@ impl Board {
             self.status = serde_json::from_slice(payload).ok();
             return;
         }
+        if payload.is_empty() {
+            // Deleted, or under another code from here on.
+            let code = topic.strip_prefix("indexes/");
+            if let Some(code) = code.and_then(|rest| rest.strip_suffix("/level")) {
+                self.lines.remove(code);
+            }
+            return;
+        }
         let Some(level) = levels::read(payload) else {
             return;
         };

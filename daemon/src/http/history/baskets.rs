@@ -98,11 +98,12 @@ pub(in crate::http) async fn revisions(
     answer::rows(form, &Rows { rows, next }, "after", &uri)
 }
 
-/// The parameter.
+/// Which composition; the one in force where neither is stated.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct At {
+pub(in crate::http) struct Which {
     at: Option<String>,
+    revision: Option<u32>,
 }
 
 /// What an index consists of.
@@ -130,11 +131,15 @@ pub(in crate::http) async fn composition(
     named: Named,
     caller: Caller,
     form: Form,
-    Query(parameters): Query<At>,
+    Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
-    let mut composition = match query::time("at", parameters.at.as_deref())? {
-        None => now(&http, named).await?,
-        Some(at) => then(&http, named, at).await?,
+    let mut composition = match (query::time("at", which.at.as_deref())?, which.revision) {
+        (None, None) => now(&http, named).await?,
+        (Some(at), None) => then(&http, named, at).await?,
+        (None, Some(revision)) => fixed(&http, named, revision).await?,
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request("state either at or revision"));
+        }
     };
     for member in &mut composition.members {
         if !caller.may_see_member(&member.symbol) {
@@ -179,12 +184,45 @@ async fn then(http: &Http, named: Named, at: Time) -> Result<Composition, Proble
              coalesce(b.cash, 0), b.position from basket b \
              where b.index_id = $1 and b.revision = (select l.revision from index_level l \
              where l.index_id = $1 and l.run = 0 and l.ts <= $2 order by l.ts desc, l.seq desc limit 1)",
-            &[index.clone(), until.clone()],
+            &[index, until],
         )
         .await?;
     let head = found.first().ok_or_else(|| {
         Problem::not_found(format!("{} had no level yet at that time", named.code))
     })?;
+    composed(http, named, head, (Stamp(at), Stamp(at))).await
+}
+
+/// The composition as a revision fixed it, at the prices of that moment.
+async fn fixed(http: &Http, named: Named, revision: u32) -> Result<Composition, Problem> {
+    let number = i32::try_from(revision).unwrap_or(i32::MAX);
+    let found = History::of(http)?
+        .query(
+            "select b.revision, b.effective, b.effective_nanos, b.divisor, \
+             coalesce(b.cash, 0), b.position from basket b \
+             where b.index_id = $1 and b.revision = $2",
+            &[(&named.key(), Type::INT4), (&number, Type::INT4)],
+        )
+        .await?;
+    let head = found
+        .first()
+        .ok_or_else(|| Problem::not_found(format!("{} has no revision {revision}", named.code)))?;
+    // No price is that old: those of the revision count.
+    let effective: Stamp = get(head, 1)?;
+    composed(http, named, head, (Stamp(Time::MIN), effective)).await
+}
+
+/// The members of the revision that a row names, at the prices until one time and the rates until
+/// another.
+async fn composed(
+    http: &Http,
+    named: Named,
+    head: &tokio_postgres::Row,
+    (prices, rates): (Stamp, Stamp),
+) -> Result<Composition, Problem> {
+    let history = History::of(http)?;
+    let index = (&named.key() as _, Type::INT4);
+    let until = (&prices as _, Type::TIMESTAMPTZ);
     let (revision, position): (i32, i64) = (get(head, 0)?, get(head, 5)?);
     let revision_of = [(&revision as _, Type::INT4), (&position as _, Type::INT8)];
     let rows = history
@@ -211,7 +249,7 @@ async fn then(http: &Http, named: Named, at: Time) -> Result<Composition, Proble
         })
         .await?;
     let fx = fx.ok_or_else(|| Problem::not_found(format!("there is no index {}", named.code)))?;
-    let rates = fx.rates(history, Stamp(at), i64::MAX).await?;
+    let rates = fx.rates(history, rates, i64::MAX).await?;
     weigh(
         &mut members,
         &currencies,

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 1h, 1d | candles of an hour | 24 for each |
 //! | 1m, 5m, 15m | candles of a minute | 15 for each |
-//! | 1s, 5s | levels | 60,000 of `limit` steps of time |
+//! | 1s, 5s | levels | 40,000 of `limit` steps of time |
 //!
 //! So the work of an answer is bounded by its limit and not by the range that is asked for. A page of
 //! the shortest ends earlier where levels are dense, and the cursor goes on.
@@ -29,9 +29,9 @@ use crate::store::{Numeric, Stamp};
 
 const NANOS: i64 = 1_000_000_000;
 
-/// Levels that an answer reads at the most, but for a single candle of more: 60,000 take PostgreSQL
+/// Levels that an answer reads at the most, but for a single candle of more: 40,000 take PostgreSQL
 /// about 0.1 s.
-const LEVELS_MAX: usize = 60_000;
+const LEVELS_MAX: usize = 40_000;
 
 /// A length of candles: its name, its seconds, those of what it is made of (0: levels), and how many
 /// there are on a page usually and at the most.

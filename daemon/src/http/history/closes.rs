@@ -23,6 +23,26 @@ use crate::store::Stamp;
 /// How long closes are remembered. They do not change with their day, but for a restatement.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
+/// Each member's last price that counted before the close, or that of the revision where none has
+/// come since: it may be adjusted. An index in the basket is its level.
+const PRICES: &str = "
+select s.symbol, case when p.position >= b.position then p.price
+                      else coalesce(l.level, m.price, p.price) end
+from basket_member m
+join basket b on b.index_id = m.index_id and b.revision = m.revision
+join security s on s.id = m.security_id
+left join lateral (
+    select t.price, t.position from price_tick t
+    where t.security_id = m.security_id and t.ts <= $3 and t.effect = 0 and t.position <= $4
+    order by t.ts desc, t.position desc limit 1
+) p on true
+left join lateral (
+    select level from index_level
+    where index_id = (select id from index_definition where s.symbol = 'indexes/' || code)
+    and ts <= $3 and position <= $4 order by ts desc, seq desc, run desc limit 1
+) l on s.symbol like 'indexes/%'
+where m.index_id = $1 and m.revision = $2";
+
 /// The closes of one day.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Closes {
@@ -105,35 +125,19 @@ async fn read(
     if opened != closed + 1 || decimal(last, 5)? != line.prev_close {
         return Ok(None);
     }
-    let (before, revision): (i32, i32) = (get(last, 2)?, get(first, 2)?);
+    let revision: i32 = get(first, 2)?;
     let (ts, position): (Stamp, i64) = (get(last, 3)?, get(last, 4)?);
-    let prices = if before == revision {
-        history
-            .query(
-                "select s.symbol, p.price from basket_member m \
-                 join security s on s.id = m.security_id \
-                 cross join lateral (select t.price from price_tick t \
-                     where t.security_id = m.security_id and t.ts <= $3 and t.effect = 0 \
-                     and t.position <= $4 order by t.ts desc, t.position desc limit 1) p \
-                 where m.index_id = $1 and m.revision = $2",
-                &[
-                    (&key, Type::INT4),
-                    (&revision, Type::INT4),
-                    (&ts, Type::TIMESTAMPTZ),
-                    (&position, Type::INT8),
-                ],
-            )
-            .await?
-    } else {
-        history
-            .query(
-                "select s.symbol, m.price from basket_member m \
-                 join security s on s.id = m.security_id \
-                 where m.index_id = $1 and m.revision = $2 and m.price is not null",
-                &[(&key, Type::INT4), (&revision, Type::INT4)],
-            )
-            .await?
-    };
+    let prices = history
+        .query(
+            PRICES,
+            &[
+                (&key, Type::INT4),
+                (&revision, Type::INT4),
+                (&ts, Type::TIMESTAMPTZ),
+                (&position, Type::INT8),
+            ],
+        )
+        .await?;
     let price = |row: &tokio_postgres::Row| Ok((get(row, 0)?, decimal(row, 1)?));
     let prices: Result<Vec<(String, Option<Decimal>)>, Problem> =
         prices.iter().map(price).collect();

@@ -5,10 +5,13 @@
 
 mod baskets;
 mod candles;
+mod changes;
 mod closes;
 mod events;
+mod explain;
 mod fx;
 mod levels;
+mod official;
 mod pool;
 mod prices;
 mod span;
@@ -32,6 +35,9 @@ pub(super) fn routes() -> Router<Arc<Http>> {
         .route("/indexes/{code}/candles", get(candles::candles))
         .route("/indexes/{code}/composition", get(baskets::composition))
         .route("/indexes/{code}/revisions", get(baskets::revisions))
+        .route("/indexes/{code}/explain", get(explain::explained))
+        .route("/indexes/{code}/changes", get(changes::changes))
+        .route("/indexes/{code}/closes", get(official::closes))
         .route("/indexes/{code}/events", get(events::of_index))
         .route("/events", get(events::of_all))
         .route("/sparklines", get(sparklines::sparklines))

@@ -68,7 +68,7 @@ pub(in crate::http) async fn prices(
     let asked = symbol.clone();
     let id = http
         .sequence
-        .ask(move |sight| sight.engine.security_id(&asked));
+        .ask(move |sight| sight.engine.security_once(&asked));
     let id =
         (id.await?).ok_or_else(|| Problem::not_found(format!("there is no security {symbol}")))?;
     let last = span.is_from_the_end();

@@ -131,9 +131,22 @@ impl FromRequestParts<std::sync::Arc<Http>> for Named {
                 http.board.line(&code)
             }
         };
-        let (id, _) =
-            found.ok_or_else(|| Problem::not_found(format!("there is no index {code}")))?;
-        Ok(Self { id, code })
+        if let Some((id, _)) = found {
+            return Ok(Self { id, code });
+        }
+        // What was deleted or renamed keeps its history under the code it had.
+        let asked = code.clone();
+        let once = http.sequence.ask(move |sight| {
+            let id = sight.engine.index_once(&asked)?;
+            Some((id, sight.engine.index_code(id)?.to_owned()))
+        });
+        match once.await? {
+            Some((id, present)) => {
+                allow(caller.may_see_index(&present))?;
+                Ok(Self { id, code })
+            }
+            None => Err(Problem::not_found(format!("there is no index {code}"))),
+        }
     }
 }
 

@@ -108,104 +108,144 @@ fn price(ts: &str, price: Option<&str>) -> Value {
     json!({ "price": { "symbol": "AAA", "ts": ts, "price": price } })
 }
 
+/// A daemon that is told something wrong, and one that is not.
+struct Two {
+    databases: [TestDatabase; 2],
+    options: Options,
+    corrected: Daemon,
+    desk: Mqtt,
+    other: Mqtt,
+    _reference: Daemon,
+}
+
+impl Two {
+    fn start(wrong: &str) -> Self {
+        let databases = [Postgres::shared().database(), Postgres::shared().database()];
+        let options = daemon().database(&databases[0].url());
+        let corrected = options.clone().start();
+        let reference = daemon().database(&databases[1].url()).start();
+        let desk = Mqtt::v5(&corrected, "desk");
+        let other = Mqtt::v5(&reference, "desk");
+        desk.subscribe("indexes/+/event");
+        desk.load(&indexes());
+        other.load(&indexes());
+        trade(&desk, 6..=8, wrong);
+        trade(&other, 6..=8, "21.5");
+        desk.wait_projected();
+        Self {
+            databases,
+            options,
+            corrected,
+            desk,
+            other,
+            _reference: reference,
+        }
+    }
+
+    /// What is right now is what the other has published.
+    #[track_caller]
+    fn is_right(&self, code: &str) {
+        self.desk.wait_projected();
+        self.other.wait_projected();
+        let now = without_repetitions(series(&self.databases[0], code, "infinity"));
+        let right = without_repetitions(series(&self.databases[1], code, "published"));
+        assert_eq!(now, right, "{code}");
+        let sql = "with made as (select c.* from index_definition i, \
+                   (values (60), (3600)) s(step), \
+                   candles_of(i.id, s.step, '-infinity', 'infinity') c) \
+                   select count(*)::text from ((table candle except table made) union all \
+                   (table made except table candle)) d";
+        assert_eq!(column(&self.databases[0], sql), ["0"], "candles");
+    }
+
+    fn kill_and_restart(mut self) -> Self {
+        drop(self.desk);
+        self.corrected.kill();
+        self.corrected = self.corrected.restart();
+        self.desk = Mqtt::v5(&self.corrected, "desk");
+        self
+    }
+}
+
 #[test]
 fn a_wrong_price_of_two_days_ago_is_corrected() {
-    let (wrong, right) = (Postgres::shared().database(), Postgres::shared().database());
-    let options = daemon().database(&wrong.url());
-    let mut corrected = options.clone().start();
-    let reference = daemon().database(&right.url()).start();
-    let desk = Mqtt::v5(&corrected, "desk");
-    let other = Mqtt::v5(&reference, "desk");
-    desk.subscribe("indexes/+/event");
-    desk.subscribe("indexes/+/level");
-    desk.load(&indexes());
-    other.load(&indexes());
-    trade(&desk, 6..=8, "99");
-    trade(&other, 6..=8, "21.5");
-    desk.wait_projected();
-    let published = series(&wrong, "CW", "published");
-
-    let preview = json!({ "correction": { "what": price("2026-01-06T16:00:00Z", Some("21.5")),
-        "reason": "a test" }, "dry_run": true });
-    let preview = desk.done("correct.add", preview);
-    let codes: Vec<&str> = preview["indexes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row["code"].as_str().unwrap())
-        .collect();
+    let mut two = Two::start("99");
+    let database = &two.databases[0];
+    let published = series(database, "CW", "published");
+    let what = price("2026-01-06T16:00:00Z", Some("21.5"));
+    let preview = json!({ "correction": { "what": what, "reason": "a test" }, "dry_run": true });
+    let preview = two.desk.done("correct.add", preview);
+    let rows = preview["indexes"].as_array().unwrap();
+    let codes: Vec<&str> = rows.iter().filter_map(|row| row["code"].as_str()).collect();
     assert_eq!(codes, ["PAIR", "CW"], "{preview}");
     assert_eq!(
-        series(&wrong, "CW", "infinity"),
+        series(database, "CW", "infinity"),
         published,
         "a preview changes nothing"
     );
 
-    let run = correct(&desk, &wrong, price("2026-01-06T16:00:00Z", Some("21.5")));
-    assert_eq!(run, 1);
-    let event = desk.wait("the event of CW", |m| {
+    assert_eq!(correct(&two.desk, database, what), 1);
+    let event = two.desk.wait("the event of CW", |m| {
         let json = m.json();
         (m.topic == "indexes/CW/event" && json["event"] == "correction").then_some(json)
     });
     assert_eq!(event["status"], "restated", "{event}");
-    assert!(
-        event["from"]
-            .as_str()
-            .unwrap()
-            .starts_with("2026-01-06T16:00:00"),
-        "{event}"
-    );
+    let from = event["from"].as_str().unwrap();
+    assert!(from.starts_with("2026-01-06T16:00:00"), "{event}");
     assert_eq!(event["who"], json!(["desk"]), "{event}");
     assert_ne!(event["before"], event["after"], "{event}");
 
     // And later prices move both alike.
-    trade(&desk, 9..=9, "");
-    trade(&other, 9..=9, "");
-    desk.wait_projected();
-    other.wait_projected();
-    for code in ["PAIR", "CW"] {
-        let now = without_repetitions(series(&wrong, code, "infinity"));
-        assert_eq!(
-            now,
-            without_repetitions(series(&right, code, "published")),
-            "{code}"
-        );
-    }
-    let as_published = series(&wrong, "CW", "published");
+    trade(&two.desk, 9..=9, "");
+    trade(&two.other, 9..=9, "");
+    two.is_right("PAIR");
+    two.is_right("CW");
+    let as_published = series(database, "CW", "published");
     assert_eq!(
         as_published[..published.len()],
         published,
         "what was published stays"
     );
-    let kept = series(&wrong, "KEPT", "infinity");
-    assert_eq!(kept, series(&wrong, "KEPT", "published"), "never is never");
+    let kept = series(database, "KEPT", "infinity");
+    assert_eq!(
+        kept,
+        series(database, "KEPT", "published"),
+        "never is never"
+    );
 
     // The state is in the journal: without the history it is the same.
-    let level = |desk: &Mqtt| desk.done("index.show", json!({ "code": "CW" }));
-    let before = level(&desk);
-    drop(desk);
-    corrected.kill();
-    corrected = corrected.restart();
-    let desk = Mqtt::v5(&corrected, "desk");
-    assert_eq!(level(&desk)["divisor"], before["divisor"]);
-    desk.wait_projected();
-    verify(&options, &corrected);
+    let divisor =
+        |two: &Two| two.desk.done("index.show", json!({ "code": "CW" }))["divisor"].clone();
+    let before = divisor(&two);
+    two = two.kill_and_restart();
+    assert_eq!(divisor(&two), before);
+    two.desk.wait_projected();
+    verify(&two.options, &two.corrected);
+}
 
-    // A price that never was, one that is missing, and a correction that was wrong.
-    correct(&desk, &wrong, price("2026-01-07T10:00:00Z", None));
-    correct(&desk, &wrong, price("2026-01-07T10:00:00Z", Some("21.1")));
-    let run = correct(&desk, &wrong, price("2026-01-08T10:30:00Z", Some("23")));
-    let body = json!({ "withdraw": { "run": run } });
-    correct(&desk, &wrong, body);
-    for run in [2, 3] {
-        correct(&desk, &wrong, json!({ "withdraw": { "run": run } }));
-    }
-    let now = without_repetitions(series(&wrong, "CW", "infinity"));
-    assert_eq!(
-        now,
-        without_repetitions(series(&right, "CW", "published")),
-        "withdrawn"
+/// A price that never was, one that is missing, and corrections that were wrong.
+#[test]
+fn corrections_are_withdrawn() {
+    let two = Two::start("21.5");
+    let database = &two.databases[0];
+    let void = correct(&two.desk, database, price("2026-01-07T16:00:00Z", None));
+    assert_ne!(
+        without_repetitions(series(database, "CW", "infinity")),
+        without_repetitions(series(&two.databases[1], "CW", "published")),
     );
-    desk.wait_projected();
-    verify(&options, &corrected);
+    let missing = correct(
+        &two.desk,
+        database,
+        price("2026-01-08T10:30:00Z", Some("23")),
+    );
+    let late = price("2026-01-08T16:30:00Z", Some("23"));
+    let body = json!({ "correction": { "what": late, "reason": "a test" } });
+    let refused = two.desk.ask("correct.add", body);
+    assert_eq!(refused["error"]["kind"], "refused", "{refused}");
+    for run in [missing, void] {
+        correct(&two.desk, database, json!({ "withdraw": { "run": run } }));
+    }
+    two.is_right("CW");
+    two.is_right("PAIR");
+    verify(&two.options, &two.corrected);
 }

@@ -98,6 +98,7 @@ fn definitions() -> RowBatch {
             currency: "USD".into(),
             price_places: 2,
             position: 1,
+            life: "active".into(),
             body: r#"{"isin":"US0846707026","odd":"\u0000","big":1e999999}"#.into(),
         }],
         indexes: vec![IndexRow {
@@ -106,6 +107,7 @@ fn definitions() -> RowBatch {
             name: None,
             currency: "USD".into(),
             position: 2,
+            life: "inactive".into(),
             body: r#"{ "rounding": {"level": 2} }"#.into(),
         }],
         revisions: vec![revision()],

@@ -118,6 +118,17 @@ fn a_user_and_a_password_are_asked_for() {
     assert_eq!(who, json!({ "user": "ann" }));
 }
 
+/// What an index has in PostgreSQL, for those who may see its levels.
+const STORED: [&str; 7] = [
+    "levels",
+    "levels.csv",
+    "candles",
+    "revisions",
+    "composition?at=2026-01-05",
+    "explain?at=2026-01-05",
+    "closes",
+];
+
 /// Every route for everybody: nobody, a wrong password, one who has no rights but the daemon's
 /// status, one who has an index, one who has only its level, and one who has all. History is 503
 /// where it is allowed, since there is no database.
@@ -146,17 +157,15 @@ fn every_route_asks_who_it_is() {
     let index = |found| [401, 401, 403, found, found, found];
     check("/api/v1/indexes/PAIR", index(200));
     check("/api/v1/indexes/PAIR/composition", index(200));
-    for path in [
-        "levels",
-        "levels.csv",
-        "candles",
-        "revisions",
-        "composition?at=2026-01-05",
-    ] {
+    for path in STORED {
         check(&format!("/api/v1/indexes/PAIR/{path}"), index(503));
     }
     check(
         "/api/v1/indexes/PAIR/events",
+        [401, 401, 403, 403, 503, 503],
+    );
+    check(
+        "/api/v1/indexes/PAIR/changes",
         [401, 401, 403, 403, 503, 503],
     );
     let all = |found| [401, 401, 403, 403, 403, found];
@@ -164,13 +173,7 @@ fn every_route_asks_who_it_is() {
         check(&format!("/api/v1/indexes/OTHER{path}"), all(200));
         check(&format!("/api/v1/indexes/NONE{path}"), all(404));
     }
-    for path in [
-        "levels",
-        "candles",
-        "revisions",
-        "events",
-        "composition?at=2026-01-05",
-    ] {
+    for path in STORED.iter().chain(&["events", "changes"]) {
         check(&format!("/api/v1/indexes/OTHER/{path}"), all(503));
         check(&format!("/api/v1/indexes/NONE/{path}"), all(404));
     }

@@ -188,6 +188,58 @@ fn candles_of_every_step_are_those_of_the_levels() {
     assert_eq!(starts, whole, "the candle that `from` falls in is whole");
 }
 
+/// More levels than an answer may read: pages end early, none lacks a level, and a candle of more than
+/// all that stands alone.
+#[test]
+fn dense_levels_make_short_pages() {
+    let world = world();
+    // Seconds of 5,000 levels, and one of 45,000.
+    world
+        .database
+        .connect()
+        .batch_execute(
+            "create table index_level_dense partition of index_level
+                 for values from ('2025-01-01') to ('2025-02-01');
+             insert into index_level (ts, ts_calc, position, seq, index_id, revision, stale,
+                                      ts_nanos, ts_calc_nanos, status, level)
+             select t, t, 0, n, 0, 1, 0, 0, 0, 'live', 100 + n % 97 + n / 5000
+             from generate_series(0, 144999) n, lateral (
+                 select timestamptz '2025-01-06 10:00+00' + case
+                     when n < 100000 then n * interval '200 microseconds'
+                     else interval '20 s' + (n - 100000) * interval '22 microseconds' end as t) t",
+        )
+        .unwrap();
+    let path = "/api/v1/indexes/PAIR/candles";
+    let range = "from=2025-01-01&to=2025-02-01&step=1s";
+    let first = get_json(&world.daemon, &format!("{path}?{range}"));
+    let rows = first["rows"].as_array().unwrap();
+    assert!((5..=8).contains(&rows.len()), "{} of them", rows.len());
+    assert!(first["next"].is_string());
+    let rows = all(&world.daemon, path, range);
+    let counts: Vec<u64> = rows
+        .iter()
+        .map(|row| row["count"].as_u64().unwrap())
+        .collect();
+    assert_eq!(counts, [&[5_000; 20][..], &[45_000]].concat());
+    let sql = "select to_char(open, 'FM999') || ' ' || to_char(high, 'FM999') || ' ' || \
+               to_char(low, 'FM999') || ' ' || to_char(close, 'FM999') \
+               from candles_of(0, 1, '2025-01-01', '2025-02-01') order by ts";
+    let text = |row: &Value| {
+        let value = |key: &str| row[key].as_str().unwrap().to_owned();
+        ["open", "high", "low", "close"].map(value).join(" ")
+    };
+    let got: Vec<String> = rows.iter().map(text).collect();
+    assert_eq!(got, column(&world.database, sql));
+    // The last, of an index whose last second is one of these.
+    let last = get_json(
+        &world.daemon,
+        &format!("{path}?to=2025-02-01&step=1s&limit=10"),
+    );
+    let last = last["rows"].as_array().unwrap();
+    assert_eq!(last.len(), 1);
+    assert_eq!(last[0], rows[20]);
+}
+
 #[test]
 fn revisions_compositions_and_events_are_told() {
     let world = world();

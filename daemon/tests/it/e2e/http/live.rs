@@ -79,7 +79,7 @@ fn pages_follow_each_other() {
     assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
     assert_eq!(
         csv.text(),
-        "symbol,name,currency,price,ts\nAAA,,USD,20.00,2026-01-05T16:00:00.000000Z\n"
+        "symbol,name,currency,price,ts,life\nAAA,,USD,20.00,2026-01-05T16:00:00.000000Z,active\n"
     );
     assert_eq!(csv.header("link"), "<?limit=1&after=AAA>; rel=\"next\"");
     let csv = get_with(&daemon, "/api/v1/indexes", &[("accept", "text/csv")]).text();

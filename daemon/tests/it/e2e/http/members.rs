@@ -112,6 +112,29 @@ fn points_of_foreign_members_count_their_currency() {
     assert_eq!(members[1]["chg_pct"], "-2.00", "in its own currency");
 }
 
+/// A split in the evening, and no price behind it: the close is the adjusted price.
+#[test]
+fn closes_are_adjusted_for_what_came_behind_them() {
+    let world = World::new();
+    let split = json!([{ "symbol": "EEE", "split": { "from": 1, "to": 2 } }]);
+    let revision = json!({ "revisions": [{ "id": "s", "adjust": split }] });
+    world.desk.load(&revision);
+    for (symbol, price) in [("AAA", "103"), ("EEE", "24.5"), ("YYY", "8100")] {
+        world.price(symbol, price, "2026-01-06T09:00:01Z");
+    }
+    world.desk.wait_acked();
+    world.desk.wait_projected();
+    let facts = eventually("the closes", || {
+        let facts = get_json(&world.daemon, "/api/v1/indexes/MIX");
+        let is_known = !facts["members"][1]["contribution"].is_null();
+        is_known.then_some(facts)
+    });
+    let members = facts["members"].as_array().unwrap();
+    assert_eq!(members[1]["prev_close"], "25.00");
+    let points = members.iter().map(|member| number(&member["contribution"]));
+    near(points.sum(), number(&facts["row"]["chg"]), "they add up");
+}
+
 #[test]
 fn weights_of_the_past_are_told_in_every_currency() {
     let world = World::new();

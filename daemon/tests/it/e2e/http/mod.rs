@@ -13,7 +13,7 @@ mod probes;
 mod stream;
 
 use divisor_testkit::Daemon;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Mqtt, daemon, pair, sum_of};
 
@@ -23,6 +23,11 @@ fn with_pair() -> (Daemon, Mqtt) {
     let desk = Mqtt::v5(&daemon, "desk");
     desk.load(&pair());
     (daemon, desk)
+}
+
+/// The JSON of a request to the daemon that must succeed.
+pub(super) fn get_json(daemon: &Daemon, path: &str) -> Value {
+    client::json(daemon, path)
 }
 
 /// Publishes a price and waits until it is durable.

@@ -213,7 +213,15 @@ fn history_is_as_described() {
         ("composition", ""),
         ("composition", "?at=2026-01-06"),
         ("composition", "?at=2000-01-01"),
+        ("composition", "?revision=1"),
+        ("composition", "?revision=99"),
         ("revisions", ""),
+        ("explain", ""),
+        ("explain", "?at=2026-01-06"),
+        ("explain", "?at=2000-01-01"),
+        ("changes", ""),
+        ("closes", ""),
+        ("closes", "?from=soon"),
         ("events", ""),
     ] {
         let answer = get(&daemon, &format!("/api/v1/indexes/PAIR/{path}{query}"));

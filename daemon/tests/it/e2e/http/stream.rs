@@ -38,6 +38,43 @@ fn a_snapshot_comes_first_and_then_what_changes() {
     }
 }
 
+/// Whoever shows rows by their code hears which codes are no longer.
+#[test]
+fn what_is_renamed_or_deleted_leaves() {
+    let (daemon, desk) = with_pair();
+    let mut stream = Stream::open(&daemon, "");
+    stream.wait("snapshot");
+    let mut heard: Vec<String> = Vec::new();
+    let mut wait = |code: &str, status: &str| {
+        let wanted = format!("{code} {status}");
+        while !heard.contains(&wanted) {
+            let rows = stream.wait("levels").data;
+            heard.extend(rows.as_array().unwrap().iter().map(|row| {
+                format!(
+                    "{} {}",
+                    row["code"].as_str().unwrap(),
+                    row["status"].as_str().unwrap()
+                )
+            }));
+        }
+    };
+    let order = |order: Value| desk.done("order", json!({ "order": order }));
+    order(json!({ "order": "rename", "index": "PAIR", "to": "DUO" }));
+    wait("PAIR", "deleted");
+    wait("DUO", "live");
+    order(json!({ "order": "deactivate", "of": { "index": "DUO" } }));
+    wait("DUO", "inactive");
+    order(json!({ "order": "delete", "of": { "index": "DUO" } }));
+    wait("DUO", "deleted");
+    let mut later = Stream::open(&daemon, "");
+    let snapshot = later.wait("snapshot").data;
+    assert_eq!(
+        snapshot["levels"],
+        json!([]),
+        "who comes later hears nothing of it"
+    );
+}
+
 #[test]
 fn changes_are_merged_and_the_last_value_arrives() {
     let (daemon, desk) = with_pair();
