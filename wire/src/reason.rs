@@ -56,6 +56,9 @@ reasons! {
     BadTopic = "bad_topic",
     /// The client has no right to this topic.
     NotAuthorized = "not_authorized",
+    /// The response topic of a command is neither below the client's own `divisor/reply/` nor an
+    /// ordinary topic that the client may read.
+    BadResponseTopic = "bad_response_topic",
     /// More ticks in one message than `ticks.per_message_max`.
     TooManyTicks = "too_many_ticks",
     /// No command of this name.
@@ -64,7 +67,7 @@ reasons! {
     Overloaded = "overloaded",
     /// The topic is `securities/…/price` or `fx/…/…/rate`, and what stands in it is no symbol.
     BadSymbol = "bad_symbol",
-    /// `ts` is before 1970: no clock means it, and each month of it would be a partition.
+    /// `ts` is before 1800, where no series begins: a broken clock.
     TimestampTooOld = "timestamp_too_old",
     /// The payload is longer than `mqtt.payload_bytes_max`.
     PayloadTooLarge = "payload_too_large",

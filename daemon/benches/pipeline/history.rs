@@ -103,7 +103,7 @@ fn questions(dense: &str) -> Vec<(String, String)> {
     let mut add = |name: String, query: String| questions.push((name, query));
     for step in ["1s", "5s", "1m", "5m", "15m", "1h", "1d"] {
         let candles = format!("candles?step={step}");
-        let most = if step.ends_with('s') { 3_600 } else { 10_000 };
+        let most = if step.ends_with('s') { 3_600 } else { 5_000 };
         add(
             format!("{step}, whole range, as many as there may be"),
             format!("{candles}&from={BEGIN}&limit={most}"),

@@ -22,6 +22,18 @@ const KEEP_ALIVE_SECS_MOST: u64 = u16::MAX as u64;
 /// rumqttd panics below.
 const ROUTER_SEGMENT_BYTES_LEAST: u64 = 1 << 10;
 
+/// What becomes of a MQTT 3.1.1 client that publishes where it may not. The protocol has no word for
+/// it; MQTT 5 clients get a reason code in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeniedPublish {
+    /// The message is acknowledged, dropped, counted and reported.
+    #[default]
+    Drop,
+    /// The connection ends.
+    Disconnect,
+}
+
 /// Who may come in, and how much each may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -50,6 +62,9 @@ pub struct Mqtt {
     /// Time from the TCP connection to a complete CONNECT.
     #[serde(with = "super::units::duration")]
     pub connect_timeout: Duration,
+    /// Time for the handshake of TLS, and for that of WebSocket.
+    #[serde(with = "super::units::duration")]
+    pub handshake_timeout: Duration,
     /// How long a client may take nothing while data waits for it.
     #[serde(with = "super::units::duration")]
     pub write_timeout: Duration,
@@ -89,6 +104,8 @@ pub struct Mqtt {
     pub session_expiry_max: Duration,
     /// Topic aliases of MQTT 5, each way.
     pub topic_aliases_max: u16,
+    /// What becomes of a MQTT 3.1.1 client that publishes where it may not.
+    pub denied_publish: DeniedPublish,
     /// Whether topics that are none of Divisor's are routed.
     pub allow_other_topics: bool,
     /// The router behind the door.
@@ -108,6 +125,7 @@ impl Default for Mqtt {
             connections_per_address_max: 1_000,
             connections_per_user_max: 1_000,
             connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(3600),
             keep_alive_max: Duration::from_secs(3600),
@@ -125,6 +143,7 @@ impl Default for Mqtt {
             sessions_max: 10_000,
             session_expiry_max: Duration::from_secs(24 * 3600),
             topic_aliases_max: 256,
+            denied_publish: DeniedPublish::Drop,
             allow_other_topics: false,
             router: Router::default(),
         }
@@ -182,6 +201,7 @@ impl Mqtt {
         }
         for (key, value) in [
             ("mqtt.connect_timeout", self.connect_timeout),
+            ("mqtt.handshake_timeout", self.handshake_timeout),
             ("mqtt.write_timeout", self.write_timeout),
             ("mqtt.idle_timeout", self.idle_timeout),
         ] {

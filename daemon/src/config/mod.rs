@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use access::Access;
-pub use door::{Mqtt, Router};
+pub use door::{DeniedPublish, Mqtt, Router};
 pub use http::Http;
 pub use journal::Journal;
 pub use layers::{Flag, Inputs, Loaded, Source};

@@ -82,6 +82,8 @@ named! {
         NotMqtt = "not_mqtt",
         /// The handshake of TLS or WebSocket failed.
         Transport = "transport",
+        /// The handshake of TLS or WebSocket was not done within `mqtt.handshake_timeout`.
+        HandshakeTimeout = "handshake_timeout",
         /// No complete CONNECT within `mqtt.connect_timeout`.
         ConnectTimeout = "connect_timeout",
         /// The stream ended before a complete CONNECT.
@@ -112,6 +114,8 @@ named! {
         WriteTimeout = "write_timeout",
         /// Topic aliases that stand for more than 64 KiB of topics.
         Quota = "quota",
+        /// A 3.1.1 client published where it may not, and `mqtt.denied_publish` is "disconnect".
+        Denied = "denied",
         /// The client id connected again.
         TakenOver = "taken_over",
         /// The daemon stopped.
@@ -138,7 +142,8 @@ impl Closed {
             0x94 => Self::TopicAlias,
             0x97 => Self::Quota,
             0x95 => Self::PacketTooLarge,
-            0x87 | 0x98 => Self::Operator,
+            0x87 => Self::Denied,
+            0x98 => Self::Operator,
             _ => Self::Unavailable,
         }
     }
@@ -169,7 +174,7 @@ named! {
         Malformed = "malformed",
         /// Not with the client's rights.
         NotAuthorized = "not_authorized",
-        /// `mqtt.subscriptions_max`, or a whole table of retained messages still waits.
+        /// `mqtt.subscriptions_max`, or too many retained messages still wait.
         Quota = "quota",
         /// `mqtt.shared_groups_max` groups exist.
         SharedQuota = "shared_quota",
@@ -241,7 +246,7 @@ pub struct Counters {
     pub refused_payload: AtomicU64,
     /// Connections ended by a packet that breaks the protocol.
     pub protocol_errors: AtomicU64,
-    /// Connections ended by a timeout: connect, keep-alive, idle or write.
+    /// Connections ended by a timeout: handshake, connect, keep-alive, idle or write.
     pub timeouts: AtomicU64,
     /// Messages that did not reach a subscriber, whatever the reason.
     pub dropped_out: AtomicU64,
@@ -305,7 +310,7 @@ impl Counters {
     /// Counts a stream that did not become a connection.
     pub fn refuse_connection(&self, reason: Refused) {
         match reason {
-            Refused::ConnectTimeout => Self::add(&self.timeouts),
+            Refused::HandshakeTimeout | Refused::ConnectTimeout => Self::add(&self.timeouts),
             Refused::NotMqtt => Self::add(&self.protocol_errors),
             Refused::Gone | Refused::Transport => {}
             Refused::ServerFull
@@ -332,7 +337,11 @@ impl Counters {
             | Closed::Quota
             | Closed::ReceiveMaximum => Self::add(&self.protocol_errors),
             Closed::KeepAlive | Closed::Idle | Closed::WriteTimeout => Self::add(&self.timeouts),
-            Closed::TakenOver | Closed::Stopped | Closed::Operator | Closed::Unavailable => {}
+            Closed::Denied
+            | Closed::TakenOver
+            | Closed::Stopped
+            | Closed::Operator
+            | Closed::Unavailable => {}
         }
         self.closed.add(reason);
     }

@@ -20,7 +20,7 @@ use rumqttd::{Router, RouterConfig};
 use tokio::sync::{mpsc, watch};
 
 use super::envelope::{Message, ORIGIN_DAEMON, Qos, router_filter};
-use super::retained::{Retained, Table};
+use super::retained::{Matching, Table};
 use super::subscriber::Link;
 use super::{Counters, Settings};
 use crate::egress::{Announcement, Outlet};
@@ -202,17 +202,19 @@ impl Exchange {
     pub fn publish_many(&self, publications: impl IntoIterator<Item = Publication>) {
         let mut publisher = lock(&self.publisher);
         let mut packets = Vec::new();
+        let mut retained = self.retained.writer();
         for publication in publications {
             publisher.version += 1;
             let owner = publication.owner.clone();
             let (topic, message) = publication.into_message(publisher.version);
-            if message.retain && !self.retained.store(&topic, &message, owner.as_ref()) {
+            if message.retain && !retained.store(&topic, &message, owner.as_ref()) {
                 Counters::add(&self.counters.dropped_retained);
             }
             if self.filters_held.load(Ordering::Acquire) > 0 {
                 packets.push(message.seal());
             }
         }
+        drop(retained);
         self.published.store(publisher.version, Ordering::Release);
         let Some((topic, body)) = packets.pop() else {
             return;
@@ -264,10 +266,15 @@ impl Exchange {
         self.retained.has_room(topic, owner)
     }
 
-    /// The retained messages that match, however many.
-    #[must_use]
-    pub fn retained_matching(&self, filter: &str) -> Vec<Retained> {
+    /// The retained messages that match, however many, in pieces.
+    pub fn retained_matching<'a>(&'a self, filter: &'a str) -> Matching<'a> {
         self.retained.matching(filter)
+    }
+
+    /// How many topics have a retained message.
+    #[must_use]
+    pub fn retained_count(&self) -> usize {
+        self.retained.len()
     }
 
     /// The version of the newest publish. A message that is not in an earlier

@@ -10,7 +10,7 @@ use divisor_wire::Reason;
 use divisor_wire::rejected::Rejected;
 use divisor_wire::tick::{self, Decoded};
 use divisor_wire::topic::{
-    Topic, rejected_topic, symbol_is_missing, text_is_clean, topic_is_valid,
+    Topic, rejected_topic, reply_topic, symbol_is_missing, text_is_clean, topic_is_valid,
 };
 
 use super::codec::encode::{self, PUBACK, PUBCOMP, PUBREC};
@@ -178,6 +178,9 @@ impl Inbound {
         let route = self.route(&topic)?;
         if let Some(reason) = self.refusal(&publish, &route) {
             self.refuse(&route.topic, reason);
+            if self.ends_for(reason) {
+                return Err(Violation::NOT_AUTHORIZED);
+            }
             self.owe(&publish, false, Some(reason));
             return Ok(());
         }
@@ -223,6 +226,12 @@ impl Inbound {
         if publish.properties.is_text && std::str::from_utf8(&publish.payload).is_err() {
             return Some(Reason::PayloadNotText);
         }
+        if let Meaning::Control(_) = route.meaning
+            && let Some(topic) = &publish.properties.response_topic
+            && !self.may_be_answered(topic)
+        {
+            return Some(Reason::BadResponseTopic);
+        }
         let keeps = matches!(route.meaning, Meaning::Routed) && publish.retain;
         if keeps
             && !publish.payload.is_empty()
@@ -232,6 +241,29 @@ impl Inbound {
             return Some(Reason::RetainedQuota);
         }
         None
+    }
+
+    /// Whether a refusal ends the connection: of a topic without the right to it, to a client that
+    /// cannot be told, where it is so configured.
+    fn ends_for(&self, reason: Reason) -> bool {
+        self.door.settings.disconnect_denied
+            && self.version == Version::V4
+            && matches!(reason, Reason::NotAuthorized | Reason::BadTopic)
+    }
+
+    /// Whether the daemon may answer a command there, on the client's behalf: where it hears it, and
+    /// never where a message means something else than an answer.
+    fn may_be_answered(&self, topic: &[u8]) -> bool {
+        let Some(topic) = std::str::from_utf8(topic).ok() else {
+            return false;
+        };
+        let Some(below) = topic.strip_prefix(&reply_topic(&self.guest.client.id, "")) else {
+            return topic_is_valid(topic)
+                && Topic::parse(topic) == Topic::Other
+                && !topic.starts_with('$')
+                && self.guest.principal.may_read(topic);
+        };
+        !below.is_empty() && topic_is_valid(topic)
     }
 
     /// Gives the message a ticket and puts it into the batch for the sequencer.
@@ -260,7 +292,7 @@ impl Inbound {
                 response_topic: publish
                     .properties
                     .response_topic
-                    .and_then(|t| response_topic(&t)),
+                    .and_then(|topic| std::str::from_utf8(&topic).ok().map(Into::into)),
                 correlation: publish.properties.correlation,
             },
             Meaning::Routed | Meaning::Refused(_) => return,
@@ -465,19 +497,12 @@ pub(super) fn receive_max(door: &Door) -> usize {
     door.settings.inflight_max.clamp(1, usize::from(u16::MAX))
 }
 
-/// A response topic that the daemon may write a reply to: never one whose messages mean something.
-fn response_topic(topic: &[u8]) -> Option<Arc<str>> {
-    let topic = std::str::from_utf8(topic)
-        .ok()
-        .filter(|topic| topic_is_valid(topic))?;
-    let harmless = topic.starts_with("divisor/reply/")
-        || (Topic::parse(topic) == Topic::Other && !topic.starts_with('$'));
-    harmless.then(|| topic.into())
-}
-
 /// The MQTT 5 reason code of a refusal.
 const fn reason_code(reason: Reason) -> u8 {
-    if matches!(reason, Reason::BadTopic | Reason::NotAuthorized) {
+    if matches!(
+        reason,
+        Reason::BadTopic | Reason::NotAuthorized | Reason::BadResponseTopic
+    ) {
         0x87
     } else if matches!(reason, Reason::BadSymbol) {
         0x90

@@ -5,15 +5,15 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Instant;
 
 use divisor_wire::topic::filter_matches;
 
 use super::envelope::Message;
 
-/// Topics looked at while the table is locked once: a subscriber with a filter that matches
-/// little must not hold up the publisher for the whole table (a chunk takes some 30 µs).
+/// Topics looked at, and messages stored, while the table is locked once (some 30 µs): subscribers
+/// must not hold up the publisher for the whole table, nor he them for a whole batch.
 const CHUNK: usize = 512;
 
 /// A retained message and when it came, for its expiry.
@@ -76,10 +76,37 @@ impl Table {
                 && (rows.topics.len() < self.topics_max || rows.topics.contains_key(topic)))
     }
 
-    /// Stores a message, or clears its topic when it is empty. False when the table is full, or
-    /// the owner's share of it: the daemon's own levels always fit, since definitions bound them.
-    pub fn store(&self, topic: &Arc<str>, message: &Message, owner: Option<&Arc<str>>) -> bool {
-        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+    /// How many topics have a message.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.topics.len()
+    }
+
+    /// Whether no topic has one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Stores messages. A batch waits for the readers of the table once for each piece of it, and
+    /// not once for each of its messages.
+    #[must_use]
+    pub const fn writer(&self) -> Writer<'_> {
+        Writer {
+            table: self,
+            rows: None,
+            stored: 0,
+        }
+    }
+
+    fn put(
+        &self,
+        rows: &mut Rows,
+        topic: &Arc<str>,
+        message: &Message,
+        owner: Option<&Arc<str>>,
+    ) -> bool {
         if message.payload.is_empty() {
             if let Some(retained) = rows.topics.remove(topic) {
                 rows.disown(retained.owner.as_ref());
@@ -116,37 +143,90 @@ impl Table {
         true
     }
 
-    /// Every message whose topic matches, in the order of topics.
-    #[must_use]
-    pub fn matching(&self, filter: &str) -> Vec<Retained> {
-        if !filter.contains(['+', '#']) {
-            let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-            return rows.topics.get(filter).cloned().into_iter().collect();
-        }
+    /// Every message whose topic matches, in the order of topics and in pieces.
+    pub fn matching<'a>(&'a self, filter: &'a str) -> Matching<'a> {
         // Up to the first wildcard level topic and filter are the same text, without its slash
         // because `a/#` matches `a`.
         let fixed = filter.find(['+', '#']).map_or(filter, |at| &filter[..at]);
-        let fixed = fixed.strip_suffix('/').unwrap_or(fixed);
+        Matching {
+            table: self,
+            filter,
+            fixed: fixed.strip_suffix('/').unwrap_or(fixed),
+            after: None,
+            is_done: false,
+        }
+    }
+}
+
+/// The table while messages are stored.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    table: &'a Table,
+    rows: Option<RwLockWriteGuard<'a, Rows>>,
+    stored: usize,
+}
+
+impl Writer<'_> {
+    /// Stores a message, or clears its topic when it is empty. False when the table is full, or
+    /// the owner's share of it: the daemon's own levels always fit, since definitions bound them.
+    pub fn store(&mut self, topic: &Arc<str>, message: &Message, owner: Option<&Arc<str>>) -> bool {
+        if self.stored.is_multiple_of(CHUNK) {
+            self.rows = None;
+        }
+        self.stored += 1;
+        let lock = &self.table.rows;
+        let rows = self
+            .rows
+            .get_or_insert_with(|| lock.write().unwrap_or_else(PoisonError::into_inner));
+        self.table.put(rows, topic, message, owner)
+    }
+}
+
+/// A walk through the table, which is free for others between two pieces.
+#[derive(Debug)]
+pub struct Matching<'a> {
+    table: &'a Table,
+    filter: &'a str,
+    /// What every topic that matches begins with.
+    fixed: &'a str,
+    /// The last topic that was looked at.
+    after: Option<Arc<str>>,
+    is_done: bool,
+}
+
+impl Iterator for Matching<'_> {
+    type Item = Vec<Retained>;
+
+    /// What matches of the next topics, which may be none.
+    fn next(&mut self) -> Option<Vec<Retained>> {
+        if self.is_done {
+            return None;
+        }
+        let rows = &self.table.rows;
+        let rows = rows.read().unwrap_or_else(PoisonError::into_inner);
+        if !self.filter.contains(['+', '#']) {
+            self.is_done = true;
+            return Some(rows.topics.get(self.filter).cloned().into_iter().collect());
+        }
+        let after = match self.after.take() {
+            Some(topic) => Bound::Excluded(topic),
+            None => Bound::Included(self.fixed.into()),
+        };
+        let range = rows.topics.range::<Arc<str>, _>((after, Bound::Unbounded));
+        let piece = range.take_while(|(topic, _)| topic.starts_with(self.fixed));
         let mut found = Vec::new();
-        let mut after: Bound<Arc<str>> = Bound::Included(Arc::from(fixed));
-        loop {
-            let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-            let mut last = None;
-            let range = rows.topics.range::<Arc<str>, _>((after, Bound::Unbounded));
-            for (topic, retained) in range.take(CHUNK) {
-                if !topic.starts_with(fixed) {
-                    return found;
-                }
-                if filter_matches(filter, topic) {
-                    found.push(retained.clone());
-                }
-                last = Some(Arc::clone(topic));
+        let mut looked_at = 0;
+        for (topic, retained) in piece.take(CHUNK) {
+            looked_at += 1;
+            if filter_matches(self.filter, topic) {
+                found.push(retained.clone());
             }
-            match last {
-                Some(topic) => after = Bound::Excluded(topic),
-                None => return found,
+            if looked_at == CHUNK {
+                self.after = Some(Arc::clone(topic));
             }
         }
+        self.is_done = self.after.is_none();
+        Some(found)
     }
 }
 
@@ -174,20 +254,21 @@ mod tests {
     #[test]
     fn every_match_is_found_however_many() {
         let table = Table::new(10_000, 1);
+        let matching = |filter: &str| table.matching(filter).flatten().count();
         for number in 0..2_000 {
             let (topic, message) = message(&format!("indexes/I{number}/level"), "1");
-            assert!(table.store(&topic, &message, None));
+            assert!(table.writer().store(&topic, &message, None));
         }
-        assert_eq!(table.matching("indexes/+/level").len(), 2_000);
-        assert_eq!(table.matching("#").len(), 2_000);
-        assert_eq!(table.matching("indexes/#").len(), 2_000);
-        assert_eq!(table.matching("+/I7/level").len(), 1);
-        assert_eq!(table.matching("indexes/I7/level").len(), 1);
-        assert_eq!(table.matching("indexes/I7/+").len(), 1);
-        assert_eq!(table.matching("indexes/I7").len(), 0);
+        assert_eq!(matching("indexes/+/level"), 2_000);
+        assert_eq!(matching("#"), 2_000);
+        assert_eq!(matching("indexes/#"), 2_000);
+        assert_eq!(matching("+/I7/level"), 1);
+        assert_eq!(matching("indexes/I7/level"), 1);
+        assert_eq!(matching("indexes/I7/+"), 1);
+        assert_eq!(matching("indexes/I7"), 0);
         let (topic, empty) = message("indexes/I7/level", "");
-        table.store(&topic, &empty, None);
-        assert_eq!(table.matching("indexes/I7/level").len(), 0);
+        table.writer().store(&topic, &empty, None);
+        assert_eq!(matching("indexes/I7/level"), 0);
     }
 
     #[test]
@@ -199,7 +280,11 @@ mod tests {
             if let Some(owner) = owner.filter(|_| !payload.is_empty()) {
                 assert_eq!(table.has_room(&topic, owner), expected, "{topic}");
             }
-            assert_eq!(table.store(&topic, &message, owner), expected, "{topic}");
+            assert_eq!(
+                table.writer().store(&topic, &message, owner),
+                expected,
+                "{topic}"
+            );
         };
         check("a", "1", Some(&ann), true);
         check("a", "2", Some(&ann), true);

@@ -32,6 +32,11 @@ const SEEN_MAX: usize = 16_384;
 /// How far one filter's log can lag behind another's, in publishes.
 const SEEN_LAG: u64 = 1 << 20;
 
+/// Whole tables of retained messages that may wait for one client, as every new subscription to
+/// everything brings another; and how many messages may in any case.
+const TABLES_MAX: usize = 4;
+const RETAINED_LEAST: usize = 1_000;
+
 /// A subscription of a client.
 #[derive(Debug)]
 struct Subscription {
@@ -79,7 +84,6 @@ pub(super) struct Session {
     /// Messages of the router, between the link and the batch; empty but for a moment.
     routed: Vec<Message>,
     subscriptions_max: usize,
-    retained_max: usize,
     exchange: Arc<Exchange>,
     counters: Arc<Counters>,
 }
@@ -107,7 +111,6 @@ impl Session {
             overlapping: false,
             routed: Vec::new(),
             subscriptions_max: settings.subscriptions_max,
-            retained_max: settings.retained_max,
             exchange: Arc::clone(exchange),
             counters: Arc::clone(counters),
         }
@@ -129,7 +132,7 @@ impl Session {
     }
 
     /// Takes a subscription, and says whether it is new; `None` when the client has too many, or
-    /// still has a whole table of retained messages to read.
+    /// still has too many retained messages to read.
     fn insert(&mut self, entry: &Entry, identifier: Option<u32>) -> Option<bool> {
         let subscription = Subscription {
             filter: entry.filter.clone(),
@@ -138,7 +141,8 @@ impl Session {
             retain_as_published: entry.retain_as_published,
             identifier,
         };
-        if self.outbound.retained_waiting() > self.retained_max {
+        let table = self.exchange.retained_count();
+        if self.outbound.retained_waiting() > (table * TABLES_MAX).max(RETAINED_LEAST) {
             return None;
         }
         if let Some(known) = self
@@ -200,16 +204,26 @@ impl Session {
                 (Retain::Send, _) | (Retain::SendIfNew, Some(true)) => true,
             };
             if wanted {
-                self.send_retained(entry, identifier);
-                // A whole table takes milliseconds; others have their turn in between.
-                tokio::task::yield_now().await;
+                self.send_retained(entry, identifier).await;
             }
         }
         Ok(taken)
     }
 
-    fn send_retained(&mut self, entry: &Entry, identifier: Option<u32>) {
-        for retained in self.exchange.retained_matching(&entry.filter) {
+    async fn send_retained(&mut self, entry: &Entry, identifier: Option<u32>) {
+        let exchange = Arc::clone(&self.exchange);
+        for piece in exchange.retained_matching(&entry.filter) {
+            self.queue_retained(piece, entry, identifier);
+            // A whole table takes milliseconds; others have their turn in between.
+            tokio::task::yield_now().await;
+        }
+        // Read after the table: whatever is newer was not in it.
+        self.floor_version = self.floor_version.max(self.exchange.newest_version());
+        self.floors_set = Instant::now();
+    }
+
+    fn queue_retained(&mut self, piece: Vec<Retained>, entry: &Entry, identifier: Option<u32>) {
+        for retained in piece {
             let Retained {
                 message, stored, ..
             } = retained;
@@ -218,6 +232,8 @@ impl Session {
                 continue;
             }
             self.floors.insert(message.topic.clone(), message.version);
+            // Its batch may still be on the way to the router.
+            self.floor_version = self.floor_version.max(message.version);
             self.outbound.push_retained(Delivery {
                 topic: message.topic,
                 payload: message.payload,
@@ -229,9 +245,6 @@ impl Session {
                 shared: None,
             });
         }
-        // Read after the table: whatever is newer was not in it.
-        self.floor_version = self.exchange.newest_version();
-        self.floors_set = Instant::now();
     }
 
     /// Gives a filter up; false when the client did not have it.

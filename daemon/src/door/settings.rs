@@ -19,6 +19,8 @@ pub struct Settings {
     pub connections_per_user_max: u32,
     /// How long a stream may take from its first byte to a complete CONNECT.
     pub connect_timeout: Duration,
+    /// How much of that the handshake of TLS may take, and that of WebSocket.
+    pub handshake_timeout: Duration,
     /// How long a client may need for the bytes that wait for it.
     pub write_timeout: Duration,
     /// How long a client that promised no keep-alive may be silent in both directions.
@@ -66,6 +68,9 @@ pub struct Settings {
     pub segments: usize,
     /// The origins of pages that may connect over WebSocket; `*` is every page.
     pub websocket_origins: Vec<String>,
+    /// Whether a MQTT 3.1.1 client that publishes where it may not is disconnected; otherwise its
+    /// message is acknowledged, dropped and reported.
+    pub disconnect_denied: bool,
     /// How long connections may wait for receipts once the daemon stops.
     pub stop_grace: Duration,
 }
@@ -80,6 +85,7 @@ impl Default for Settings {
             connections_per_address_max: 1_000,
             connections_per_user_max: 1_000,
             connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(3_600),
             keep_alive_max: Duration::from_secs(3_600),
@@ -102,6 +108,7 @@ impl Default for Settings {
             segment_bytes: 256 * 1024,
             segments: 4,
             websocket_origins: Vec::new(),
+            disconnect_denied: false,
             stop_grace: Duration::from_secs(5),
         }
     }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::Settings;
@@ -48,8 +49,8 @@ pub(super) struct Peer {
     pub(super) names: Vec<String>,
 }
 
-/// Takes the transport's handshakes; what was read beyond them is in the buffer. Takes as long as the
-/// client does, so the caller sets the time.
+/// Takes the transport's handshakes, each in its time; what was read beyond them is in the buffer. In
+/// front of them and between them it waits for the client, so the caller sets the time of it all.
 ///
 /// # Errors
 /// When the client does not speak what is spoken here, or leaves.
@@ -64,8 +65,8 @@ pub(super) async fn open(
     let mut secure = match tls {
         None => Secure::Tcp(tcp),
         Some(tls) => {
-            let accepted = tls.acceptor().accept(tcp).await;
-            let stream = accepted.map_err(|error| refused(address, &error))?;
+            let accepting = in_time(settings, tls.acceptor().accept(tcp)).await?;
+            let stream = accepting.map_err(|error| refused(address, &error))?;
             let certificates = stream.get_ref().1.peer_certificates();
             if let Some(own) = certificates.and_then(<[_]>::first) {
                 names = tls::names(own);
@@ -86,10 +87,17 @@ pub(super) async fn open(
         secure,
     };
     let origins = &settings.websocket_origins;
-    let frames = websocket::upgrade(opened, origins, settings.packet_bytes_max)
-        .await
-        .map_err(|error| refused(address, &error))?;
+    let upgrading = websocket::upgrade(opened, origins, settings.packet_bytes_max);
+    let upgraded = in_time(settings, upgrading).await?;
+    let frames = upgraded.map_err(|error| refused(address, &error))?;
     Ok((Stream::Frames(Box::new(frames)), peer))
+}
+
+/// A handshake, in the time that it may take.
+async fn in_time<T>(settings: &Settings, handshake: impl Future<Output = T>) -> Result<T, Refused> {
+    timeout(settings.handshake_timeout, handshake)
+        .await
+        .map_err(|_| Refused::HandshakeTimeout)
 }
 
 /// Counted, and told to those who look for it: strangers must not fill the log.

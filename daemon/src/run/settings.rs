@@ -1,6 +1,6 @@
 //! From the configuration to what each part takes: the only place that knows both.
 
-use crate::config::{Config, Partition, Publish};
+use crate::config::{Config, DeniedPublish, Partition, Publish};
 use crate::{access, door, http, sequencer, store, tls};
 
 /// What the door takes. Bounds that no key sets keep the door's own defaults.
@@ -15,6 +15,7 @@ pub(super) fn door(config: &Config) -> door::Settings {
         connections_per_address_max: mqtt.connections_per_address_max,
         connections_per_user_max: mqtt.connections_per_user_max,
         connect_timeout: mqtt.connect_timeout,
+        handshake_timeout: mqtt.handshake_timeout,
         write_timeout: mqtt.write_timeout,
         idle_timeout: mqtt.idle_timeout,
         keep_alive_max: mqtt.keep_alive_max,
@@ -36,6 +37,7 @@ pub(super) fn door(config: &Config) -> door::Settings {
         segment_bytes: bytes(mqtt.router.segment_bytes),
         segments: mqtt.router.segment_count as usize,
         websocket_origins: mqtt.websocket_origins.clone(),
+        disconnect_denied: mqtt.denied_publish == DeniedPublish::Disconnect,
         ..door::Settings::default()
     }
 }

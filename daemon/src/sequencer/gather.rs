@@ -23,9 +23,10 @@ use crate::ingress::{Client, Content, Inbound, Receipt, Refusal};
 /// source and venue once [`LABELS_MAX`] texts are interned.
 pub(super) const FIRST_LABELS: [&str; 2] = ["divisord", "other"];
 
-/// The past is accepted, but not before 1970: each month of it that arrives makes a partition in
-/// PostgreSQL, and a price of 1677 is a broken clock.
-const TIME_MIN: Time = Time::from_nanos(0);
+/// The past is accepted, back to 1800-01-01T00:00:00Z. No series of prices begins earlier; a bound
+/// there must be, since each month that arrives makes a partition in PostgreSQL, and the engine's
+/// [`Time`] ends in 1677.
+pub(super) const TIME_MIN: Time = Time::from_nanos(-5_364_662_400_000_000_000);
 
 /// The id of `other` in [`FIRST_LABELS`].
 const OTHER: LabelId = LabelId(1);

@@ -328,6 +328,9 @@ impl Load {
         if gather::is_ahead(ts, now, self.future_max) {
             return Err("`ts` is in the future".to_owned());
         }
+        if ts < gather::TIME_MIN {
+            return Err("`ts` is before 1800".to_owned());
+        }
         let (source, inc) = (self.source, Some(self.content));
         Ok(Origin {
             ts,

@@ -143,6 +143,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         if gather::is_ahead(origin.ts, origin.received, self.settings.future_max) {
             return Err(Reason::TimestampInFuture);
         }
+        if origin.ts < gather::TIME_MIN {
+            return Err(Reason::TimestampTooOld);
+        }
         let admitted = match subject.split_once('/') {
             Some((base, quote)) => {
                 let currency = |text: &str| Currency::parse(text).map_err(|_| Reason::UnknownPair);

@@ -17,6 +17,7 @@ mod outbound;
     reason = "a helper that fails fails the test that called it"
 )]
 mod rig;
+mod secured;
 mod sessions;
 mod shared;
 mod siege;

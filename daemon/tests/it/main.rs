@@ -11,3 +11,4 @@ mod fuzz;
 mod notify;
 mod store;
 mod systemd;
+mod terminal;

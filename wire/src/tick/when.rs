@@ -21,8 +21,9 @@ pub(super) fn from_text(text: &str) -> Option<Time> {
         .map(Time::from_nanos)
 }
 
-/// Seconds, milliseconds, microseconds or nanoseconds since 1970. Today is 1.7 in the 9th, 12th,
-/// 15th or 18th power of ten, so the bounds between them leave every year from 1973 to 5138 clear.
+/// Seconds, milliseconds, microseconds or nanoseconds since 1970, before it when negative. Today is
+/// 1.7 in the 9th, 12th, 15th or 18th power of ten, so the bounds between them leave every year from
+/// 1973 to 5138 clear, and likewise every one before 1966; between these only seconds are.
 pub(super) fn from_epoch(count: Decimal) -> Option<Time> {
     let whole = count.round(0, RoundingMode::Down).at_places(0)?;
     let places = match whole.unsigned_abs() {
@@ -36,7 +37,7 @@ pub(super) fn from_epoch(count: Decimal) -> Option<Time> {
     i64::try_from(nanos).ok().map(Time::from_nanos)
 }
 
-/// `YYYY-MM-DDTHH:MM:SS[.fraction]Z` between 1970 and 2261, the form nearly every tick has.
+/// `YYYY-MM-DDTHH:MM:SS[.fraction]Z` between 1678 and 2261, the form nearly every tick has.
 ///
 /// A tenth of what a general parser takes; `None` leaves offsets, leap seconds and every doubt to
 /// the general one.
@@ -56,7 +57,7 @@ fn utc(text: &[u8]) -> Option<Time> {
     let hour = number(&head[11..13])?;
     let minute = number(&head[14..16])?;
     let second = number(&head[17..19])?;
-    let fits = (1970..2262).contains(&year)
+    let fits = (1678..2262).contains(&year)
         && (1..=12).contains(&month)
         && (1..=days_in_month(year, month)).contains(&day)
         && hour < 24

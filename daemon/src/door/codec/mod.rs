@@ -34,6 +34,8 @@ impl Violation {
     pub const MALFORMED: Self = Self(0x81);
     /// The packet is readable and not allowed here.
     pub const PROTOCOL: Self = Self(0x82);
+    /// A topic that the client may not write, where it is not to be kept for that.
+    pub const NOT_AUTHORIZED: Self = Self(0x87);
     /// The topic of a PUBLISH holds a wildcard, NUL or nothing.
     pub const TOPIC_NAME: Self = Self(0x90);
     /// More QoS 1 and 2 messages on their way than CONNACK allowed.

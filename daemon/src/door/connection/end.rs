@@ -35,6 +35,8 @@ pub(super) enum Ending {
     Idle,
     /// The client id connected again.
     Evicted(Eviction),
+    /// Nobody of the client's name is let in any more.
+    Expelled,
     /// The daemon stops.
     Shutdown,
 }
@@ -47,6 +49,7 @@ impl Ending {
             Self::Closed(code) => Some((*code, Closed::from_code(*code))),
             Self::Idle => Some((0x98, Closed::Idle)),
             Self::Evicted(_) => Some((0x8e, Closed::TakenOver)),
+            Self::Expelled => Some((Violation::NOT_AUTHORIZED.0, Closed::Operator)),
             Self::Shutdown => Some((0x8b, Closed::Stopped)),
         }
     }
@@ -80,6 +83,7 @@ impl Connection {
             | Ending::Goodbye(_)
             | Ending::Closed(_)
             | Ending::Idle
+            | Ending::Expelled
             | Ending::Evicted(_) => self.will.take(),
         };
         let code = ending.code();
@@ -113,6 +117,7 @@ impl Connection {
             | Ending::Goodbye(_)
             | Ending::Closed(_)
             | Ending::Idle
+            | Ending::Expelled
             | Ending::Shutdown => {
                 let due = will.map(|will| DueWill {
                     due: Instant::now() + will.delay.min(session_expiry),
@@ -131,7 +136,7 @@ impl Connection {
     /// Gives a subscriber of the daemon's status the last one, which the router may still have:
     /// nothing comes behind it.
     fn say_goodbye(&mut self) {
-        for retained in self.door.exchange.retained_matching(STATUS_TOPIC) {
+        for retained in self.door.exchange.retained_matching(STATUS_TOPIC).flatten() {
             self.session.take(retained.message.into(), true);
         }
         self.session

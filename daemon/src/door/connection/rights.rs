@@ -4,9 +4,6 @@
 use super::Connection;
 use super::end::Ending;
 
-/// MQTT 5: not authorized.
-const NOT_AUTHORIZED: u8 = 0x87;
-
 impl Connection {
     /// Takes the rights that are now in force.
     pub(super) async fn renew_rights(&mut self) -> Result<(), Ending> {
@@ -17,7 +14,7 @@ impl Connection {
                 user = before.user(),
                 "disconnected a client whose user is gone"
             );
-            return Err(Ending::Closed(NOT_AUTHORIZED));
+            return Err(Ending::Expelled);
         };
         if now.has_rights_of(before) {
             return Ok(());

@@ -43,7 +43,9 @@ struct Step {
     limit: (usize, usize),
 }
 
-const LONG: (usize, usize) = (5_000, 10_000);
+/// So that no page is made of more than 30,000 candles.
+const MADE: (usize, usize) = (2_000, 2_000);
+const LONG: (usize, usize) = (2_000, 5_000);
 const SHORT: (usize, usize) = (2_000, 3_600);
 
 const STEPS: [Step; 7] = [
@@ -51,7 +53,7 @@ const STEPS: [Step; 7] = [
     Step::new("5s", 5, 0, SHORT),
     Step::new("1m", 60, 60, LONG),
     Step::new("5m", 300, 60, LONG),
-    Step::new("15m", 900, 60, LONG),
+    Step::new("15m", 900, 60, MADE),
     Step::new("1h", 3_600, 3_600, LONG),
     Step::new("1d", 86_400, 3_600, LONG),
 ];

@@ -229,7 +229,12 @@ async fn rights_are_checked_at_every_packet_with_a_topic() {
         ("indexes/#", 0x87),
     ] {
         raw.send(&subscribe_v5(3, filter, 0)).await;
-        raw.expect(&[0x90, 4, 0, 3, 0, code]).await;
+        let mut answer = raw.packet().await;
+        while answer.0 >> 4 == 3 {
+            // What was published above may arrive as late as this.
+            answer = raw.packet().await;
+        }
+        assert_eq!(answer, (0x90, vec![0, 3, 0, code]), "{filter}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::rig::*;
 
 /// Between two messages of the honest publisher.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What an honest pair saw.
 #[derive(Debug)]

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use divisor_wire::Reason;
-use divisord::access::{self, Access};
-use divisord::door::Settings;
+use divisord::access::{self, Access, Change, change};
+use divisord::door::counters::Closed;
+use divisord::door::{Counters, Settings};
 use divisord::ingress::{Content, Receipt, Refusal};
 
 use super::rig::*;
@@ -94,15 +95,7 @@ async fn messages_are_decoded_with_their_places() {
     let properties = b"\x08\0\x07replies\x09\0\x02id";
     raw.send(&publish_v5(0, "divisor/control/load", 0, properties, "{}"))
         .await;
-    raw.send(&publish_v5(
-        0,
-        "divisor/control/load",
-        0,
-        b"\x08\0\x10indexes/A/level_",
-        "{}",
-    ))
-    .await;
-    let messages = rig.messages(4).await;
+    let messages = rig.messages(3).await;
     let Content::Prices {
         symbol,
         ticks,
@@ -134,13 +127,6 @@ async fn messages_are_decoded_with_their_places() {
     assert_eq!(&**verb, "load");
     assert_eq!(response_topic.as_deref(), Some("replies"));
     assert_eq!(correlation.as_deref(), Some(&b"id"[..]));
-    let Content::Command { response_topic, .. } = &messages[3].content else {
-        panic!()
-    };
-    assert_eq!(
-        *response_topic, None,
-        "a reply may not be written over a level"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,6 +187,112 @@ async fn refusals_have_reason_codes_in_mqtt_5() {
     old.send(&publish(2, "divisor/status", 9, "x")).await;
     old.expect(b"\x40\x02\0\x09").await;
     assert_eq!(rig.door.counters.refused_topic.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_denied_publish_ends_old_connections_where_configured() {
+    let access = Access::open(access::Settings::default()).unwrap();
+    let settings = Settings {
+        disconnect_denied: true,
+        ..settings()
+    };
+    let rig = Rig::guarded(settings, access).await;
+    let mut reader = rig.v4("reader").await;
+    reader.subscribe("divisor/rejected/+", 0).await;
+    for (number, (topic, flags)) in [("indexes/A/level", 2), ("weather", 0)].iter().enumerate() {
+        let mut raw = rig.v4("old").await;
+        // What came before is acknowledged all the same.
+        raw.send(&publish(2, "securities/A/price", 1, "1")).await;
+        raw.expect(b"\x40\x02\0\x01").await;
+        raw.send(&publish(*flags, topic, 2, "x")).await;
+        assert_eq!(raw.until_closed().await, b"");
+        let (_, report, _, payload) = reader.message().await;
+        assert_eq!(report, "divisor/rejected/old");
+        assert!(payload.contains("bad_topic"), "{payload}");
+        let denied = |counters: &Counters| counters.closed.get(Closed::Denied);
+        rig.until(|counters| denied(counters) == number as u64 + 1)
+            .await;
+    }
+    // A payload that cannot be taken is no matter of rights, and MQTT 5 can be told.
+    let mut raw = rig.v4("old").await;
+    raw.send(&publish(2, "securities//price", 3, "x")).await;
+    raw.expect(b"\x40\x02\0\x03").await;
+    let mut five = rig.v5("five", b"").await;
+    five.send(&publish_v5(2, "weather", 4, b"", "x")).await;
+    let (first, body) = five.packet().await;
+    assert_eq!((first, body[2]), (0x40, 0x87));
+    five.send(b"\xc0\0").await;
+    five.expect(b"\xd0\0").await;
+}
+
+/// The daemon writes the answer to a command, so it must not write where its asker could not, or
+/// where nobody may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_go_where_their_asker_may_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.toml");
+    let new = Change {
+        password: Some("bob-pw"),
+        roles: &["subscriber".to_owned()],
+        ..Change::default()
+    };
+    change(&path, "bob", &new).unwrap();
+    let mut users = std::fs::read_to_string(&path).unwrap();
+    users.push_str("subscribe = [\"desk/{user}/#\"]\n");
+    std::fs::write(&path, users).unwrap();
+    let access = Access::open(access::Settings {
+        users_file: Some(path),
+        ..access::Settings::default()
+    });
+    let settings = Settings {
+        connect_timeout: PATIENCE,
+        ..settings()
+    };
+    let mut rig = Rig::guarded(settings, access.unwrap()).await;
+    let mut raw = rig.connect().await;
+    // User name and password, and the wish to be told why.
+    let mut connect = b"\0\x04MQTT\x05\xc2\0\0\0".to_vec();
+    for field in ["c/1", "bob", "bob-pw"] {
+        connect.extend(text(field));
+    }
+    raw.send(&packet(0x10, &connect)).await;
+    let (_, body) = raw.packet().await;
+    assert_eq!(body[1], 0);
+    let mut check = async |response: &str, allowed: bool| {
+        let mut properties = vec![0x08];
+        properties.extend(text(response));
+        let topic = "divisor/control/status";
+        raw.send(&publish_v5(2, topic, 5, &properties, "{}")).await;
+        let (first, body) = raw.packet().await;
+        assert_eq!(first, 0x40, "{response}");
+        if allowed {
+            assert_eq!(body, [0, 5], "{response}");
+            let Content::Command { response_topic, .. } = &rig.messages(1).await[0].content else {
+                panic!("{response}: no command");
+            };
+            assert_eq!(response_topic.as_deref(), Some(response));
+        } else {
+            assert_eq!(body[2], 0x87, "{response}");
+            let why = String::from_utf8_lossy(&body[3..]).into_owned();
+            assert!(why.ends_with("bad_response_topic"), "{response}: {why}");
+        }
+    };
+    check("divisor/reply/c%2F1/7", true).await;
+    check("divisor/reply/c%2F1/a/b", true).await;
+    check("desk/bob/answers", true).await;
+    check("desk/ann/answers", false).await;
+    check("weather", false).await;
+    check("divisor/reply/c%2F1/", false).await;
+    check("divisor/reply/other/7", false).await;
+    check("divisor/rejected/c%2F1", false).await;
+    check("divisor/status", false).await;
+    check("divisor/control/load.begin", false).await;
+    check("indexes/A/level", false).await;
+    check("securities/A/price", false).await;
+    check("fx/EUR/USD/rate", false).await;
+    check("$SYS/x", false).await;
+    let refused = rig.door.counters.rejected.get(Reason::BadResponseTopic);
+    assert_eq!(refused, 11);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

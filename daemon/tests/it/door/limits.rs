@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use divisor_wire::Reason;
+use divisord::access::{self, Access, Change, change};
 use divisord::door::Settings;
 use divisord::door::counters::{Closed, Dropped, Refused, RefusedFilter};
+use tokio::io::AsyncWriteExt;
 
 use super::rig::*;
 
@@ -61,6 +63,42 @@ async fn strangers_are_counted_by_what_they_did() {
         rig.until(|counters| counters.refused.get(why) == 1).await;
         assert_eq!(count(why), 1, "{why:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_has_a_time_of_its_own() {
+    let authority = divisor_testkit::Authority::new();
+    let server = authority.server("server");
+    let tls = divisord::tls::Tls::open(divisord::tls::Settings {
+        certificate: server.certificate,
+        key: server.key,
+        client_ca: None,
+        client_required: false,
+    });
+    let settings = Settings {
+        connect_timeout: PATIENCE * 10,
+        handshake_timeout: Duration::from_millis(300),
+        ..settings()
+    };
+    let rig = Rig::secure(settings, everybody(), tls.unwrap()).await;
+    // One that has not begun is not in a handshake: it has the time to connect.
+    let mut silent = rig.connect().await;
+    for (number, (address, bytes)) in [
+        (rig.tls_address, &b"\x16\x03\x01\x02\0\x01"[..]),
+        (rig.address, b"GET /mqtt HTTP/1.1\r\nHost: x\r\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut raw = Raw { stream };
+        raw.until_closed().await;
+        rig.until(|counters| counters.refused.get(Refused::HandshakeTimeout) == number as u64 + 1)
+            .await;
+    }
+    silent.send(&connect_v4("silent", 2, 0)).await;
+    silent.expect(b"\x20\x02\0\0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,7 +239,7 @@ async fn retained_topics_are_counted_by_client() {
         let (_, body) = keeper.packet().await;
         // The table is filled behind the acknowledgement.
         for _ in 0..1_000 {
-            let kept = rig.door.exchange.retained_matching(topic).len();
+            let kept = rig.door.exchange.retained_matching(topic).flatten().count();
             if kept == usize::from(!payload.is_empty()) || body.len() > 2 {
                 break;
             }
@@ -221,7 +259,14 @@ async fn retained_topics_are_counted_by_client() {
     other.send(&publish_v5(3, "r/4", 1, b"", "x")).await;
     other.expect(b"\x40\x02\0\x01").await;
     rig.publish("indexes/A/level", "1", true).await;
-    assert_eq!(rig.door.exchange.retained_matching("indexes/#").len(), 1);
+    assert_eq!(
+        rig.door
+            .exchange
+            .retained_matching("indexes/#")
+            .flatten()
+            .count(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -293,7 +338,7 @@ async fn silence_without_a_keep_alive_ends_too() {
     dribble.send(b"\x30\xff\x01\0").await;
     let dribbling = async {
         loop {
-            if tokio::io::AsyncWriteExt::write_all(&mut dribble.stream, b"x")
+            if AsyncWriteExt::write_all(&mut dribble.stream, b"x")
                 .await
                 .is_err()
             {
@@ -393,7 +438,7 @@ async fn aliases_hold_no_more_than_their_share() {
     for alias in 1..=200u8 {
         let topic = format!("{alias:03}{}", "x".repeat(900));
         let bytes = publish_v5(0, &topic, 0, &[0x23, 0, alias], "x");
-        if tokio::io::AsyncWriteExt::write_all(&mut five.stream, &bytes)
+        if AsyncWriteExt::write_all(&mut five.stream, &bytes)
             .await
             .is_err()
         {
@@ -402,4 +447,104 @@ async fn aliases_hold_no_more_than_their_share() {
     }
     assert_eq!(five.until_closed().await, b"\xe0\x01\x97");
     assert_eq!(rig.door.counters.closed.get(Closed::Quota), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_has_its_share_of_connections() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.toml");
+    for user in ["ann", "bob"] {
+        let new = Change {
+            password: Some("pw"),
+            roles: &["subscriber".to_owned()],
+            ..Change::default()
+        };
+        change(&path, user, &new).unwrap();
+    }
+    let access = Access::open(access::Settings {
+        users_file: Some(path),
+        ..access::Settings::default()
+    });
+    let settings = Settings {
+        connect_timeout: PATIENCE,
+        connections_per_user_max: 2,
+        ..settings()
+    };
+    let rig = Rig::guarded(settings, access.unwrap()).await;
+    let come = async |version: u8, id: &str, user: &str| {
+        let mut raw = rig.connect().await;
+        let mut body = b"\0\x04MQTT".to_vec();
+        body.extend([version, 0xc2, 0, 0]);
+        body.extend((version == 5).then_some(0));
+        for field in [id, user, "pw"] {
+            body.extend(text(field));
+        }
+        raw.send(&packet(0x10, &body)).await;
+        let (_, body) = raw.packet().await;
+        (raw, body[1])
+    };
+    let (first, code) = come(4, "1", "ann").await;
+    assert_eq!(code, 0);
+    let (_second, code) = come(5, "2", "ann").await;
+    assert_eq!(code, 0);
+    assert_eq!(come(4, "3", "ann").await.1, 3);
+    assert_eq!(come(5, "4", "ann").await.1, 0x97);
+    assert_eq!(come(5, "5", "bob").await.1, 0, "another user has his own");
+    assert_eq!(rig.door.counters.refused.get(Refused::UserFull), 2);
+    drop(first);
+    // One that is gone makes room, as soon as the door has seen it go.
+    let waiting = async { while come(4, "3", "ann").await.1 != 0 {} };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_so_many_sessions_wait_for_their_clients() {
+    let rig = Rig::start(Settings {
+        sessions_max: 2,
+        ..settings()
+    })
+    .await;
+    for (id, parked) in [("a", 1), ("b", 2), ("c", 2)] {
+        let mut raw = rig.connect().await;
+        raw.send(&connect_v4(id, 0, 0)).await;
+        raw.expect(b"\x20\x02\0\0").await;
+        raw.send(b"\xe0\0").await;
+        raw.until_closed().await;
+        rig.parked(parked).await;
+    }
+    for (id, present) in [("a", 1), ("b", 1), ("c", 0)] {
+        let mut raw = rig.connect().await;
+        raw.send(&connect_v4(id, 0, 0)).await;
+        raw.expect(&[0x20, 2, present, 0]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retained_messages_do_not_pile_up_for_who_asks_again_and_again() {
+    let rig = Rig::start(settings()).await;
+    for number in 0..600 {
+        rig.publish(&format!("kept/{number}"), "x", true).await;
+    }
+    let mut raw = rig.v5("again", b"").await;
+    let asked: Vec<u8> = (1..=20)
+        .flat_map(|id| subscribe_v5(id, "kept/#", 0))
+        .collect();
+    raw.send(&asked).await;
+    let (mut granted, mut refused, mut messages) = (0, 0, 0);
+    while granted + refused < 20 || messages < granted * 600 {
+        match raw.packet().await {
+            (0x90, body) if body[3] == 0 => granted += 1,
+            (0x90, body) => {
+                assert_eq!(body[3], 0x97);
+                refused += 1;
+            }
+            (_, _) => messages += 1,
+        }
+    }
+    assert!(granted >= 5, "four tables may wait: {granted}");
+    assert!(refused > 0, "twenty may not");
+    assert_eq!(messages, granted * 600);
+    // Who has read may ask again.
+    raw.send(&subscribe_v5(21, "kept/#", 0)).await;
+    assert_eq!(raw.packet().await, (0x90, vec![0, 21, 0, 0]));
 }

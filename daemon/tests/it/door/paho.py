@@ -1,4 +1,7 @@
-"""One session of Eclipse Paho with the door: argument 1 is the port, 2 the version (4 or 5)."""
+"""One session of Eclipse Paho with the door: argument 1 is the port, 2 the version (4 or 5).
+
+With a third, the file of an authority, over TLS and as the user ann.
+"""
 import queue
 import sys
 
@@ -8,6 +11,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 port, version = int(sys.argv[1]), int(sys.argv[2])
+authority = sys.argv[3] if len(sys.argv) > 3 else None
 five = version == 5
 PATIENCE = 60
 
@@ -27,6 +31,9 @@ class Client:
         self.client.on_subscribe = lambda c, u, mid, codes, p: self.events.put(("sub", codes))
         self.client.on_publish = lambda c, u, mid, code, p: self.events.put(("pub", code))
         self.client.on_message = lambda c, u, message: self.heard.put(message)
+        if authority:
+            self.client.tls_set(ca_certs=authority)
+            self.client.username_pw_set("ann", "ann-pw")
         if will:
             self.client.will_set(will, "gone", qos=1)
         properties, start = None, {}
@@ -83,12 +90,16 @@ for number in range(500):
     writer.next("pub")
 
 # Retained, kept, will.
+# Who hears a message live knows that it is in the table of the retained.
+reader.subscribe("kept/+", 1)
 writer.publish("kept/1", "retained", 1, True)
+reader.message()
 kept = Client("kept", kept=True)
 kept.subscribe("kept/#", 1)
 assert kept.message().retain
 kept.leave()
 writer.publish("kept/2", "while away")
+reader.message()
 kept = Client("kept", kept=True)
 assert kept.flags.session_present
 assert kept.message().payload == b"while away"

@@ -44,6 +44,7 @@ pub(crate) fn everybody() -> Arc<Access> {
 pub(crate) fn settings() -> Settings {
     Settings {
         connect_timeout: Duration::from_millis(500),
+        handshake_timeout: PATIENCE,
         stop_grace: Duration::from_secs(1),
         ..Settings::default()
     }

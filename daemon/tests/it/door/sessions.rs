@@ -133,6 +133,20 @@ async fn an_id_is_assigned() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_is_told_where_its_answers_go() {
+    let rig = Rig::start(settings()).await;
+    for (wish, told) in [(b"\x19\x01", true), (b"\x19\x00", false)] {
+        let mut raw = rig.connect().await;
+        raw.send(&connect_v5("a/b", 2, wish)).await;
+        let (_, body) = raw.packet().await;
+        let mut property = vec![0x1a];
+        property.extend(text("divisor/reply/a%2Fb/"));
+        let is_there = body.windows(property.len()).any(|part| part == property);
+        assert_eq!(is_there, told, "{body:02x?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_will_follows_an_abnormal_end_only() {
     let rig = Rig::start(settings()).await;
     let mut reader = rig.v4("reader").await;

@@ -3,13 +3,25 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use divisor_testkit::Authority;
 use divisord::door::Settings;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use divisord::tls::{self, Tls};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::rig::*;
+
+// The bench includes this file from elsewhere.
+#[path = "siege/wrapped.rs"]
+mod wrapped;
+
+use wrapped::Wrap;
 
 /// Limits under which a siege ends within a test's patience.
 pub(crate) fn under_siege() -> Settings {
@@ -24,52 +36,144 @@ pub(crate) fn under_siege() -> Settings {
         publish_rate_max: 20_000,
         publish_burst: 20_000,
         write_timeout: Duration::from_secs(2),
+        handshake_timeout: Duration::from_millis(300),
         ..settings()
     }
 }
 
-type Attack = fn(SocketAddr, Instant) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A door that will be attacked, with TLS beside plain TCP.
+pub(crate) struct Besieged {
+    pub(crate) rig: Rig,
+    pub(crate) target: Target,
+}
+
+/// Where the attackers find it.
+#[derive(Clone)]
+pub(crate) struct Target {
+    plain: SocketAddr,
+    tls: SocketAddr,
+    connector: TlsConnector,
+}
+
+impl Besieged {
+    pub(crate) async fn start() -> Self {
+        let authority = Authority::new();
+        let server = authority.server("server");
+        let tls = Tls::open(tls::Settings {
+            certificate: server.certificate,
+            key: server.key,
+            client_ca: None,
+            client_required: false,
+        });
+        let rig = Rig::secure(under_siege(), everybody(), tls.unwrap()).await;
+        let mut roots = rustls::RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(authority.ca()).unwrap())
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let target = Target {
+            plain: rig.address,
+            tls: rig.tls_address,
+            connector: TlsConnector::from(Arc::new(config)),
+        };
+        Self { rig, target }
+    }
+}
+
+type Attack = fn(Target, Instant) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The attacks by name; each goes on until the given moment.
-pub(crate) const ATTACKS: [(&str, Attack); 14] = [
-    ("slow loris", |to, until| Box::pin(slow_loris(to, until))),
+pub(crate) const ATTACKS: [(&str, Attack); 21] = [
+    ("slow loris", |to, until| {
+        Box::pin(slow_loris(to.plain, until))
+    }),
+    ("slow TLS handshake", |to, until| {
+        Box::pin(wrapped::slow_handshake(to, Wrap::Tls, until))
+    }),
+    ("slow WebSocket handshake", |to, until| {
+        Box::pin(wrapped::slow_handshake(to, Wrap::WebSocket, until))
+    }),
+    ("slow loris behind TLS", |to, until| {
+        Box::pin(wrapped::slow_connect(to, until))
+    }),
     ("connection flood", |to, until| {
-        Box::pin(connection_flood(to, until))
+        Box::pin(connection_flood(to.plain, until))
+    }),
+    ("TLS handshake flood", |to, until| {
+        Box::pin(wrapped::flood(to, Wrap::Tls, until))
+    }),
+    ("WebSocket handshake flood", |to, until| {
+        Box::pin(wrapped::flood(to, Wrap::WebSocket, until))
     }),
     ("garbage before CONNECT", |to, until| {
-        Box::pin(garbage(to, until, false))
+        Box::pin(garbage(to.plain, until, false))
     }),
     ("garbage after CONNECT", |to, until| {
-        Box::pin(garbage(to, until, true))
+        Box::pin(garbage(to.plain, until, true))
+    }),
+    ("garbage behind handshakes", |to, until| {
+        Box::pin(wrapped::garbage(to, until))
     }),
     ("truncated and oversized", |to, until| {
-        Box::pin(oversized(to, until))
+        Box::pin(oversized(to.plain, until))
     }),
-    ("packet ids", |to, until| Box::pin(packet_ids(to, until))),
+    ("packet ids", |to, until| {
+        Box::pin(packet_ids(to.plain, until))
+    }),
     ("unknown acknowledgements", |to, until| {
-        Box::pin(acknowledgements(to, until))
+        Box::pin(acknowledgements(to.plain, until))
     }),
     ("subscribe flood", |to, until| {
-        Box::pin(subscribe_flood(to, until))
+        Box::pin(subscribe_flood(to.plain, until))
     }),
     ("retained storm", |to, until| {
-        Box::pin(retained_storm(to, until))
+        Box::pin(retained_storm(to.plain, until))
     }),
-    ("never reads", |to, until| Box::pin(never_reads(to, until))),
-    ("takeover race", |to, until| Box::pin(takeovers(to, until))),
-    ("wills", |to, until| Box::pin(wills(to, until))),
-    ("refused topics", |to, until| Box::pin(refused(to, until))),
+    ("never reads", |to, until| {
+        Box::pin(never_reads(to, None, until))
+    }),
+    ("never reads TLS and WebSocket", |to, until| {
+        Box::pin(async move {
+            let tls = never_reads(to.clone(), Some(Wrap::Tls), until);
+            tokio::join!(tls, never_reads(to, Some(Wrap::WebSocket), until));
+        })
+    }),
+    ("takeover race", |to, until| {
+        Box::pin(takeovers(to.plain, until))
+    }),
+    ("wills", |to, until| Box::pin(wills(to.plain, until))),
+    ("refused topics", |to, until| {
+        Box::pin(refused(to.plain, until))
+    }),
     ("shared churn", |to, until| {
-        Box::pin(shared_churn(to, until))
+        Box::pin(shared_churn(to.plain, until))
     }),
 ];
 
+/// What carries a client's bytes.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<W: AsyncRead + AsyncWrite + Unpin + Send> Wire for W {}
+
 /// A client that does not care what becomes of it.
-struct Careless(Option<TcpStream>);
+struct Careless {
+    wire: Option<Box<dyn Wire>>,
+    /// What it says goes into frames.
+    framed: bool,
+}
 
 impl Careless {
     async fn new(to: SocketAddr) -> Self {
-        Self(TcpStream::connect(to).await.ok())
+        let stream = TcpStream::connect(to).await.ok();
+        Self {
+            wire: stream.map(|stream| Box::new(stream) as Box<dyn Wire>),
+            framed: false,
+        }
     }
 
     async fn v4(to: SocketAddr, id: &str) -> Self {
@@ -78,25 +182,40 @@ impl Careless {
         client
     }
 
+    const fn is_gone(&self) -> bool {
+        self.wire.is_none()
+    }
+
     /// Says it, unless the door has closed or does not take it for a moment.
     async fn say(&mut self, bytes: &[u8]) {
-        let Some(stream) = &mut self.0 else {
+        if self.framed {
+            self.say_raw(&wrapped::frame(bytes)).await;
+        } else {
+            self.say_raw(bytes).await;
+        }
+    }
+
+    async fn say_raw(&mut self, bytes: &[u8]) {
+        let Some(wire) = &mut self.wire else {
             return;
         };
-        let said = tokio::time::timeout(Duration::from_millis(200), stream.write_all(bytes)).await;
+        let saying = async {
+            wire.write_all(bytes).await?;
+            wire.flush().await
+        };
+        let said = tokio::time::timeout(Duration::from_millis(200), saying).await;
         if !matches!(said, Ok(Ok(()))) {
-            self.0 = None;
+            self.wire = None;
         }
     }
 
     /// Reads what there is.
     async fn hear(&mut self) {
         let mut chunk = [0; 4_096];
-        if let Some(stream) = &mut self.0 {
-            let heard =
-                tokio::time::timeout(Duration::from_millis(2), stream.read(&mut chunk)).await;
+        if let Some(wire) = &mut self.wire {
+            let heard = tokio::time::timeout(Duration::from_millis(2), wire.read(&mut chunk)).await;
             if matches!(heard, Ok(Ok(0) | Err(_))) {
-                self.0 = None;
+                self.wire = None;
             }
         }
     }
@@ -126,7 +245,7 @@ async fn slow_loris(to: SocketAddr, until: Instant) {
     }
     while Instant::now() < until {
         for (client, at) in &mut all {
-            if client.0.is_none() {
+            if client.is_gone() {
                 (*client, *at) = (Careless::new(to).await, 0);
             }
             let byte = connect[*at % (connect.len() - 1)];
@@ -216,7 +335,7 @@ async fn acknowledgements(to: SocketAddr, until: Instant) {
         if id.is_multiple_of(64) {
             client.hear().await;
         }
-        if client.0.is_none() {
+        if client.is_gone() {
             client = Careless::v4(to, "acks").await;
         }
     }
@@ -253,25 +372,29 @@ async fn retained_storm(to: SocketAddr, until: Instant) {
             reader.say(&subscribe(id, "storm/#", 1)).await;
         }
         reader.hear().await;
-        if writer.0.is_none() {
+        if writer.is_gone() {
             writer = Careless::v4(to, "storm").await;
         }
     }
 }
 
-async fn never_reads(to: SocketAddr, until: Instant) {
+async fn never_reads(to: Target, wrap: Option<Wrap>, until: Instant) {
     let mut deaf = Vec::new();
     for number in 0..10 {
-        let mut client = Careless::v4(to, &format!("deaf{number}")).await;
+        let id = format!("deaf{number}");
+        let mut client = match wrap {
+            None => Careless::v4(to.plain, &id).await,
+            Some(wrap) => Careless::wrapped(&to, wrap, &id).await,
+        };
         client.say(&subscribe(1, "#", 1)).await;
         deaf.push(client);
     }
-    let mut writer = Careless::v4(to, "loud").await;
+    let mut writer = Careless::v4(to.plain, "loud").await;
     let payload = "x".repeat(4_000);
     while Instant::now() < until {
         writer.say(&publish(0, "loud/x", 0, &payload)).await;
-        if writer.0.is_none() {
-            writer = Careless::v4(to, "loud").await;
+        if writer.is_gone() {
+            writer = Careless::v4(to.plain, "loud").await;
         }
         tokio::task::yield_now().await;
     }
@@ -326,7 +449,7 @@ async fn refused(to: SocketAddr, until: Instant) {
             client.say(&publish(3, topic, 7, "x")).await;
         }
         client.hear().await;
-        if client.0.is_none() {
+        if client.is_gone() {
             client = Careless::v4(to, "refused").await;
         }
     }
@@ -355,10 +478,10 @@ async fn shared_churn(to: SocketAddr, until: Instant) {
 async fn an_honest_pair_loses_nothing() {
     use super::honest::beside;
 
-    let rig = Rig::start(under_siege()).await;
+    let Besieged { rig, target } = Besieged::start().await;
     let attack_time = Duration::from_secs(1);
     for (name, attack) in ATTACKS {
-        let seen = beside(&rig, attack(rig.address, Instant::now() + attack_time)).await;
+        let seen = beside(&rig, attack(target.clone(), Instant::now() + attack_time)).await;
         println!(
             "{name}: {} messages, p50 {:?}, p99 {:?}",
             seen.received,
@@ -371,7 +494,7 @@ async fn an_honest_pair_loses_nothing() {
     }
     let until = Instant::now() + attack_time * 3;
     let together = async {
-        let attacks = ATTACKS.map(|(_, attack)| tokio::spawn(attack(rig.address, until)));
+        let attacks = ATTACKS.map(|(_, attack)| tokio::spawn(attack(target.clone(), until)));
         for attack in attacks {
             attack.await.unwrap();
         }

@@ -294,3 +294,66 @@ fn times_are_understood_in_every_unit() {
         .collect();
     assert_eq!(column(&database, sql), expected);
 }
+
+/// Series go back further than 1970, and days begin there as they do today.
+#[test]
+fn the_past_reaches_back_to_1800() {
+    let database = Postgres::shared().database();
+    let daemon = daemon().database(&database.url()).start();
+    let client = Mqtt::v5(&daemon, "feed");
+    client.subscribe("indexes/OLD/level");
+    let start = "1899-12-30T16:00:00Z";
+    client.load(&json!({
+        "securities": [
+            { "symbol": "AAA", "currency": "USD" },
+            { "symbol": "BBB", "currency": "USD" },
+        ],
+        "prices": [
+            { "symbol": "AAA", "price": "20", "ts": start },
+            { "symbol": "BBB", "price": "50", "ts": start },
+        ],
+        "indexes": [{
+            "code": "OLD", "currency": "USD", "base": { "value": "100" },
+            "weighting": { "scheme": "equal", "reset": "daily" },
+            "dissemination": { "mode": "tick" },
+            "basket": [{ "symbol": "AAA" }, { "symbol": "BBB" }],
+        }],
+    }));
+    // Doubles one of two equal members on each of four days, the last of them today.
+    client.price("AAA", r#"{"price":40,"ts":-2209100400000}"#);
+    client.price("BBB", r#"{"price":100,"ts":-2209014000}"#);
+    client.price("AAA", r#"{"price":80,"ts":"1900-01-01T17:00:00Z"}"#);
+    client.price("BBB", "200");
+    client.wait_level("OLD", "506.25");
+    let late = r#"{"price":1,"ts":"1800-01-01T00:00:00Z"}"#;
+    assert_eq!(client.send("securities/AAA/price", late), "Success");
+    let broken = r#"{"price":1,"ts":"1799-12-31T23:59:59.999999Z"}"#;
+    assert_eq!(client.send("securities/AAA/price", broken), INVALID);
+    client.wait("the report", |m| {
+        let report = m.topic.starts_with("divisor/rejected/").then(|| m.json())?;
+        (report["reason"] == "timestamp_too_old").then_some(())
+    });
+    client.wait_projected();
+    let sql = "select level || to_char(ts at time zone 'UTC', ' YYYY-MM-DD HH24:MI') from level \
+               where ts < '2000-01-01' order by seq";
+    assert_eq!(
+        column(&database, sql),
+        [
+            "100.00 1899-12-30 16:00",
+            "150.00 1899-12-30 17:00",
+            "225.00 1899-12-31 17:00",
+            "337.50 1900-01-01 17:00",
+        ]
+    );
+    let sql = "select price || ' ' || effect || extract(year from ts) from tick \
+               where ts < '1899-01-01'";
+    assert_eq!(column(&database, sql), ["1 late1800"]);
+    let sql = "select c.relname::text from pg_inherits join pg_class c on c.oid = inhrelid \
+               where inhparent = 'price_tick'::regclass order by 1 limit 3";
+    let expected = [
+        "price_tick_1800_01",
+        "price_tick_1899_12",
+        "price_tick_1900_01",
+    ];
+    assert_eq!(column(&database, sql), expected);
+}

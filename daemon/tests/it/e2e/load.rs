@@ -239,17 +239,17 @@ fn loads_of_two_clients_do_not_mix() {
 fn mqtt_5_requests_are_answered_where_they_ask() {
     let daemon = daemon().start();
     let client = Mqtt::v5(&daemon, "asker");
-    client.subscribe("divisor/reply/elsewhere/#");
+    client.subscribe("divisor/reply/asker/#");
     let body = json!({ "id": "7" });
     super::client::request_v5(
         &client,
         "status",
         &body,
-        "divisor/reply/elsewhere/x",
+        "divisor/reply/asker/x",
         b"\x00\xff7",
     );
     client.wait("the reply", |m| {
-        let right = m.topic == "divisor/reply/elsewhere/x" && m.json()["id"] == "7";
+        let right = m.topic == "divisor/reply/asker/x" && m.json()["id"] == "7";
         (right && m.correlation.as_deref() == Some(b"\x00\xff7")).then_some(())
     });
 }

@@ -100,6 +100,36 @@ fn mosquitto_comes_in_over_tls_with_its_password() {
     assert_eq!(secured.lets_in("late", "late-pw"), Some(true));
 }
 
+/// systemd puts secrets into a directory that it names in the environment.
+#[test]
+fn credentials_of_systemd_are_read_at_the_start_and_by_a_reload() {
+    let authority = Authority::new();
+    let server = authority.server("server");
+    let credentials = tempfile::tempdir().unwrap();
+    let credential = |name: &str| credentials.path().join(name);
+    add(&credential("users.toml"), "feed", "feed-pw", &["publisher"]);
+    fs::copy(server.certificate, credential("tls.crt")).unwrap();
+    fs::copy(server.key, credential("tls.key")).unwrap();
+    let directory = credentials.path().display().to_string();
+    let daemon = daemon()
+        .env("CREDENTIALS_DIRECTORY", &directory)
+        .set("mqtt.tls_listen=0.0.0.0:0")
+        .start();
+    let secured = Secured { authority, daemon };
+    if secured.lets_in("feed", "feed-pw").is_none() {
+        println!("skipped: mosquitto_pub is not installed");
+        return;
+    }
+    assert_eq!(secured.lets_in("feed", "feed-pw"), Some(true));
+    add(&credential("users.toml"), "late", "late-pw", &["publisher"]);
+    assert_eq!(secured.lets_in("late", "late-pw"), Some(false));
+    let renewed = secured.authority.server("server");
+    fs::copy(renewed.certificate, credential("tls.crt")).unwrap();
+    fs::copy(renewed.key, credential("tls.key")).unwrap();
+    secured.daemon.reload("reloaded the certificate");
+    assert_eq!(secured.lets_in("late", "late-pw"), Some(true));
+}
+
 #[test]
 fn a_reload_says_what_it_did_and_keeps_what_is_broken() {
     let secured = Secured::start();

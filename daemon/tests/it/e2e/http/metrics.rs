@@ -37,7 +37,7 @@ fn what_happens_is_counted() {
     send("securities/AAA/price", "-1");
     send(
         "securities/AAA/price",
-        r#"{"price":"1","ts":"1969-12-31T00:00:00Z"}"#,
+        r#"{"price":"1","ts":"1799-12-31T00:00:00Z"}"#,
     );
     send("securities/A B/price", "1");
     send("indexes/PAIR/level", "1");
