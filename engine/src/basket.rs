@@ -12,6 +12,10 @@ use crate::{Decimal, SecurityId};
 /// Most decimal places a stated quantity (units, shares, factors, weights, prices) may have.
 const STATED_PLACES_MAX: u8 = 18;
 
+/// What the exponents of a geometric index sum to at the most, signs aside: a price that doubles
+/// moves the level a thousandfold then.
+const EXPONENTS_MAX: Decimal = Decimal::new(10, 0);
+
 /// A constituent of a basket whose symbol is resolved and whose fields fit the weighting.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Holding {
@@ -148,7 +152,9 @@ fn rule(
         Weighting::Score { .. } => {
             optional(constituent, "weight", constituent.weight, Bound::Positive)?;
             let shares = optional(constituent, "shares", constituent.shares, Bound::Positive)?;
-            if constituent.weight.is_none() && definition.score.size.mantissa() != 0 {
+            let score = &definition.score;
+            let has_size = score.size.mantissa() != 0 && score.least_variance.is_none();
+            if constituent.weight.is_none() && has_size {
                 required(constituent, "shares", shares)?;
             }
             float_factor(definition, constituent)?;
@@ -253,6 +259,7 @@ fn refuse_unused(definition: &IndexDefinition, constituent: &Constituent) -> Res
             "weight",
             "score",
             "scores",
+            "covariances",
         ],
     };
     let capped = definition.caps.is_some();
@@ -266,6 +273,7 @@ fn refuse_unused(definition: &IndexDefinition, constituent: &Constituent) -> Res
         ("weight", constituent.weight.is_some()),
         ("score", constituent.score.is_some()),
         ("scores", !constituent.scores.is_empty()),
+        ("covariances", !constituent.covariances.is_empty()),
         ("issuer", constituent.issuer.is_some() && !capped),
         ("group", constituent.group.is_some() && !capped),
     ];
@@ -293,7 +301,11 @@ fn check_rules(definition: &IndexDefinition) -> Result<(), Problem> {
         if caps.reset != Reset::Never && !matches!(weighting, Weighting::MarketCap) {
             return refuse("have caps with a `reset`, which belongs to the weighting here");
         }
-        cap::check(&definition.basket, caps)?;
+        if matches!(weighting, Weighting::Score { .. }) {
+            cap::check(&score::weighed(definition)?, caps)?;
+        } else {
+            cap::check(&definition.basket, caps)?;
+        }
     }
     if let Some(rule) = definition.float {
         let one = crate::pow10(rule.step.places()).unwrap_or(i128::MAX);
@@ -315,6 +327,16 @@ fn check_rules(definition: &IndexDefinition) -> Result<(), Problem> {
     }
     if matches!(weighting, Weighting::VolumeMedian) && definition.basket.len() != 1 {
         return refuse("of `volume_median` have one security");
+    }
+    if matches!(weighting, Weighting::Geometric { .. }) {
+        let exponents = definition.basket.iter().filter_map(|m| m.weight);
+        let exponents = exponents.map(Ratio::from);
+        let sum = exponents.fold(Ratio::zero(), |sum, exponent| {
+            sum.add(&exponent.clone().max(Ratio::zero().subtract(&exponent)))
+        });
+        if sum.subtract(&EXPONENTS_MAX.into()).is_positive() {
+            return refuse("have exponents that sum to more than 10, which no price can follow");
+        }
     }
     if matches!(weighting, Weighting::Score { .. }) {
         score::check(definition)

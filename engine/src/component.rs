@@ -4,7 +4,7 @@
 //! hidden security, so that weights, resets, revisions and the kernel need to know nothing of it;
 //! when the level moves, so does every index that holds it.
 
-use crate::definition::{Constituent, Dissemination, SecurityDefinition};
+use crate::definition::{Constituent, Dissemination, SecurityDefinition, Variant};
 use crate::output::{Output, Status};
 use crate::problem::Problem;
 use crate::security::Security;
@@ -33,6 +33,11 @@ impl Engine {
             let unknown = || Problem::UnknownIndex(code.chars().take(64).collect());
             let index = *self.codes.get(code).ok_or_else(unknown)?;
             let definition = &self.indexes[index.at()].definition;
+            if matches!(definition.variant, Some(Variant::DividendPoints(_))) {
+                return Err(Problem::Rule(
+                    "a basket cannot hold dividend points: they begin at 0, which is no price",
+                ));
+            }
             let places = definition.rounding.level.places.min(DIGITS_MAX);
             let digits = DIGITS_MAX - places;
             let most = crate::pow10(digits).unwrap_or(1).min(i128::from(LEVEL_MAX));

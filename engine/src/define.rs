@@ -311,7 +311,7 @@ impl Engine {
         }
         self.watch_days();
         self.start(id)?;
-        self.try_base(id, position);
+        self.base(id, position)?;
         if self.indexes[id.at()].revision == 0 {
             self.revised(id, Cause::Definition, self.time, position);
         }
@@ -361,6 +361,9 @@ impl Engine {
         self.kernel_is_stale |= changed.contains(&"dissemination");
         self.change_times(id, &changed);
         self.watch_days();
+        if changed.contains(&"variant") || changed.contains(&"weighting") {
+            self.check_followers(id)?;
+        }
         if definition.variant.is_some() {
             if changed.contains(&"variant") || changed.contains(&"rounding") {
                 self.refix(id)?;

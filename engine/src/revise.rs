@@ -54,40 +54,44 @@ impl Engine {
         self.start_followers(position);
     }
 
-    /// Starts an index from its base value once every constituent has a price.
+    /// Starts an index from its base value once every constituent has a price. A base that these
+    /// prices do not give leaves the index waiting for others.
     pub(crate) fn try_base(&mut self, index: IndexId, position: Position) {
+        drop(self.base(index, position));
+    }
+
+    /// As [`Self::try_base`].
+    ///
+    /// # Errors
+    /// All prices and rates are there, and no base comes of them.
+    pub(crate) fn base(&mut self, index: IndexId, position: Position) -> Result<(), Problem> {
         let state = &self.indexes[index.at()];
         let (Some(value), None) = (state.definition.base.value, &state.follow) else {
-            return;
+            return Ok(());
         };
         if state.life == Life::Deleted
             || state.divisor.is_some()
             || state.product.is_some()
             || state.basket.rates.iter().any(Option::is_none)
         {
-            return;
+            return Ok(());
         }
         let referenced = state.basket.holdings.iter().all(|h| h.reference.is_some());
         if state.missing > 0 && !referenced {
-            return;
+            return Ok(());
         }
         let mut next = state.clone();
-        // A base that cannot be computed leaves the index pending; the definition was checked
-        // as far as it can be without prices.
-        if next
-            .establish(
-                &value.into(),
-                &Overrides::new(),
-                &self.securities,
-                Weigh::Anew,
-            )
-            .is_ok()
-        {
-            self.indexes[index.at()] = next;
-            self.put_in_force(index);
-            self.revised(index, Cause::Base, self.time, position);
-            self.touch(index, Time::MIN);
-        }
+        next.establish(
+            &value.into(),
+            &Overrides::new(),
+            &self.securities,
+            Weigh::Anew,
+        )?;
+        self.indexes[index.at()] = next;
+        self.put_in_force(index);
+        self.revised(index, Cause::Base, self.time, position);
+        self.touch(index, Time::MIN);
+        Ok(())
     }
 
     /// A tick at or after the end of a day, or another moment, lets it pass in every index that holds

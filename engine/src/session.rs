@@ -4,17 +4,23 @@
 //! happens, in its order. So days of the past go through the live path as today does. The wall
 //! clock moves it as well, by way of batches, but only an index whose newest input was of the
 //! present ([`PRESENT`]): a feed that replays the past is not overtaken by today's closing time.
+//!
+//! - [`close`]: the close run, its confirmation, and the special opening quotation
+//! - [`stale`]: which constituents are stale
+
+mod close;
+mod stale;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Session;
-use crate::definition::{CloseAt, IndexDefinition, StaleRule};
+use crate::definition::CloseAt;
 use crate::exact::Ratio;
 use crate::index::Index;
 use crate::input::Kind;
 use crate::life::Life;
-use crate::output::{Closed, Output, Quotation, Status};
+use crate::output::Status;
 use crate::security::Security;
 use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time};
 
@@ -321,131 +327,10 @@ impl Engine {
         }
     }
 
-    /// When the close of a session is calculated at the latest.
-    fn close_due(&self, index: IndexId, session: &Session) -> Time {
-        let state = &self.indexes[index.at()];
-        let rule = state.definition.session.close;
-        let after = |seconds: u32| session.close.saturating_add(i64::from(seconds) * SECOND);
-        let latest = rule.after_s.map_or(Time::MAX, after);
-        let due = match rule.at {
-            CloseAt::Scheduled => after(rule.after_s.unwrap_or(0)),
-            CloseAt::Official if self.all_closed(state, session) => session.close,
-            CloseAt::Official | CloseAt::Command => latest,
-        };
-        let next = self.session_after(index, session.close);
-        due.saturating_add(JUST)
-            .min(next.map_or(Time::MAX, |next| next.pre_open))
-    }
-
-    /// True when every constituent has its official close of the session.
-    fn all_closed(&self, state: &Index, session: &Session) -> bool {
-        let is_closed = |security: &Security| {
-            let close = security.prints.close;
-            close.is_some_and(|close| close.ts >= session.open)
-        };
-        state.members_are(&self.securities, is_closed)
-    }
-
-    /// The close run: the level of now is the official close of the session.
-    fn close(&mut self, index: IndexId, moment: Time, position: Position) {
-        let Some(session) = self.indexes[index.at()].clock.session else {
-            return;
-        };
-        self.quote_opening(index, &session, true, moment, position);
-        let next = self.session_after(index, session.close);
-        let state = &mut self.indexes[index.at()];
-        let final_after = state.definition.session.final_after_s;
-        let clock = &mut state.clock;
-        clock.phase = Phase::Closed;
-        clock.session = next;
-        clock.due = next.map_or(Time::MAX, |next| next.pre_open);
-        clock.official = None;
-        // What is halted has no close: an operator may state it once it is resumed.
-        if !clock.is_halted {
-            clock.final_at = final_after.map_or(Time::MAX, |seconds| {
-                moment.saturating_add(i64::from(seconds) * SECOND)
-            });
-            self.put_close(index, session.day, moment, position);
-        }
-    }
-
-    /// Publishes the level of now as the official close of a day.
-    pub(crate) fn put_close(
-        &mut self,
-        index: IndexId,
-        day: Date,
-        moment: Time,
-        position: Position,
-    ) {
-        self.touch(index, moment);
-        for index in self.with_followers(index) {
-            let before = self.indexes[index.at()].seq;
-            self.publish(index, position);
-            let state = &mut self.indexes[index.at()];
-            if let Some(level) = state.last.filter(|last| last.seq > before) {
-                state.clock.official = Some((day, level.level));
-                self.tell_close(index, day, false);
-            }
-        }
-    }
-
     /// An index and the variants that follow it, which close with it.
     fn with_followers(&self, index: IndexId) -> Vec<IndexId> {
         let followers = self.followers(index).iter().copied();
         std::iter::once(index).chain(followers).collect()
-    }
-
-    fn tell_close(&mut self, index: IndexId, day: Date, is_final: bool) {
-        let state = &self.indexes[index.at()];
-        if let Some(level) = state.last.filter(|_| state.life.is_active()) {
-            let closed = Closed {
-                day,
-                level,
-                divisor: state.divisor,
-                soq: state.clock.quotation,
-                is_final,
-                members: state.members(&self.securities),
-            };
-            self.outputs.push_back(Output::Closed(closed));
-        }
-    }
-
-    /// The last close is final.
-    pub(crate) fn finalize(&mut self, index: IndexId, moment: Time, position: Position) {
-        let clock = &mut self.indexes[index.at()].clock;
-        clock.final_at = Time::MAX;
-        let Some((day, _)) = clock.official.filter(|_| clock.phase == Phase::Closed) else {
-            return;
-        };
-        clock.phase = Phase::Final;
-        self.touch(index, moment);
-        for index in self.with_followers(index) {
-            self.publish(index, position);
-            self.tell_close(index, day, true);
-        }
-    }
-
-    /// Closes by an operator's word; see [`crate::Order::Close`].
-    pub(crate) fn close_now(&mut self, index: IndexId, position: Position) {
-        let state = &self.indexes[index.at()];
-        let moment = self.marks[index.at()].ts;
-        match (state.clock.phase, state.clock.session) {
-            (Phase::Open | Phase::Closing | Phase::PreOpen, Some(_)) => {
-                self.close(index, moment, position);
-            }
-            (Phase::Closed, Some(_)) => {
-                let name = state.definition.calendar.as_ref();
-                let calendar = name.and_then(|name| self.calendars.get(name));
-                if let Some(last) = calendar.and_then(|calendar| calendar.last(moment)) {
-                    self.put_close(index, last.day, moment, position);
-                }
-            }
-            _ => {
-                let day = state.zone.to_datetime(jiff::Timestamp::from(moment)).date();
-                self.put_close(index, day, moment, position);
-            }
-        }
-        self.watch_session(index);
     }
 
     /// Tells of a status that has changed; the level that shows it leaves by the index's rule.
@@ -460,87 +345,6 @@ impl Engine {
             self.set_status(index, status, ts, position);
         }
         self.touch(index, ts);
-    }
-
-    /// Looks which constituents are stale at `now`, and when the next one may be.
-    fn recheck_stale(&mut self, index: IndexId, now: Time, position: Position) {
-        let state = &self.indexes[index.at()];
-        let Some(rule) = state.definition.stale else {
-            self.indexes[index.at()].clock.stale_at = Time::MAX;
-            return;
-        };
-        let mut stale_at = Time::MAX;
-        let mut stale = Vec::new();
-        for holding in &state.basket.holdings {
-            let security = &self.securities[holding.security.at()];
-            match self.stale_moment(&state.definition, &rule, security, now) {
-                Some(moment) => stale_at = stale_at.min(moment),
-                None => stale.push(holding.security),
-            }
-        }
-        for security in &stale {
-            self.securities[security.at()].is_stale = true;
-        }
-        let clock = &mut self.indexes[index.at()].clock;
-        clock.stale_at = stale_at;
-        let has_changed = clock.stale != stale;
-        clock.stale = stale;
-        self.weigh_stale(index, has_changed, now, position);
-    }
-
-    /// Whether the weight of what is stale reaches the threshold; a change of that, or of what is
-    /// stale, shows in the next level.
-    pub(crate) fn weigh_stale(
-        &mut self,
-        index: IndexId,
-        has_changed: bool,
-        ts: Time,
-        position: Position,
-    ) {
-        let state = &self.indexes[index.at()];
-        let clock = &state.clock;
-        let threshold = state.definition.stale.and_then(|rule| rule.weight);
-        let is_stale = threshold.is_some_and(|threshold| {
-            let share = state.share(&self.securities, |id, _| clock.stale.contains(&id));
-            !clock.stale.is_empty() && share.is_some_and(|share| !is_below(&share, threshold))
-        });
-        let has_changed = has_changed || is_stale != clock.is_stale;
-        let clock = &mut self.indexes[index.at()].clock;
-        clock.is_stale = is_stale;
-        if has_changed && !clock.is_quiet() {
-            self.change_status(index, ts, position);
-        }
-    }
-
-    /// None for a security that is stale at `now`, else the next time to look at it again.
-    fn stale_moment(
-        &self,
-        index: &IndexDefinition,
-        rule: &StaleRule,
-        security: &Security,
-        now: Time,
-    ) -> Option<Time> {
-        if security.component.is_some() {
-            // What an index is worth says so itself.
-            return Some(Time::MAX);
-        }
-        let last = security.origin?.ts;
-        let name = security.definition.calendar.as_ref();
-        let name = name.or(index.calendar.as_ref());
-        let calendar = name.and_then(|name| self.calendars.get(name));
-        let by_time = rule.after_s.map_or(Time::MAX, |seconds| {
-            // Trading time is never shorter than time: mostly this spares the calendar.
-            let soonest = last.saturating_add(i64::from(seconds) * SECOND);
-            match calendar {
-                Some(calendar) if soonest <= now => calendar.after_trading(last, seconds),
-                _ => soonest,
-            }
-        });
-        let by_sessions = rule.sessions.map_or(Time::MAX, |count| match calendar {
-            Some(calendar) => calendar.after_sessions(last, count),
-            None => last.saturating_add(i64::from(count) * DAY),
-        });
-        Some(by_time.min(by_sessions)).filter(|moment| *moment > now)
     }
 
     /// Notes when enough weight has traded in the session.
@@ -558,49 +362,6 @@ impl Engine {
         let share = state.share(&self.securities, traded);
         let has_opened = share.is_some_and(|share| !is_below(&share, threshold));
         self.indexes[index.at()].clock.has_opened = has_opened;
-    }
-
-    /// The special opening quotation, once every constituent has an official opening price; with
-    /// `is_last` the prior close stands for those that have none.
-    fn quote_opening(
-        &mut self,
-        index: IndexId,
-        session: &Session,
-        is_last: bool,
-        ts: Time,
-        position: Position,
-    ) {
-        let state = &self.indexes[index.at()];
-        let clock = &state.clock;
-        if !state.definition.session.soq || clock.quotation.is_some() || !state.is_complete() {
-            return;
-        }
-        let mut prices = Vec::with_capacity(state.basket.holdings.len());
-        let mut missing = 0;
-        for holding in &state.basket.holdings {
-            let security = &self.securities[holding.security.at()];
-            let opened = security.prints.open.filter(|p| p.ts >= session.pre_open);
-            missing += u32::from(opened.is_none());
-            let prior = || security.prints.close_before(session.open);
-            let units = opened.or_else(prior).map_or(security.price, |p| p.price);
-            let places = security.definition.price_places;
-            prices.push(Ratio::from(Decimal::new(units.into(), places)));
-        }
-        if missing > 0 && !is_last {
-            return;
-        }
-        let Some(level) = state.level_at(&prices) else {
-            return;
-        };
-        self.indexes[index.at()].clock.quotation = Some(level);
-        self.outputs.push_back(Output::Quotation(Quotation {
-            index,
-            day: session.day,
-            level,
-            missing,
-            ts,
-            position,
-        }));
     }
 
     /// After a price has counted: what it does to opening, staleness, quotation and close of the
@@ -700,19 +461,6 @@ impl Engine {
 }
 
 impl Index {
-    /// Makes the index look for stale constituents at its next input, or by the clock at once.
-    pub(crate) fn look_for_stale(&mut self) {
-        if self.definition.stale.is_some() && self.life != Life::Deleted {
-            self.clock.stale_at = Time::MIN;
-        }
-    }
-
-    /// The prices of all constituents say whether the stale weight reaches its threshold.
-    pub(crate) fn weighs_stale(&self) -> bool {
-        let rule = self.definition.stale;
-        !self.clock.stale.is_empty() && rule.is_some_and(|rule| rule.weight.is_some())
-    }
-
     /// Each price may change the status.
     fn looks_at_each_price(&self) -> bool {
         self.clock.is_opening() || self.weighs_stale()

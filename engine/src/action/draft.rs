@@ -29,6 +29,22 @@ pub(super) struct Draft {
     pub(super) blend: Option<Ratio>,
     /// The constant part of the sum, where it changes.
     pub(super) cash: Option<Ratio>,
+    /// The same at first.
+    held_cash: Ratio,
+    /// What takeovers and removals do to the level, once one has come.
+    leaving: Option<Leaving>,
+}
+
+/// Gains and losses of members that leave: a part of what the basket is worth after all actions that
+/// come before, the same in whichever order they leave.
+#[derive(Debug, Clone)]
+struct Leaving {
+    /// [`Draft::value`] before the first of them.
+    value: Ratio,
+    /// What the members were worth then.
+    worth: Ratio,
+    /// What they turn out to be worth more.
+    gain: Ratio,
 }
 
 /// One member.
@@ -77,7 +93,32 @@ impl Draft {
             reference: Vec::new(),
             blend: None,
             cash: None,
+            held_cash: Ratio::scaled(basket.cash, basket.scale),
+            leaving: None,
         }
+    }
+
+    /// What the members are worth at the prices and coefficients that the actions so far leave.
+    fn worth(&self) -> Ratio {
+        let value = |line: &Line| {
+            let (price, rate) = line.price.as_ref().zip(line.rate.as_ref())?;
+            Some(price.multiply(rate).multiply(line.coefficient.as_ref()?))
+        };
+        let values = self.members.iter().filter_map(value);
+        values.fold(self.held_cash.clone(), |sum, value| sum.add(&value))
+    }
+
+    /// What members that leave are measured by; none without a level.
+    fn leaving(&mut self) -> Option<&mut Leaving> {
+        if self.leaving.is_none() {
+            let value = self.value.clone()?;
+            self.leaving = Some(Leaving {
+                value,
+                worth: self.worth(),
+                gain: Ratio::zero(),
+            });
+        }
+        self.leaving.as_mut()
     }
 
     pub(super) fn place(&self, security: SecurityId) -> Option<usize> {
@@ -138,11 +179,16 @@ impl Draft {
             return;
         };
         let more = worth.subtract(&price.multiply(rate)).multiply(coefficient);
-        self.value = self.value.as_ref().map(|value| value.add(&more));
+        if let Some(leaving) = self.leaving() {
+            leaving.gain = leaving.gain.add(&more);
+            let grown = leaving.worth.add(&leaving.gain).divide(&leaving.worth);
+            self.value = grown.map(|grown| leaving.value.multiply(&grown));
+        }
         self.is_changed = true;
     }
 
     pub(super) fn remove(&mut self, at: usize) -> Line {
+        self.leaving();
         self.is_changed = true;
         self.members.remove(at)
     }

@@ -162,7 +162,14 @@ impl Opening {
         let traded = child.and_then(|child| self.price(child));
         let estimate = spin.price.map(Ratio::from).or_else(|| traded.clone());
         let estimate = estimate.ok_or_else(|| Problem::NoPrice(spin.child.clone()))?;
-        let ratio = Ratio::from(spin.ratio);
+        // What a parent's price falls by for one in the child's currency.
+        let currency = |security: SecurityId| &self.engine.securities[security.at()].definition;
+        let own = currency(parent).currency;
+        let other = child.map_or(own, |child| currency(child).currency);
+        let mut ratio = Ratio::from(spin.ratio);
+        if other != own {
+            ratio = ratio.multiply(&self.engine.plain_rate(other, own)?);
+        }
         self.each(parent, |day, index, at| {
             let rule = day.rules(index).spin_offs.clone();
             let price = match (rule.price, child) {
@@ -176,7 +183,8 @@ impl Opening {
                     let child =
                         child.ok_or_else(|| Problem::UnknownSecurity(spin.child.clone()))?;
                     let rate = day.rate(index, child);
-                    day.draft(index).adopt(at, child, spin, (price, rate))
+                    day.draft(index)
+                        .adopt(at, child, spin, &less, (price, rate))
                 }
             }
         })?;
@@ -264,7 +272,8 @@ impl Opening {
         float: Option<Decimal>,
     ) -> Result<(), Problem> {
         self.each(security, |day, index, at| {
-            let from = day.rules(index).share_changes.from;
+            let definition = day.engine.indexes[index.at()].definition.clone();
+            let from = definition.actions.share_changes.from;
             let draft = day.draft(index);
             let stated = &mut draft.members[at].constituent;
             let Some(shares_before) = stated.shares else {
@@ -289,7 +298,12 @@ impl Opening {
             }
             (stated.shares, stated.float) = (Some(shares), float);
             // Where units follow from weights they do so again at the next reset.
-            draft.is_changed |= !draft.weighting.follows_weights();
+            if !draft.weighting.follows_weights() {
+                draft.is_changed = true;
+                let line = &mut draft.members[at];
+                let units = crate::basket::units(&definition, &line.constituent)?;
+                line.coefficient = line.coefficient.as_ref().map(|_| units.into());
+            }
             Ok(())
         })
     }
@@ -477,12 +491,13 @@ impl Draft {
         }
     }
 
-    /// A child joins beside its parent, whose price falls by what the child is worth.
+    /// A child joins beside its parent, whose price falls by `less`, what the child is worth.
     fn adopt(
         &mut self,
         at: usize,
         child: SecurityId,
         spin: &SpinOff,
+        less: &Ratio,
         (price, rate): (Ratio, Option<Ratio>),
     ) -> Result<(), Problem> {
         if self.place(child).is_some() {
@@ -500,7 +515,7 @@ impl Draft {
         line.multiply(&ratio, self.cut)?;
         let parent = &mut self.members[at];
         if let Some(before) = parent.price.clone() {
-            let after = before.subtract(&price.multiply(&ratio));
+            let after = before.subtract(less);
             let share = after.divide(&before).filter(Ratio::is_positive);
             let share = share.ok_or_else(|| Problem::AdjustedPrice(spin.symbol.clone()))?;
             parent.price = Some(after);

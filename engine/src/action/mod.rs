@@ -365,8 +365,9 @@ impl Engine {
         (ids, concerned.into_iter().collect())
     }
 
-    /// Applies due actions together; where they cannot go together, one by one, and those that
-    /// cannot at all are refused. Returns the indexes whose weights were restored by a review.
+    /// Applies due actions together; those that cannot go with the others come after them one by one,
+    /// and those that cannot at all are refused. Returns the indexes whose weights were restored by a
+    /// review.
     pub(crate) fn apply_actions(
         &mut self,
         ids: &[String],
@@ -377,14 +378,25 @@ impl Engine {
             *self = next;
             return restored;
         }
-        let mut restored = Vec::new();
+        let (mut together, mut apart) = (Vec::new(), Vec::new());
         for id in ids {
-            match self.opened(std::slice::from_ref(id), ts, position) {
+            together.push(id.clone());
+            if self.opened(&together, ts, position).is_err() {
+                apart.extend(together.pop());
+            }
+        }
+        let apart = apart.iter().map(std::slice::from_ref);
+        let mut restored = Vec::new();
+        let parts = std::iter::once(together.as_slice()).chain(apart);
+        for ids in parts.filter(|ids| !ids.is_empty()) {
+            match self.opened(ids, ts, position) {
                 Ok((next, mut more)) => {
                     *self = next;
                     restored.append(&mut more);
                 }
-                Err(problem) => self.refuse_action(id, &problem, position),
+                Err(problem) => ids
+                    .iter()
+                    .for_each(|id| self.refuse_action(id, &problem, position)),
             }
         }
         restored

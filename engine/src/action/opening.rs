@@ -28,6 +28,9 @@ pub struct ExDividend {
     pub special: bool,
     /// Who withholds.
     pub country: Option<String>,
+    /// What kind of company pays.
+    #[serde(default)]
+    pub payer: Option<String>,
     /// The rate withheld, where it is stated.
     pub tax: Option<Decimal>,
 }
@@ -40,6 +43,7 @@ impl ExDividend {
             currency,
             special: stated.kind == crate::definition::action::DividendKind::Special,
             country: stated.country.clone(),
+            payer: stated.payer.clone(),
             tax: stated.tax,
         }
     }

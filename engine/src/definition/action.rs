@@ -121,6 +121,9 @@ pub struct Dividend {
     /// The country that withholds, for the withholding table of an index: `US`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// What kind of company pays, for the same table: `reit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<String>,
     /// The rate withheld of this dividend, in 0 to 1; the index's rule where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax: Option<Decimal>,
@@ -183,8 +186,8 @@ pub struct SpinOff {
     pub child: String,
     /// Shares of the child for one of the parent.
     pub ratio: Decimal,
-    /// What a share of the child is thought to be worth; its last price (when-issued trading)
-    /// when absent.
+    /// What a share of the child is thought to be worth, in its currency, or in that of the parent
+    /// where the child is no known security; its last price (when-issued trading) when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Decimal>,
 }

@@ -42,6 +42,10 @@ pub struct Constituent {
     /// Scores by the names of [`ScoreRule::factors`](super::ScoreRule::factors): `score`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scores: BTreeMap<String, Decimal>,
+    /// Covariances of its returns by symbol, its own variance among them: `score` with
+    /// [`least_variance`](super::ScoreRule::least_variance). One of a pair may state theirs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub covariances: BTreeMap<String, Decimal>,
     /// Whose share it is: limits of [`Caps`](super::Caps) count all shares of an issuer as one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
@@ -68,6 +72,7 @@ impl Constituent {
             weight: None,
             score: None,
             scores: BTreeMap::new(),
+            covariances: BTreeMap::new(),
             issuer: None,
             group: None,
             price: None,

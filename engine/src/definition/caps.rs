@@ -88,6 +88,27 @@ pub struct ScoreRule {
     /// The smallest score after that; above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<Decimal>,
+    /// The weights are those of least variance instead, from the members'
+    /// [`covariances`](super::Constituent::covariances); neither size nor score counts then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_variance: Option<LeastVariance>,
+}
+
+/// Weights of least variance.
+///
+/// They are worked out in floating point with one portable library and cut to the places of
+/// [`Rounding::coefficient`](super::Rounding::coefficient).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeastVariance {
+    /// No weight is negative; true by default.
+    pub long_only: bool,
+}
+
+impl Default for LeastVariance {
+    fn default() -> Self {
+        Self { long_only: true }
+    }
 }
 
 impl Default for ScoreRule {
@@ -100,6 +121,7 @@ impl Default for ScoreRule {
             factors: BTreeMap::new(),
             standardize: false,
             floor: None,
+            least_variance: None,
         }
     }
 }

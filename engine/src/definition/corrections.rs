@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 pub struct CorrectionRules {
     /// How much of what was published is restated.
     pub restate: Restate,
-    /// What a price of a constituent does that is older than its last one.
-    pub late_prices: LatePrices,
 }
 
 impl CorrectionRules {
@@ -42,15 +40,4 @@ impl Restate {
             Self::Full => "full",
         }
     }
-}
-
-/// What a price of a constituent does that is older than its last one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LatePrices {
-    /// It is stored and does not count.
-    #[default]
-    Store,
-    /// It is a correction by itself: the latest price for a time is the right one.
-    Restate,
 }

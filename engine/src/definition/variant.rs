@@ -83,7 +83,7 @@ pub enum Reinvestment {
 pub struct Withholding {
     /// Where no rule fits.
     pub rate: Decimal,
-    /// Exceptions by country and kind.
+    /// Exceptions by country, kind and payer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<WithholdingRule>,
 }
@@ -98,6 +98,9 @@ pub struct WithholdingRule {
     /// `ordinary` or `special`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// What kind of company pays, as the dividend states it: `reit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<String>,
     /// The fraction withheld.
     pub rate: Decimal,
 }

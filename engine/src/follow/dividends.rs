@@ -19,6 +19,7 @@ fn kept(dividend: &ExDividend, rule: Option<&Withholding>) -> Ratio {
     let exception = rule.rules.iter().find(|r| {
         fits(r.country.as_deref(), dividend.country.as_deref())
             && fits(r.kind.as_deref(), Some(kind))
+            && fits(r.payer.as_deref(), dividend.payer.as_deref())
     });
     let rate = dividend
         .tax

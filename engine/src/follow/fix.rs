@@ -220,7 +220,23 @@ impl Engine {
 
     /// The weight of each currency in the basket that a level goes back to.
     fn exposures(&self, id: IndexId) -> Option<Vec<(Currency, Ratio)>> {
-        let basket = &self.indexes[self.root(id).at()].basket;
+        let root = &self.indexes[self.root(id).at()];
+        let basket = &root.basket;
+        if let Some(product) = &root.product {
+            // A product moves with a rate by the exponents of what is quoted in it.
+            let mut weights: Vec<_> = basket
+                .currencies
+                .iter()
+                .map(|currency| (*currency, Ratio::zero()))
+                .collect();
+            for (slot, (_, exponent)) in basket.slots.iter().zip(&product.members) {
+                weights[*slot].1 = weights[*slot].1.add(&(*exponent).into());
+            }
+            return Some(weights);
+        }
+        if root.fixing.is_some() {
+            return Some(vec![(root.definition.currency, Ratio::one())]);
+        }
         let sums = basket.sums(&self.securities);
         let total = basket.market_value(&sums)?;
         let mut weights = Vec::new();

@@ -40,6 +40,10 @@ impl Engine {
                 "has its parent's days and cannot state others",
             ));
         }
+        if matches!(above.variant, Some(Variant::DividendPoints(_))) {
+            let what = "has a parent that begins at 0, of which there is no return";
+            return Err(Problem::Variant(what));
+        }
         let is_converted = matches!(variant, Variant::Converted(_));
         if above.currency != definition.currency && !is_converted {
             let what = "is in another currency than its parent, which only `converted` can be";
@@ -65,6 +69,21 @@ impl Engine {
             inputs.insert(symbol.to_owned(), id);
         }
         Ok(Some(Follow::new(*parent, inputs)))
+    }
+
+    /// Refuses a change of an index that those which follow or hold it cannot bear.
+    pub(crate) fn check_followers(&self, id: IndexId) -> Result<(), Problem> {
+        for follower in self.followers(id) {
+            self.resolve_follow(&self.indexes[follower.at()].definition)?;
+        }
+        let index = &self.indexes[id.at()];
+        let is_points = matches!(index.definition.variant, Some(Variant::DividendPoints(_)));
+        if is_points && index.component.is_some() {
+            return Err(Problem::Variant(
+                "is held by a basket and cannot begin at 0",
+            ));
+        }
+        Ok(())
     }
 
     /// Starts the variants whose parents and rates are there now.

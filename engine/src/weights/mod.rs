@@ -3,11 +3,13 @@
 //!
 //! - [`cap`]: limits on weights
 //! - [`score`]: weights of market values and scores
+//! - [`variance`]: weights of least variance
 //! - [`product`]: the geometric kernel
 
 pub(crate) mod cap;
 pub(crate) mod product;
 pub(crate) mod score;
+pub(crate) mod variance;
 
 use crate::basket::{Rule, float_factor};
 use crate::definition::{Constituent, IndexDefinition, Weighting};

@@ -8,56 +8,116 @@ use crate::definition::{Constituent, IndexDefinition, ScoreRule};
 use crate::exact::Ratio;
 use crate::float;
 use crate::problem::Problem;
+use crate::weights::variance;
 use crate::{Decimal, pow10};
 
-/// The weights at these values of one share; only their ratios matter.
+/// The weights at these values of one share, as parts of 1: market values times scores have any size.
 pub(crate) fn weights(
     definition: &IndexDefinition,
     values: &[Ratio],
 ) -> Result<Vec<Ratio>, Problem> {
     let rule = &definition.score;
+    if let Some(least) = rule.least_variance {
+        let cut = definition.rounding.coefficient;
+        return variance::weights(&definition.basket, least, cut);
+    }
     let scores = scores(definition)?;
+    let worth = worth(definition, values)?;
     let mut weights = Vec::with_capacity(values.len());
-    for (at, (member, value)) in definition.basket.iter().zip(values).enumerate() {
+    for (at, member) in definition.basket.iter().enumerate() {
         let size = match member.weight {
             Some(weight) => weight.into(),
-            None if is(rule.size, 0) => Ratio::one(),
-            None => {
-                let value = super::market_value(definition, member, value)?;
-                power(&value, rule.size, definition)?
-            }
+            None => power(&worth[at], rule.size, definition)?,
         };
         let multiple = multiple(definition, scores[at])?;
         weights.push(size.multiply(&multiple));
     }
-    if weights.iter().any(Ratio::is_positive) {
-        Ok(weights)
-    } else {
-        Err(Problem::NoDivisor("weight"))
+    let total = weights.iter().fold(Ratio::zero(), |sum, w| sum.add(w));
+    let part = |weight: &Ratio| weight.divide(&total).ok_or(Problem::NoDivisor("weight"));
+    weights.iter().map(part).collect()
+}
+
+/// The market value of each member. Where a power of it is taken in floating point, as a part of the
+/// one that comes out largest, so that whatever the currency no power is too long and only the
+/// smallest lose digits.
+fn worth(definition: &IndexDefinition, values: &[Ratio]) -> Result<Vec<Ratio>, Problem> {
+    let size = definition.score.size;
+    if is(size, 0) {
+        return Ok(vec![Ratio::one(); values.len()]);
     }
+    let members = definition.basket.iter().zip(values);
+    let worth = members.map(|(member, value)| super::market_value(definition, member, value));
+    let worth: Vec<Ratio> = worth.collect::<Result<_, _>>()?;
+    let is_exact = is(size, 1) || is(size, -1);
+    if is_exact || definition.basket.iter().any(|m| m.weight.is_some()) {
+        return Ok(worth);
+    }
+    let wins = |one: &Ratio, other: &Ratio| {
+        let more = one.subtract(other).is_positive();
+        more == size.is_positive()
+    };
+    let largest = worth
+        .iter()
+        .reduce(|one, other| if wins(one, other) { one } else { other });
+    let Some(largest) = largest else {
+        return Ok(worth);
+    };
+    let part = |value: &Ratio| value.divide(largest).ok_or(Problem::NoDivisor("weight"));
+    worth.iter().map(part).collect()
+}
+
+/// The members that can have a weight: a tilt may leave some without.
+pub(crate) fn weighed(definition: &IndexDefinition) -> Result<Vec<Constituent>, Problem> {
+    if definition.score.least_variance.is_some() {
+        let weights = weights(definition, &[])?;
+        let members = definition.basket.iter().zip(weights);
+        let with_weight = members.filter(|(_, weight)| weight.is_positive());
+        return Ok(with_weight.map(|(member, _)| member.clone()).collect());
+    }
+    let mut left = Vec::new();
+    for (member, score) in definition.basket.iter().zip(scores(definition)?) {
+        if multiple(definition, score)?.is_positive() {
+            left.push(member.clone());
+        }
+    }
+    Ok(left)
 }
 
 /// Checks what can be checked without prices.
 pub(crate) fn check(definition: &IndexDefinition) -> Result<(), Problem> {
     let rule = &definition.score;
     let refuse = |what| Err(Problem::Limits(what));
+    if let Some(least) = rule.least_variance {
+        let plain = ScoreRule {
+            least_variance: rule.least_variance,
+            ..ScoreRule::default()
+        };
+        if *rule != plain {
+            return refuse("of least variance use neither sizes nor scores");
+        }
+        if !least.long_only && definition.caps.is_some() {
+            return refuse("have caps, which weights below 0 cannot meet");
+        }
+        return weights(definition, &[]).map(drop);
+    }
+    if definition.basket.iter().any(|m| !m.covariances.is_empty()) {
+        return refuse("have covariances, which only `least_variance` uses");
+    }
     let short = |value: Decimal| value.normalized().places() <= 18;
-    let bounded = |value: Decimal| {
+    let bounded = |value: Decimal, most: u128| {
         let unit = pow10(value.places()).unwrap_or(i128::MAX);
-        short(value) && value.mantissa().unsigned_abs() <= 100 * unit.unsigned_abs()
+        let most = unit.unsigned_abs().saturating_mul(most);
+        short(value) && value.mantissa().unsigned_abs() <= most
     };
-    let numbers = [
-        Some(rule.size),
-        Some(rule.power),
-        rule.tilt,
-        rule.multiple_max,
-        rule.floor,
-    ];
+    if !bounded(rule.size, 2) {
+        return refuse("of the score have a `size` between -2 and 2");
+    }
+    let numbers = [Some(rule.power), rule.tilt, rule.multiple_max, rule.floor];
     if !numbers
         .into_iter()
         .flatten()
         .chain(rule.factors.values().copied())
-        .all(bounded)
+        .all(|value| bounded(value, 100))
     {
         return refuse("of the score are numbers between -100 and 100, with at most 18 places");
     }
@@ -84,6 +144,9 @@ pub(crate) fn check(definition: &IndexDefinition) -> Result<(), Problem> {
             });
         }
         multiple(definition, score)?;
+    }
+    if weighed(definition)?.is_empty() {
+        return refuse("of the score leave no member a weight");
     }
     Ok(())
 }

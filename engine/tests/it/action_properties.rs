@@ -1,39 +1,124 @@
-//! Days with any actions in any order, beside a slow model that does one action after the other in
-//! exact fractions as the table of METHODOLOGY §1.6 says.
+//! Days with any actions in any order, beside the slow [`Book`] of each index.
 
-use divisor_engine::{ActionState, RoundingMode};
+use divisor_engine::ActionState;
 use proptest::prelude::*;
 
+use crate::action_model::{Act, Book, EURO, KINDS, SYMBOLS, Scheme};
 use crate::exact::Q;
+use crate::explore::{config, seeds};
 use crate::support::World;
 
-const SYMBOLS: [&str; 4] = ["A", "B", "C", "D"];
-const INDEXES: [&str; 3] = ["CAP", "PRICE", "EQUAL"];
+/// Code, scheme, the other rules, weighting, what a member states besides its symbol.
+pub(crate) type Row = (
+    &'static str,
+    Scheme,
+    bool,
+    &'static str,
+    fn(usize) -> String,
+);
 
-/// One random action: what kind, of which security, and its numbers.
-#[derive(Debug, Clone)]
-struct Act {
-    kind: u8,
-    symbol: usize,
-    a: u32,
-    b: u32,
+pub(crate) const INDEXES: [Row; 10] = [
+    (
+        "CAP",
+        Scheme::Cap,
+        false,
+        r#"{"scheme":"market_cap"}"#,
+        shares,
+    ),
+    (
+        "CAP-2",
+        Scheme::Cap,
+        true,
+        r#"{"scheme":"market_cap"}"#,
+        shares,
+    ),
+    (
+        "UNITS",
+        Scheme::Units,
+        false,
+        r#"{"scheme":"fixed_units"}"#,
+        units,
+    ),
+    (
+        "UNITS-2",
+        Scheme::Units,
+        true,
+        r#"{"scheme":"fixed_units"}"#,
+        units,
+    ),
+    (
+        "PRICE",
+        Scheme::Price,
+        false,
+        r#"{"scheme":"price"}"#,
+        units,
+    ),
+    (
+        "PRICE-2",
+        Scheme::Price,
+        true,
+        r#"{"scheme":"price"}"#,
+        units,
+    ),
+    (
+        "EQUAL",
+        Scheme::Weight,
+        false,
+        r#"{"scheme":"equal"}"#,
+        |_| String::new(),
+    ),
+    (
+        "FIXED",
+        Scheme::Weight,
+        false,
+        r#"{"scheme":"fixed_weight"}"#,
+        weight,
+    ),
+    (
+        "FIXED-2",
+        Scheme::Weight,
+        true,
+        r#"{"scheme":"fixed_weight"}"#,
+        weight,
+    ),
+    (
+        "SCORE",
+        Scheme::Weight,
+        false,
+        r#"{"scheme":"score"}"#,
+        |at| format!(r#","shares":1000,"score":{}"#, at + 1),
+    ),
+];
+
+fn shares(_: usize) -> String {
+    r#","shares":1000,"float":"0.6""#.to_owned()
 }
 
-fn act() -> impl Strategy<Value = Act> {
-    (0..8u8, 0..4usize, 1..9u32, 1..9u32).prop_map(|(kind, symbol, a, b)| Act {
+fn units(at: usize) -> String {
+    format!(r#","units":{}"#, at + 1)
+}
+
+fn weight(at: usize) -> String {
+    format!(r#","weight":"0.{}""#, at + 1)
+}
+
+/// A day's actions. A security has at most one action of a rank, and D none, so that the model needs
+/// no rule for ties and a trade of D finds its price as it was.
+pub(crate) fn day() -> impl Strategy<Value = Vec<Act>> {
+    let act = (0..KINDS, 0..3usize, 1..9u32, 1..9u32).prop_map(|(kind, symbol, a, b)| Act {
         kind,
         symbol,
         a,
         b,
-    })
-}
-
-/// A security has at most one action of a rank, so that the model needs no rule for ties.
-fn day() -> impl Strategy<Value = Vec<Act>> {
-    prop::collection::vec(act(), 1..7).prop_map(|acts| {
+    });
+    prop::collection::vec(act, 1..9).prop_map(|acts| {
         let mut kept: Vec<Act> = Vec::new();
         for act in acts {
-            let same = |other: &Act| (other.symbol, rank(other)) == (act.symbol, rank(&act));
+            let same = |other: &Act| {
+                (other.rank() == act.rank() && other.symbol == act.symbol)
+                    || (act.is_of_index() && other.kind == act.kind)
+                    || (act.kind == 4 && other.kind == 4)
+            };
             if !kept.iter().any(same) {
                 kept.push(act);
             }
@@ -42,124 +127,39 @@ fn day() -> impl Strategy<Value = Vec<Act>> {
     })
 }
 
-const fn rank(act: &Act) -> u8 {
-    match act.kind {
-        0 | 1 => 2,
-        2..=4 => 3,
-        5 => 4,
-        _ => 5,
-    }
-}
-
-impl Act {
-    fn json(&self, id: usize) -> String {
-        let (symbol, a, b) = (SYMBOLS[self.symbol], self.a, self.b);
-        let terms = match self.kind {
-            0 if a < b => format!(r#""type":"split","symbol":"{symbol}","from":{a},"to":{b}"#),
-            0 if a > b => {
-                format!(r#""type":"reverse_split","symbol":"{symbol}","from":{a},"to":{b}"#)
-            }
-            0 | 1 => format!(r#""type":"bonus","symbol":"{symbol}","held":{a},"new":{b}"#),
-            2 => format!(
-                r#""type":"dividend","symbol":"{symbol}","amount":"0.{a}","kind":"special""#
-            ),
-            3 => format!(
-                r#""type":"return_of_capital","symbol":"{symbol}","amount":"0.{a}","from":{b},"to":1"#
-            ),
-            4 => format!(
-                r#""type":"spin_off","symbol":"{symbol}","child":"Z","ratio":"0.{a}","price":"0.{b}""#
-            ),
-            5 => {
-                format!(r#""type":"rights","symbol":"{symbol}","held":{a},"new":{b},"price":"0.5""#)
-            }
-            6 => format!(
-                r#""type":"share_change","symbol":"{symbol}","shares":{}"#,
-                1_000 + a * 37
-            ),
-            _ => format!(r#""type":"float_change","symbol":"{symbol}","float":"0.{a}{b}""#),
-        };
-        format!(r#"{{"id":"{id}","ex_date":"2026-01-06",{terms}}}"#)
-    }
-}
-
-/// One member of the model: what METHODOLOGY calls p, S, IWF and q.
-#[derive(Debug, Clone)]
-struct Member {
-    price: Q,
-    shares: Q,
-    float: Q,
-    /// Of the equal index.
-    q: Q,
-}
-
-impl Member {
-    fn apply(&mut self, act: &Act) {
-        let int = |n: u32| Q::int(n.into());
-        let tenth = |n: u32| &int(n) / &int(10);
-        let (a, b) = (int(act.a), int(act.b));
-        let before = self.price.clone();
-        match act.kind {
-            0 if act.a != act.b => {
-                self.price = &(&before * &a) / &b;
-                self.shares = stored(&(&(&self.shares * &b) / &a));
-            }
-            0 | 1 => {
-                let after = &a + &b;
-                self.price = &(&before * &a) / &after;
-                self.shares = stored(&(&(&self.shares * &after) / &a));
-            }
-            2 => self.price = &before - &tenth(act.a),
-            3 => {
-                self.price = &(&before - &tenth(act.a)) * &b;
-                self.shares = stored(&(&self.shares / &b));
-            }
-            4 => self.price = &before - &(&tenth(act.a) * &tenth(act.b)),
-            5 => {
-                let half = &int(1) / &int(2);
-                if (&before - &half).is_positive() {
-                    let after = &a + &b;
-                    self.price = &(&(&before * &a) + &(&half * &b)) / &after;
-                    self.shares = stored(&(&(&self.shares * &after) / &a));
-                }
-            }
-            6 => self.shares = int(1_000 + act.a * 37),
-            _ => self.float = &int(act.a * 10 + act.b) / &int(100),
-        }
-        // The weight stays.
-        self.q = &(&self.q * &before) / &self.price;
-    }
-}
-
-fn stored(value: &Q) -> Q {
-    value.round(12, RoundingMode::HalfUp)
-}
-
-fn start(prices: [u32; 4]) -> World {
+pub(crate) fn start(prices: [u32; 5]) -> World {
     let securities: Vec<_> = SYMBOLS
         .iter()
-        .chain(&["Z"])
+        .chain(&["E", "Z"])
         .map(|s| format!(r#"{{"symbol":"{s}","currency":"USD"}}"#))
         .collect();
-    let index = |code: &str, scheme: &str, member: &str| {
-        let basket: Vec<_> = SYMBOLS
-            .iter()
-            .map(|s| format!(r#"{{"symbol":"{s}"{member}}}"#))
+    let index = |(code, _, other, weighting, member): &Row| {
+        let members = SYMBOLS.iter().enumerate();
+        let basket: Vec<_> = members
+            .map(|(at, s)| format!(r#"{{"symbol":"{s}"{}}}"#, member(at)))
             .collect();
+        let rules = if *other {
+            r#"{"special_dividends":{"net":true,"tax":"0.2","reinvest":"security"},"rights":{"take":"sold"},
+                "mergers":{"price":"terms"}}"#
+        } else {
+            r#"{"spin_offs":{"child":"drop"}}"#
+        };
         format!(
-            r#"{{"code":"{code}","currency":"USD","weighting":{{"scheme":"{scheme}"}},"base":{{"value":"1000"}},
-            "actions":{{"spin_offs":{{"child":"drop"}}}},"rounding":{{"level":{{"places":4}}}},"basket":[{}]}}"#,
+            r#"{{"code":"{code}","currency":"USD","weighting":{weighting},"base":{{"value":"1000"}},
+            "actions":{rules},"rounding":{{"level":{{"places":4}}}},"basket":[{}]}}"#,
             basket.join(",")
         )
     };
+    let indexes: Vec<String> = INDEXES.iter().map(index).collect();
     let mut world = World::with(&format!(
-        r#"{{"securities":[{}],"indexes":[{},{},{}]}}"#,
+        r#"{{"securities":[{}],"indexes":[{}]}}"#,
         securities.join(","),
-        index("CAP", "market_cap", r#","shares":1000,"float":"0.6""#),
-        index("PRICE", "price", ""),
-        index("EQUAL", "equal", ""),
+        indexes.join(",")
     ));
+    let rate = world.rate("EUR", "USD", EURO, "2026-01-05");
+    world.apply(vec![rate]);
     let prices = prices.map(|price| price.to_string());
-    for (symbol, price) in SYMBOLS.iter().zip(&prices) {
+    for (symbol, price) in SYMBOLS.iter().chain(&["E"]).zip(&prices) {
         world.ticks("2026-01-05", &[(symbol, price)]);
     }
     world
@@ -170,17 +170,16 @@ fn announce(world: &mut World, acts: &[Act], order: &[usize]) {
     world.load(&format!(r#"{{"actions":[{}]}}"#, rows.join(",")));
 }
 
-/// The first input of the day: a rate that moves nothing would do as well.
+/// The first input of the day.
 fn open(world: &mut World, symbol: usize) {
+    open_on(world, symbol, "2026-01-06T00:00:00Z");
+}
+
+pub(crate) fn open_on(world: &mut World, symbol: usize, ts: &str) {
     let id = world.engine.security_id(SYMBOLS[symbol]).unwrap();
-    let price = world
-        .engine
-        .security(id)
-        .unwrap()
-        .price
-        .unwrap()
-        .to_string();
-    world.ticks("2026-01-06T00:00:00Z", &[(SYMBOLS[symbol], &price)]);
+    let security = world.engine.security(id).unwrap();
+    let price = security.price.unwrap().to_string();
+    world.ticks(ts, &[(SYMBOLS[symbol], &price)]);
 }
 
 fn numbers(world: &World, code: &str) -> (Q, Vec<Q>) {
@@ -189,50 +188,84 @@ fn numbers(world: &World, code: &str) -> (Q, Vec<Q>) {
     (index.divisor.unwrap().into(), q.collect())
 }
 
+fn state(world: &World, id: usize) -> ActionState {
+    world.engine.action(&id.to_string()).unwrap().state.clone()
+}
+
+/// An index in its two other forms.
+struct Forms {
+    book: Book,
+    chain: Q,
+    /// The market value of the base, carried.
+    base: Q,
+    /// How far the rounding of divisors can have taken the level.
+    slack: Q,
+}
+
+impl Forms {
+    fn of(world: &World, (code, scheme, other, ..): &Row, prices: &[u32]) -> Self {
+        let book = Book::new(code, *scheme, *other, prices, numbers(world, code));
+        let chain = Q::int(1_000);
+        let slack = (&book.level - &chain).abs();
+        Self {
+            base: book.worth(),
+            book,
+            chain,
+            slack,
+        }
+    }
+
+    fn day(&mut self, acts: &[Act], traded: &[(&str, u32)]) {
+        let (before, level) = (self.book.worth(), self.book.level.clone());
+        acts.iter().for_each(|act| self.book.apply(act));
+        // What was gained before the divisor moved.
+        let gained = &self.book.level / &level;
+        self.book.settle();
+        let first = self.book.worth();
+        self.base = &(&self.base * &first) / &(&before * &gained);
+        for (symbol, price) in traded {
+            self.book.trade(symbol, &Q::int((*price).into()));
+        }
+        let moved = &self.book.worth() / &first;
+        self.chain = &(&self.chain * &gained) * &moved;
+        let unit = &(&self.chain * &(&Q::unit(14) / &Q::int(2))) / &self.book.divisor;
+        self.slack = &(&(&self.slack * &gained) * &moved) + &(&unit + &unit);
+    }
+
+    /// `MV / base MV · base value`.
+    fn by_base(&self) -> Q {
+        &(&self.book.worth() / &self.base) * &Q::int(1_000)
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(config(96, seeds!("action_properties")))]
 
     #[test]
-    fn agrees_with_the_table(prices in prop::array::uniform4(20..90u32), acts in day()) {
+    fn agrees_with_the_table(prices in prop::array::uniform5(20..90u32), acts in day()) {
         let mut world = start(prices);
-        let before: Vec<(Q, Vec<Q>)> = INDEXES.iter().map(|code| numbers(&world, code)).collect();
+        let books: Vec<Book> = INDEXES
+            .iter()
+            .map(|(code, scheme, other, ..)| Book::new(code, *scheme, *other, &prices, numbers(&world, code)))
+            .collect();
         let order: Vec<usize> = (0..acts.len()).collect();
         announce(&mut world, &acts, &order);
-        // A security without an action opens the day, so that its price is the last one again.
-        let quiet = (0..4).find(|at| acts.iter().all(|act| act.symbol != *at));
-        prop_assume!(quiet.is_some());
-        open(&mut world, quiet.unwrap());
-        let mut members: Vec<Member> = (0..4)
-            .map(|at| Member {
-                price: Q::int(prices[at].into()),
-                shares: Q::int(1_000),
-                float: Q::text("0.6"),
-                q: before[2].1[at].clone(),
-            })
-            .collect();
-        let mut sorted: Vec<&Act> = acts.iter().collect();
-        sorted.sort_by_key(|act| rank(act));
-        for act in sorted {
-            members[act.symbol].apply(act);
+        open(&mut world, 3);
+        for at in &order {
+            prop_assert_eq!(state(&world, *at), ActionState::Applied, "{:?}", acts[*at]);
         }
-        for (at, code) in INDEXES.iter().enumerate() {
-            let q = |m: &Member| match at {
-                0 => stored(&(&m.shares * &m.float)),
-                1 => Q::int(1),
-                _ => stored(&m.q),
-            };
-            let after: Vec<Q> = members.iter().map(q).collect();
-            let old = (0..4).map(|i| &Q::int(prices[i].into()) * &before[at].1[i]);
-            let old: Q = old.sum();
-            let new: Q = members.iter().zip(&after).map(|(m, q)| &m.price * q).sum();
-            let divisor = (&(&before[at].0 * &new) / &old).round(14, RoundingMode::HalfUp);
-            let unchanged = after == before[at].1 && new == old;
-            let expected = if unchanged { before[at].0.clone() } else { divisor };
-            prop_assert_eq!(numbers(&world, code), (expected.clone(), after), "{}", code);
+        let mut sorted: Vec<&Act> = acts.iter().collect();
+        sorted.sort_by_key(|act| act.rank());
+        for mut book in books {
+            let code = book.code;
+            sorted.iter().for_each(|act| book.apply(act));
+            book.settle();
+            let divisor = book.divisor.clone();
+            prop_assert_eq!(numbers(&world, code), (divisor.clone(), book.coefficients()), "{}", code);
             // Continuous: the exact level moves by less than half a unit of the divisor's last place.
-            let (then, now) = (&old / &before[at].0, &new / &expected);
-            let bound = &(&then / &expected) * &(&Q::unit(14) / &Q::int(2));
-            prop_assert!((&then - &now).abs() <= bound, "{}: {:?} {:?}", code, then, now);
+            let (then, now) = (&book.level, &book.worth() / &divisor);
+            let bound = &(then / &divisor) * &(&Q::unit(14) / &Q::int(2));
+            prop_assert!((then - &now).abs() <= bound, "{}: {:?} {:?}", code, then, now);
         }
     }
 
@@ -240,10 +273,10 @@ proptest! {
     fn order_of_announcement_and_cancelled_ones_leave_no_trace(
         acts in day(), extra in day(), opener in 0..4usize,
     ) {
-        let mut one = start([40, 50, 60, 70]);
+        let mut one = start([40, 50, 60, 70, 80]);
         let forwards: Vec<usize> = (0..acts.len()).collect();
         announce(&mut one, &acts, &forwards);
-        let mut other = start([40, 50, 60, 70]);
+        let mut other = start([40, 50, 60, 70, 80]);
         // Others come and go, and the same are announced backwards, one by one.
         let rows: Vec<_> = extra.iter().enumerate().map(|(at, act)| act.json(100 + at)).collect();
         other.load(&format!(r#"{{"actions":[{}]}}"#, rows.join(",")));
@@ -256,17 +289,81 @@ proptest! {
         for world in [&mut one, &mut other] {
             world.ticks("2026-01-05T23:00:00Z", &[("A", "41")]);
             open(world, opener);
-            world.ticks("2026-01-06T10:00:00Z", &[("A", "42"), ("B", "51"), ("C", "7")]);
+            world.ticks("2026-01-06T10:00:00Z", &[("A", "42"), ("B", "51"), ("C", "7"), ("D", "71")]);
         }
-        for code in INDEXES {
+        for (code, ..) in INDEXES {
             prop_assert_eq!(one.level_texts(code), other.level_texts(code));
             prop_assert_eq!(numbers(&one, code), numbers(&other, code));
         }
         for at in forwards {
-            let id = at.to_string();
-            let state = |world: &World| world.engine.action(&id).unwrap().state.clone();
-            prop_assert_eq!(state(&one), ActionState::Applied);
-            prop_assert_eq!(state(&other), ActionState::Applied);
+            prop_assert_eq!(state(&one, at), ActionState::Applied);
+            prop_assert_eq!(state(&other, at), ActionState::Applied);
+        }
+    }
+
+    /// The other two forms of METHODOLOGY §1.2, never rounded: the daily chain, and the market value over
+    /// that of the base. Both carry on from day to day what the divisor carries in the engine.
+    #[test]
+    fn divisor_chain_and_base_value_agree(
+        prices in prop::collection::vec(prop::array::uniform5(20..90u32), 3..6),
+        days in prop::collection::vec(day(), 5),
+    ) {
+        let mut world = start(prices[0]);
+        let mut forms: Vec<Forms> = INDEXES.iter().map(|row| Forms::of(&world, row, &prices[0])).collect();
+        let mut once = Vec::new();
+        for (day, (prices, acts)) in prices[1..].iter().zip(days).enumerate() {
+            let mut acts = acts;
+            acts.retain(|act| match act.kind {
+                15 | 16 => false,
+                4 | 12 | 14 if once.contains(&act.kind) => false,
+                kind => {
+                    once.push(kind);
+                    true
+                }
+            });
+            let date = format!("2026-01-{:02}", 6 + day);
+            for (at, act) in acts.iter().enumerate() {
+                world.load(&format!(r#"{{"actions":[{}]}}"#, act.json_on(day * 10 + at, &date)));
+            }
+            let noon = format!("{date}T12:00:00Z");
+            open_on(&mut world, 3, &format!("{date}T00:00:00Z"));
+            acts.sort_by_key(Act::rank);
+            let traded: Vec<(&str, u32)> =
+                ["A", "B", "C", "E", "Z", "D"].into_iter().zip([0, 1, 2, 4, 0, 3].map(|at| prices[at])).collect();
+            for (symbol, price) in &traded {
+                world.ticks(&noon, &[(symbol, &price.to_string())]);
+            }
+            for form in &mut forms {
+                form.day(&acts, &traded);
+                let level = Q::text(&world.level(form.book.code));
+                prop_assert_eq!(&form.chain, &form.by_base(), "{}", form.book.code);
+                let most = &form.slack + &(&Q::unit(4) / &Q::int(2));
+                prop_assert!((&level - &form.chain).abs() <= most, "{}: {:?} {:?}", form.book.code, level, form.chain);
+            }
+        }
+    }
+
+    /// Actions of different securities do not depend on each other: whichever comes first by its id, the
+    /// result is the same.
+    #[test]
+    fn order_of_independent_actions_does_not_matter(kinds in prop::array::uniform3(0..9u8), a in 1..9u32, b in 1..9u32) {
+        let acts: Vec<Act> = kinds
+            .iter()
+            .enumerate()
+            .filter(|(at, kind)| **kind != 4 || *at == 0)
+            .map(|(symbol, kind)| Act { kind: *kind, symbol, a, b })
+            .collect();
+        let worlds = [false, true].map(|backwards| {
+            let mut world = start([40, 50, 60, 70, 80]);
+            let ids = (0..acts.len()).map(|at| if backwards { acts.len() - at } else { at });
+            let rows: Vec<String> = acts.iter().zip(ids).map(|(act, id)| act.json(id)).collect();
+            world.load(&format!(r#"{{"actions":[{}]}}"#, rows.join(",")));
+            open(&mut world, 3);
+            world
+        });
+        for (code, ..) in INDEXES {
+            prop_assert_eq!(worlds[0].level(code), worlds[1].level(code));
+            prop_assert_eq!(numbers(&worlds[0], code), numbers(&worlds[1], code), "{}", code);
         }
     }
 }

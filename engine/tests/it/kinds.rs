@@ -217,6 +217,26 @@ fn makes_one_score_of_several() {
 }
 
 #[test]
+fn weighs_by_covariances() {
+    // 0.08 : 0.03 of the first two by hand; the third would be sold short.
+    let basket = r#""basket":[
+        {"symbol":"S0","covariances":{"S0":"0.04","S1":"0.01","S2":"0.05"}},
+        {"symbol":"S1","covariances":{"S1":"0.09"}},
+        {"symbol":"S2","covariances":{"S1":"0.03","S2":"0.16"}}]"#;
+    let scheme = r#""weighting":{"scheme":"score","reset":"monthly"}"#;
+    check_weights(
+        &format!(r#"{scheme},"score":{{"least_variance":{{}}}},{basket}"#),
+        &["0.7273", "0.2727", "0.0000"],
+    );
+    check_weights(
+        &format!(
+            r#"{scheme},"score":{{"least_variance":{{}}}},"caps":{{"weight_max":"0.6"}},{basket}"#
+        ),
+        &["0.6000", "0.4000", "0.0000"],
+    );
+}
+
+#[test]
 fn caps_hold_at_resets_and_drift_between() {
     let mut world = World::with(
         r#"{"securities":[{"symbol":"A","currency":"USD"},{"symbol":"B","currency":"USD"},

@@ -4,16 +4,20 @@
     reason = "a test fails by panicking, and its helpers with it"
 )]
 
+mod action_model;
 mod action_properties;
 mod actions;
 mod bounds;
+mod combinations;
 mod corrections;
 mod days;
 mod exact;
+mod explore;
 mod kinds;
 mod life;
 mod model;
 mod properties;
+mod return_properties;
 mod revisions;
 mod session_model;
 mod sessions;

@@ -157,9 +157,12 @@ impl Model {
             day: newest,
             shown: false,
         });
-        next.wait(next.indexes.len() - 1)?;
+        let at = next.indexes.len() - 1;
+        next.wait(at)?;
         next.start(|_| true);
-        Some(next)
+        // What has all it needs must start.
+        let is_stuck = next.indexes[at].terms.is_none() && next.prices(at).is_some();
+        (!is_stuck).then_some(next)
     }
 
     /// Gives an index new members, or its weights back; none when it must be refused.

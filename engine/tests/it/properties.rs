@@ -10,9 +10,9 @@ use divisor_engine::{
 };
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::{FileFailurePersistence, RngSeed};
 
 use crate::exact::Q;
+use crate::explore::{config, seeds};
 use crate::model::{Adjust, Model, Security, Stamp};
 use crate::support::{World, currency};
 
@@ -605,26 +605,8 @@ fn replay(batches: impl IntoIterator<Item = Vec<Input>>) -> World {
     world
 }
 
-/// A failure prints its seed and keeps it in this file, to be run first from then on.
-const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/properties.seeds");
-
-/// `PROPTEST_CASES=5000 cargo test -p divisor-engine properties` for a long run.
-fn config() -> ProptestConfig {
-    // The run that everybody does is the same everywhere; a long one explores.
-    let explores = std::env::var_os("PROPTEST_CASES").is_some();
-    ProptestConfig {
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
-        rng_seed: if explores {
-            RngSeed::Random
-        } else {
-            RngSeed::Fixed(20_211_104)
-        },
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(256, seeds!("properties")))]
 
     #[test]
     fn agrees_with_the_model(story in story()) {

@@ -60,6 +60,12 @@ impl World {
         self.apply_at(Time::from_nanos(NOW + self.batches), inputs);
     }
 
+    /// Lets a second pass, and what is due by then happen.
+    pub(crate) fn pass_second(&mut self) {
+        self.batches += 1_000_000_000;
+        self.apply(Vec::new());
+    }
+
     /// Applies inputs as one batch of a given time.
     pub(crate) fn apply_at(&mut self, time: Time, inputs: Vec<Input>) {
         self.batches += 1;

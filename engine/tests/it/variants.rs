@@ -374,6 +374,25 @@ fn check_all(world: &World, expected: [&str; 5]) {
 }
 
 #[test]
+fn withholds_by_who_pays() {
+    let mut world = paying();
+    world.load(
+        r#"{"indexes":[{"code":"REIT","currency":"USD","of":"U","rounding":{"level":{"places":6}},
+            "variant":{"kind":"total_return","net":{"rate":"0.25","rules":[
+                {"country":"US","payer":"reit","rate":"0.5"}]}}}]}"#,
+    );
+    world.load(
+        r#"{"actions":[
+            {"id":"1","type":"dividend","symbol":"A","ex_date":"2026-01-30","amount":"2",
+             "country":"US","payer":"reit"},
+            {"id":"2","type":"dividend","symbol":"B","ex_date":"2026-01-30","amount":"4","country":"US"}]}"#,
+    );
+    world.ticks("2026-01-30", &[("A", "18")]);
+    // 10 points each: 190 + 5 + 7.5.
+    assert_eq!(world.level("REIT"), "202.500000");
+}
+
+#[test]
 fn reinvests_dividends_on_their_day() {
     let mut world = paying();
     check_all(
