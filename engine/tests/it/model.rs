@@ -351,6 +351,8 @@ impl Model {
             return;
         }
         self.indexes[at].day = Some(ts);
+        // The last level of a day leaves before the next day begins, in whichever batch.
+        self.indexes[at].shown |= self.published(at).is_some();
         if period(ts, reset) == period(day, reset) {
             return;
         }
