@@ -760,6 +760,14 @@ pub enum Corrected {
     Price(CorrectedPrice),
     /// A rate, likewise.
     Rate(CorrectedRate),
+    /// The terms of a corporate action that was announced with others, or an action of a past day
+    /// that was not announced.
+    Action(Box<ActionDefinition>),
+    /// An action that should not have been announced.
+    CancelAction {
+        /// Its id.
+        id: String,
+    },
     /// An earlier correction was wrong.
     Withdraw {
         /// Its run.

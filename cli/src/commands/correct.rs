@@ -1,5 +1,6 @@
 //! `divisor correct`: what of the past was wrong, and what became of it.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -21,6 +22,7 @@ Examples:
   divisor correct price AAPL --ts 2026-01-06T15:30:00Z --price 189.84 --reason \"a digit too many\"
   divisor correct price AAPL --ts 2026-01-06T15:30:00Z --void --reason \"cancelled by the exchange\"
   divisor correct rate EUR/USD --ts 2026-01-06T15:00:00Z --rate 1.0835 --reason \"revised fixing\" --dry-run
+  divisor correct action missed-dividend.json --reason \"announced late\"
   divisor correct withdraw 3 --reason \"the first price was right\"
   divisor correct list";
 
@@ -73,6 +75,21 @@ enum Verb {
         rate: Option<Decimal>,
         #[command(flatten)]
         when: When,
+        #[command(flatten)]
+        how: How,
+    },
+    /// An action had other terms, was missed, or should not have been announced
+    Action {
+        /// A fixture with the action as it is right; `-` is stdin
+        #[arg(
+            value_name = "FILE",
+            required_unless_present = "cancel",
+            conflicts_with = "cancel"
+        )]
+        file: Option<PathBuf>,
+        /// The id of an action that never was
+        #[arg(long, value_name = "ID")]
+        cancel: Option<String>,
         #[command(flatten)]
         how: How,
     },
@@ -165,6 +182,20 @@ impl Row for Effect {
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
+    // Files are read before anybody is asked.
+    let action = match &opts.verb {
+        Verb::Action {
+            file: Some(file), ..
+        } => {
+            let mut actions = super::action::read(std::slice::from_ref(file))?.actions;
+            actions.pop().filter(|_| actions.is_empty())
+        }
+        Verb::Action { .. }
+        | Verb::Price { .. }
+        | Verb::Rate { .. }
+        | Verb::Withdraw { .. }
+        | Verb::List => None,
+    };
     let connection = Connection::open(&globals.broker, "correct", WINDOW).await?;
     let exit = match opts.verb {
         Verb::List => {
@@ -203,6 +234,14 @@ pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
                 rate,
                 src,
             });
+            state(&connection, globals, what, how).await?
+        }
+        Verb::Action { cancel, how, .. } => {
+            let what = match (cancel, action) {
+                (Some(id), _) => Corrected::CancelAction { id },
+                (None, Some(terms)) => Corrected::Action(Box::new(terms)),
+                (None, None) => bail!("the file must hold one action"),
+            };
             state(&connection, globals, what, how).await?
         }
         Verb::Withdraw { run, how } => {

@@ -1,6 +1,9 @@
 //! Where a correction lies: from a symbol and a time to a position of the journal.
 
-use divisor_engine::{CorrectionState, Corrections, Edit, Inserted, Rate, Right, Tick, Time};
+use divisor_engine::definition::{ActionDefinition, Definitions};
+use divisor_engine::{
+    CorrectionState, Corrections, Edit, IndexId, Inserted, Rate, Right, SecurityId, Tick, Time,
+};
 use postgres::{Client, Row};
 
 use super::Sought;
@@ -38,6 +41,18 @@ pub(super) fn find(
     match sought {
         Sought::Tick { tick, void, src } => price(client, tick, *void, src.as_deref()),
         Sought::Rate { rate, void, src } => self::rate(client, rate, *void, src.as_deref()),
+        Sought::Action {
+            terms,
+            is_known: true,
+            ..
+        } => announced(client, &terms.id, Some(terms)),
+        Sought::Action {
+            terms,
+            security,
+            index,
+            ..
+        } => missed(client, terms, *security, *index),
+        Sought::CancelAction(id) => announced(client, id, None),
         Sought::Withdraw(run) => match corrections.get(*run).map(|c| &c.state) {
             None => Err(FindError::Refused(format!("there is no correction {run}"))),
             Some(CorrectionState::Failed { .. }) => Err(FindError::Refused(format!(
@@ -137,6 +152,83 @@ fn rate(
     Ok(Edit::Insert {
         before: position,
         input: Inserted::Rate(*rate),
+    })
+}
+
+/// The announcement of an action with other terms, or without it. Where terms were changed the last
+/// ones are meant.
+fn announced(
+    client: &mut Client,
+    id: &str,
+    terms: Option<&ActionDefinition>,
+) -> Result<Edit, FindError> {
+    let sql = "select position, body::text from command where verb = 'define' \
+         and exists (select from json_array_elements(coalesce(body->'actions', '[]')) a \
+         where a->>'id' = $1) order by position desc";
+    let rows = client.query(sql, &[&id]);
+    let rows = rows.map_err(StoreError::during("look for the action"))?;
+    let refused = |why: &str| FindError::Refused(why.to_owned());
+    let row = rows
+        .first()
+        .ok_or_else(|| refused("its announcement is not in PostgreSQL"))?;
+    if terms.is_none() && rows.len() > 1 {
+        return Err(refused(
+            "it was announced with several terms: correct the last ones",
+        ));
+    }
+    let definitions: Result<Definitions, _> = serde_json::from_str(row.get(1));
+    let mut definitions =
+        definitions.map_err(|_| refused("its announcement cannot be read any more"))?;
+    match terms {
+        Some(terms) => {
+            for action in definitions.actions.iter_mut().filter(|a| a.id == id) {
+                *action = terms.clone();
+            }
+        }
+        None => definitions.actions.retain(|action| action.id != id),
+    }
+    Ok(Edit::Replace {
+        position: row.get::<_, i64>(0).cast_unsigned(),
+        right: Right::Definitions(Box::new(definitions)),
+    })
+}
+
+/// Just before the first price of its security, or level of its index, from the day before its
+/// ex-date on: that day has not begun anywhere then.
+fn missed(
+    client: &mut Client,
+    terms: &ActionDefinition,
+    security: Option<SecurityId>,
+    index: Option<IndexId>,
+) -> Result<Edit, FindError> {
+    let eve = terms.ex_date.yesterday().unwrap_or(terms.ex_date);
+    let eve = eve.to_string();
+    let position = match (security, index) {
+        (Some(security), _) => {
+            let sql = "select min(position) from price_tick where security_id = $1 \
+                 and effect = 0 and ts >= $2::text::date::timestamp at time zone 'UTC'";
+            number(client, sql, &[&security.0.cast_signed(), &eve])?
+        }
+        (None, Some(index)) => {
+            let sql = "select min(position) from index_level where index_id = $1 \
+                 and run = 0 and ts >= $2::text::date::timestamp at time zone 'UTC'";
+            number(client, sql, &[&index.0.cast_signed(), &eve])?
+        }
+        (None, None) => {
+            let why = "neither its security nor its index is known";
+            return Err(FindError::Refused(why.to_owned()));
+        }
+    };
+    let position = position.ok_or_else(|| {
+        FindError::Refused("its day has not come: announce it (divisor action add)".to_owned())
+    })?;
+    let definitions = Definitions {
+        actions: vec![terms.clone()],
+        ..Definitions::default()
+    };
+    Ok(Edit::Insert {
+        before: position.cast_unsigned(),
+        input: Inserted::Definitions(Box::new(definitions)),
     })
 }
 

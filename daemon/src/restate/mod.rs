@@ -16,7 +16,8 @@ mod walk;
 mod worker;
 mod write;
 
-use divisor_engine::{Corrections, Edit, Engine, Found, Position, Rate, Tick};
+use divisor_engine::definition::ActionDefinition;
+use divisor_engine::{Corrections, Edit, Engine, Found, IndexId, Position, Rate, SecurityId, Tick};
 use divisor_wire::command::CommandError;
 use tokio::sync::mpsc;
 
@@ -40,6 +41,15 @@ pub(crate) enum Sought {
         void: bool,
         src: Option<String>,
     },
+    /// An action with the right terms; one that is not known was missed.
+    Action {
+        terms: Box<ActionDefinition>,
+        is_known: bool,
+        security: Option<SecurityId>,
+        index: Option<IndexId>,
+    },
+    /// An action that should not have been announced.
+    CancelAction(String),
     /// An earlier correction never was.
     Withdraw(u32),
 }

@@ -65,21 +65,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     /// What is wanted, as far as the present can tell.
     fn sought(&self, what: Corrected, by: &str) -> Result<Sought, CommandError> {
         let source = self.engine.label_id(by).unwrap_or(LabelId(0));
-        let origin = |ts: &str| -> Result<Origin, CommandError> {
-            let ts: jiff::Timestamp = ts
-                .parse()
-                .map_err(|_| error("bad_request", "`ts` must be an RFC 3339 time"))?;
-            let ts = i64::try_from(ts.as_nanosecond())
-                .map_err(|_| error("bad_request", "`ts` is out of range"))?;
-            let ts = Time::from_nanos(ts);
-            Ok(Origin {
-                ts,
-                received: ts,
-                source,
-                inc: None,
-                seq: None,
-            })
-        };
+        let origin = |ts: &str| origin(ts, source);
         let refused = |refused| {
             let reason = gather::reason(refused);
             error("refused", reason.as_str())
@@ -115,6 +101,25 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                     void: wanted.rate.is_none(),
                     src: wanted.src,
                 })
+            }
+            Corrected::Action(terms) => {
+                let index = terms
+                    .event
+                    .index()
+                    .and_then(|code| self.engine.index_id(code));
+                Ok(Sought::Action {
+                    is_known: self.engine.action(&terms.id).is_some(),
+                    security: self.engine.security_of(&terms.event),
+                    index,
+                    terms,
+                })
+            }
+            Corrected::CancelAction { id } if self.engine.action(&id).is_some() => {
+                Ok(Sought::CancelAction(id))
+            }
+            Corrected::CancelAction { id } => {
+                let message = format!("there is no action {}", clip(&id));
+                Err(error("not_found", &message))
             }
             Corrected::Withdraw { run } => Ok(Sought::Withdraw(run)),
         }
@@ -278,6 +283,23 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     }
 }
 
+/// The origin of a price that somebody states: no feed has an identity for it.
+fn origin(ts: &str, source: LabelId) -> Result<Origin, CommandError> {
+    let ts: jiff::Timestamp = ts
+        .parse()
+        .map_err(|_| error("bad_request", "`ts` must be an RFC 3339 time"))?;
+    let ts = i64::try_from(ts.as_nanosecond())
+        .map_err(|_| error("bad_request", "`ts` is out of range"))?;
+    let ts = Time::from_nanos(ts);
+    Ok(Origin {
+        ts,
+        received: ts,
+        source,
+        inc: None,
+        seq: None,
+    })
+}
+
 /// The corrections behind a run.
 pub(super) fn list(engine: &Engine, after: Option<&str>, limit: usize) -> Page<CorrectionRow> {
     let after: u32 = after.and_then(|after| after.parse().ok()).unwrap_or(0);
@@ -333,6 +355,11 @@ fn told(what: &Corrected) -> String {
                 of(wanted.rate)
             )
         }
+        Corrected::Action(terms) => {
+            let kind = terms.event.kind();
+            format!("{kind} {} of {}", clip(&terms.id), terms.ex_date)
+        }
+        Corrected::CancelAction { id } => format!("{} never was", clip(id)),
         Corrected::Withdraw { run } => format!("correction {run} withdrawn"),
     }
 }

@@ -329,14 +329,24 @@ impl Engine {
     fn insert(&mut self, position: Position, edits: &Edits) {
         for input in edits.inserted.get(&position).into_iter().flatten() {
             match input {
-                Inserted::Tick(tick) => self.input(position, &Input::Tick(*tick)),
-                Inserted::Rate(rate) => self.input(position, &Input::Rate(*rate)),
+                Inserted::Tick(tick) => self.believed(position, &Input::Tick(*tick)),
+                Inserted::Rate(rate) => self.believed(position, &Input::Rate(*rate)),
                 Inserted::Definitions(definitions) => {
                     self.define(position, definitions);
                     self.publish_each_tick(position);
                 }
             }
         }
+    }
+
+    /// A price or rate that somebody has looked at: no gate holds it.
+    fn believed(&mut self, position: Position, input: &Input) {
+        let held = self.held.remove(&position);
+        self.input(position, input);
+        if let Some(doubted) = self.held.remove(&position) {
+            self.release(&doubted, position);
+        }
+        self.held.extend(held.map(|held| (position, held)));
     }
 
     /// Applies what is right instead of an input.
@@ -347,7 +357,7 @@ impl Engine {
                     price: *price,
                     ..*tick
                 };
-                self.input(position, &Input::Tick(tick));
+                self.believed(position, &Input::Tick(tick));
             }
             (Input::Rate(rate), Right::Rate { mantissa, places }) => {
                 let (mantissa, places) = (*mantissa, *places);
@@ -356,7 +366,7 @@ impl Engine {
                     places,
                     ..*rate
                 };
-                self.input(position, &Input::Rate(rate));
+                self.believed(position, &Input::Rate(rate));
             }
             (Input::Define { .. }, Right::Definitions(definitions)) => {
                 self.define(position, definitions);

@@ -131,6 +131,12 @@ impl Two {
         other.load(&indexes());
         trade(&desk, 6..=8, wrong);
         trade(&other, 6..=8, "21.5");
+        for desk in [&desk, &other] {
+            desk.done(
+                "order",
+                json!({ "order": { "order": "close", "index": "CLOSES" } }),
+            );
+        }
         desk.wait_projected();
         Self {
             databases,
@@ -177,7 +183,7 @@ fn a_wrong_price_of_two_days_ago_is_corrected() {
     let preview = two.desk.done("correct.add", preview);
     let rows = preview["indexes"].as_array().unwrap();
     let codes: Vec<&str> = rows.iter().filter_map(|row| row["code"].as_str()).collect();
-    assert_eq!(codes, ["PAIR", "CW"], "{preview}");
+    assert_eq!(codes, ["PAIR", "CW", "CLOSES"], "{preview}");
     assert_eq!(
         series(database, "CW", "infinity"),
         published,
@@ -211,6 +217,23 @@ fn a_wrong_price_of_two_days_ago_is_corrected() {
         kept,
         series(database, "KEPT", "published"),
         "never is never"
+    );
+
+    let closes = |database: &TestDatabase| {
+        let sql = "select day || ' ' || level || ' ' || divisor from official_close c \
+                   where counts(c.index_id, c.position, c.run, 'close', 'infinity') order by 1";
+        column(database, sql)
+    };
+    assert_eq!(closes(database), closes(&two.databases[1]));
+    assert_eq!(
+        column(database, "select run::text from official_close order by 1"),
+        ["0", "1"]
+    );
+    let intraday = series(database, "CLOSES", "infinity");
+    assert_eq!(
+        intraday,
+        series(database, "CLOSES", "published"),
+        "closes only"
     );
 
     // The state is in the journal: without the history it is the same.
@@ -248,4 +271,49 @@ fn corrections_are_withdrawn() {
     two.is_right("CW");
     two.is_right("PAIR");
     verify(&two.options, &two.corrected);
+}
+
+/// A split that was missed and a dividend with other terms; and a daemon that dies in the middle.
+#[test]
+fn actions_of_the_past_are_corrected() {
+    let (wrong, right) = (Postgres::shared().database(), Postgres::shared().database());
+    let options = daemon().database(&wrong.url());
+    let mut corrected = options.clone().start();
+    let reference = daemon().database(&right.url()).start();
+    let desk = Mqtt::v5(&corrected, "desk");
+    let other = Mqtt::v5(&reference, "desk");
+    let dividend = |amount: &str| {
+        json!({ "id": "cash", "ex_date": "2026-01-07", "type": "dividend", "symbol": "BBB",
+            "amount": amount, "kind": "special" })
+    };
+    let split = json!({ "id": "split", "ex_date": "2026-01-08", "type": "split",
+        "symbol": "AAA", "from": 1, "to": 2 });
+    let mut items = indexes();
+    items["actions"] = json!([dividend("5")]);
+    desk.load(&items);
+    items["actions"] = json!([dividend("0.5"), split]);
+    other.load(&items);
+    for desk in [&desk, &other] {
+        trade(desk, 6..=8, "21.5");
+        desk.wait_projected();
+    }
+    correct(&desk, &wrong, json!({ "action": dividend("0.5") }));
+    // Stated, and killed at once.
+    let body = json!({ "correction": { "what": { "action": split }, "reason": "a test" } });
+    let run = desk.done("correct.add", body)["run"].as_u64().unwrap();
+    drop(desk);
+    corrected.kill();
+    corrected = corrected.restart();
+    let desk = Mqtt::v5(&corrected, "desk");
+    wait_counted(&desk, &wrong, run);
+    for desk in [&desk, &other] {
+        trade(desk, 9..=9, "");
+        desk.wait_projected();
+    }
+    for code in ["CW", "PAIR"] {
+        let now = without_repetitions(series(&wrong, code, "infinity"));
+        let should = without_repetitions(series(&right, code, "published"));
+        assert_eq!(now, should, "{code}");
+    }
+    verify(&options, &corrected);
 }
