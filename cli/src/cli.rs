@@ -99,6 +99,7 @@ enum Command {
     #[command(subcommand)]
     Price(commands::price::Verb),
     Close(commands::close::Opts),
+    Correct(commands::correct::Opts),
     Halt(commands::close::HaltOpts),
     Resume(commands::close::ResumeOpts),
     #[command(subcommand)]
@@ -152,6 +153,7 @@ pub(crate) fn run(mut cli: Cli) -> anyhow::Result<Exit> {
             Command::Rate(verb) => commands::rate::run(verb, globals).await,
             Command::Price(verb) => commands::price::run(verb, globals).await,
             Command::Close(opts) => commands::close::run(opts, globals).await,
+            Command::Correct(opts) => commands::correct::run(opts, globals).await,
             Command::Halt(opts) => commands::close::halt(opts, globals).await,
             Command::Resume(opts) => commands::close::resume(opts, globals).await,
             Command::Calendar(verb) => commands::calendar::run(verb, globals).await,
@@ -274,6 +276,28 @@ mod tests {
         check("divisor price hold release 1 2", true);
         check("divisor price hold reject", false);
         check("divisor close DJIA --confirm", true);
+        check(
+            "divisor correct price A --ts T --price 1.5 --reason x",
+            true,
+        );
+        check(
+            "divisor correct price A --ts T --void --reason x --preview",
+            true,
+        );
+        check("divisor correct price A --ts T --reason x", false);
+        check(
+            "divisor correct price A --ts T --price 1 --void --reason x",
+            false,
+        );
+        check(
+            "divisor correct rate EUR/USD --ts T --rate 1.08 --reason x",
+            true,
+        );
+        check(
+            "divisor correct rate EURUSD --ts T --rate 1.08 --reason x",
+            false,
+        );
+        check("divisor correct withdraw 3", false);
         check(
             "divisor calendar show XNYS --from 2021-11-22 --sessions 5",
             true,

@@ -8,7 +8,7 @@
 //! - [`journal`]: the truth on disk; [`record`] is what its records say
 //! - [`snapshots`]: what a start begins with instead of the first input
 //! - [`egress`]: what the sequencer hands to the door's fan-out
-//! - [`store`]: follows the journal into PostgreSQL
+//! - [`store`]: follows the journal into PostgreSQL; `restate`: corrects what is there
 //! - [`http`]: the page, the history and the metrics; it only reads
 //! - [`verify`]: replays what is stored and compares
 //!
@@ -37,6 +37,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod record;
+pub mod restate;
 pub mod run;
 pub mod sequencer;
 pub mod shutdown;

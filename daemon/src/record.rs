@@ -12,6 +12,8 @@
 //! | 4 | label | length u32, text |
 //! | 5 | boot | epoch u64 |
 //! | 6 | operate | by u32, length u32, JSON |
+//! | 7 | correct | by u32, length u32, JSON |
+//! | 8 | restate | through u32, length u32, JSON |
 //!
 //! An origin is flags u8 (1 inc, 2 seq, 4 size, 8 venue, 16 a kind that is not a trade), ts i64, received i64, source u32, then
 //! inc u64 and seq u64 where flagged. A decimal is mantissa i128, places u8.
@@ -29,6 +31,8 @@ const DEFINE: u8 = 3;
 const LABEL: u8 = 4;
 const BOOT: u8 = 5;
 const OPERATE: u8 = 6;
+const CORRECT: u8 = 7;
+const RESTATE: u8 = 8;
 
 const HAS_INC: u8 = 1;
 const HAS_SEQ: u8 = 2;
@@ -74,6 +78,16 @@ pub fn encode(inputs: &[Input], out: &mut Vec<u8>) -> Result<(), serde_json::Err
                 out.push(OPERATE);
                 out.extend_from_slice(&by.0.to_le_bytes());
                 encode_bytes(&serde_json::to_vec(order)?, out);
+            }
+            Input::Correct { by, stated } => {
+                out.push(CORRECT);
+                out.extend_from_slice(&by.0.to_le_bytes());
+                encode_bytes(&serde_json::to_vec(stated)?, out);
+            }
+            Input::Restate { through, outcome } => {
+                out.push(RESTATE);
+                out.extend_from_slice(&through.to_le_bytes());
+                encode_bytes(&serde_json::to_vec(outcome)?, out);
             }
             Input::Label(text) => {
                 out.push(LABEL);
@@ -213,6 +227,18 @@ impl<'a> Cursor<'a> {
                 let order =
                     serde_json::from_slice(self.bytes()?).map_err(|e| format!("order: {e}"))?;
                 Ok(Input::Operate { by, order })
+            }
+            CORRECT => {
+                let by = LabelId(u32::from_le_bytes(self.array()?));
+                let stated = serde_json::from_slice(self.bytes()?)
+                    .map_err(|e| format!("correction: {e}"))?;
+                Ok(Input::Correct { by, stated })
+            }
+            RESTATE => {
+                let through = u32::from_le_bytes(self.array()?);
+                let outcome = serde_json::from_slice(self.bytes()?)
+                    .map_err(|e| format!("outcome of a run: {e}"))?;
+                Ok(Input::Restate { through, outcome })
             }
             LABEL => {
                 let text = std::str::from_utf8(self.bytes()?).map_err(|e| e.to_string())?;

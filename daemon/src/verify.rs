@@ -398,6 +398,15 @@ fn difference<R: Told>(computed: &[R], stored: &[R], engine: &Engine) -> Option<
     })
 }
 
+/// The first official close that differs.
+pub(crate) fn close_difference(
+    computed: &[CloseRow],
+    stored: &[CloseRow],
+    engine: &Engine,
+) -> Option<Difference> {
+    difference(computed, stored, engine)
+}
+
 /// The first level that differs, for replays that look at nothing else.
 #[must_use]
 pub fn level_difference(

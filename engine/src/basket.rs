@@ -17,7 +17,7 @@ const STATED_PLACES_MAX: u8 = 18;
 const EXPONENTS_MAX: Decimal = Decimal::new(10, 0);
 
 /// A constituent of a basket whose symbol is resolved and whose fields fit the weighting.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Holding {
     pub(crate) security: SecurityId,
     /// The reference price of the definition, if it states one.
@@ -44,7 +44,7 @@ impl Holding {
 }
 
 /// Where a coefficient comes from.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// It is stated: units, or shares times factors.
     Units(Decimal),
@@ -55,7 +55,7 @@ pub(crate) enum Rule {
 }
 
 /// A target weight as a fraction: `1/n` of an equal index has no finite decimal.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct TargetWeight(i128, i128);
 
 impl TargetWeight {

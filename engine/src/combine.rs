@@ -11,7 +11,7 @@ use crate::{Decimal, RoundingMode, div_round, pow10};
 const FACTOR_BITS_MAX: u32 = 96;
 
 /// How the sums of one index become its level, under one divisor and one set of rates.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Combine {
     /// What a unit of each slot's sum counts: its rate and the powers of ten that bring the
     /// numerator to the level's last place.

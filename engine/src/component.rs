@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// The indexes that one is made of, directly.
-    fn needs(&self, id: IndexId) -> impl Iterator<Item = IndexId> {
+    pub(crate) fn needs(&self, id: IndexId) -> impl Iterator<Item = IndexId> + '_ {
         let index = &self.indexes[id.at()];
         let held = index.basket.holdings.iter();
         let held = held.filter_map(|h| self.securities[h.security.at()].component);

@@ -479,6 +479,7 @@ fn changes(known: &IndexDefinition, definition: &IndexDefinition) -> Vec<&'stati
         ("rounding", known.rounding != definition.rounding),
         ("fx", known.fx != definition.fx),
         ("actions", known.actions != definition.actions),
+        ("corrections", known.corrections != definition.corrections),
         ("basket", known.basket != definition.basket),
     ];
     let changed = fields.into_iter().filter(|(_, changed)| *changed);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Actions;
 use crate::calendar::Calendar;
+use crate::correct::{Corrections, Edits};
 use crate::definition::{Dissemination, PairDefinition, RevisionDefinition};
 use crate::fx::Rates;
 use crate::gate::Held;
@@ -53,6 +54,9 @@ pub struct Engine {
     /// Corporate actions and reviews.
     #[serde(default)]
     pub(crate) actions: Actions,
+    /// What of the past was corrected.
+    #[serde(default)]
+    pub(crate) corrections: Corrections,
     #[serde(skip)]
     pub(crate) kernel: Kernel,
     /// The memberships changed since the kernel was built.
@@ -100,7 +104,7 @@ pub struct Engine {
 }
 
 /// What the tick path keeps per index.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// The time of the next level: of the newest input, or of a moment of the session.
     pub(crate) ts: Time,
@@ -133,27 +137,48 @@ impl Engine {
     /// The batch's position must follow the last one and its time must not fall; both are the
     /// sequencer's duty and asserted in debug builds.
     pub fn apply(&mut self, batch: &Batch) {
+        self.apply_with(batch, None);
+    }
+
+    /// Applies a batch of the past as it should have been: with what corrections replace, drop and
+    /// add. An engine that has come this way is corrected already when it meets the end of a run.
+    pub fn apply_edited(&mut self, batch: &Batch, edits: &Edits) {
+        self.apply_with(batch, Some(edits));
+    }
+
+    fn apply_with(&mut self, batch: &Batch, edits: Option<&Edits>) {
         debug_assert!(batch.first == self.next && batch.time >= self.time);
         self.time = self.time.max(batch.time);
         self.apply_due_revisions(batch.first);
         self.pass_time(batch.first);
         self.close_due_windows(batch.first);
         self.publish_each_tick(batch.first);
-        for (position, input) in (batch.first..).zip(&batch.inputs) {
-            match input {
-                Input::Tick(tick) => self.tick(position, tick),
-                Input::Rate(rate) => self.rate(position, rate),
-                Input::Define { definitions, .. } => {
-                    self.define(position, definitions);
-                    self.publish_each_tick(position);
+        match edits {
+            None => {
+                for (position, input) in (batch.first..).zip(&batch.inputs) {
+                    self.input(position, input);
                 }
-                Input::Operate { order, .. } => self.carry_out(position, order),
-                Input::Label(text) => self.label(text),
-                Input::Boot { epoch } => self.epoch = *epoch,
             }
+            Some(edits) => self.edited(batch, edits),
         }
         self.next = batch.next();
         self.disseminate(self.next - 1);
+    }
+
+    pub(crate) fn input(&mut self, position: Position, input: &Input) {
+        match input {
+            Input::Tick(tick) => self.tick(position, tick),
+            Input::Rate(rate) => self.rate(position, rate),
+            Input::Define { definitions, .. } => {
+                self.define(position, definitions);
+                self.publish_each_tick(position);
+            }
+            Input::Operate { order, .. } => self.carry_out(position, order),
+            Input::Correct { by, stated } => self.open_run(position, *by, stated),
+            Input::Restate { through, outcome } => self.restate(position, *through, outcome),
+            Input::Label(text) => self.label(text),
+            Input::Boot { epoch } => self.epoch = *epoch,
+        }
     }
 
     /// The next effect of the batches applied so far.
@@ -232,7 +257,7 @@ impl Engine {
     }
 
     /// False when the identity of an input was there before.
-    fn is_new(&mut self, origin: &Origin) -> bool {
+    pub(crate) fn is_new(&mut self, origin: &Origin) -> bool {
         match (origin.inc, origin.seq) {
             (Some(inc), Some(seq)) => self.sources.admit(origin.source, inc, seq),
             _ => true,
@@ -472,7 +497,7 @@ impl Engine {
             .collect()
     }
 
-    fn touch_one(&mut self, index: IndexId, ts: Time) {
+    pub(crate) fn touch_one(&mut self, index: IndexId, ts: Time) {
         let mark = &mut self.marks[index.at()];
         mark.ts = mark.ts.max(ts);
         if !mark.touched {

@@ -8,7 +8,7 @@ use crate::definition::Cut;
 use crate::{Decimal, RoundingMode};
 
 /// A fraction that is never rounded. The denominator is positive.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ratio {
     numerator: BigInt,
     denominator: BigInt,

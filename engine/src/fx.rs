@@ -14,7 +14,7 @@ use crate::{Currency, Decimal, RoundingMode};
 pub(crate) const PAIRS_MAX: usize = 4096;
 
 /// Last rates by (base, quote).
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Rates {
     #[serde(with = "crate::snapshot::pairs")]
     last: BTreeMap<(Currency, Currency), (Decimal, Origin)>,

@@ -35,7 +35,7 @@ pub(crate) struct Print {
 }
 
 /// The official prices of a security.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Prints {
     pub(crate) open: Option<Print>,
@@ -69,7 +69,7 @@ impl Prints {
 }
 
 /// What the gate knows of a security that has one.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Known {
     /// The last price that passed; another one in force says that the reference price was changed.
@@ -84,7 +84,7 @@ pub(crate) struct Known {
     seen: Vec<Seen>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 struct Seen {
     source: LabelId,
     ts: Time,

@@ -31,7 +31,7 @@ const NAMED_MAX: usize = 5;
 const SUM_BITS_MAX: u32 = 126;
 
 /// One index.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Index {
     /// As it was loaded last: what a later load is compared with.
     pub(crate) stated: IndexDefinition,
@@ -89,7 +89,7 @@ const fn utc() -> TimeZone {
 }
 
 /// Members with the coefficients that are in force.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Basket {
     pub(crate) holdings: Vec<Holding>,
     /// Parallel to `holdings`; empty while they wait for prices.

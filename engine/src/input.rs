@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::correct::{Outcome, Stated};
 use crate::definition::Definitions;
 use crate::{Currency, Decimal, LabelId, Order, Position, SecurityId, Time};
 
@@ -50,6 +51,21 @@ pub enum Input {
         by: LabelId,
         /// What is ordered.
         order: Box<Order>,
+    },
+    /// A correction of the past. It changes nothing by itself: it opens a run, which an
+    /// [`Input::Restate`] ends.
+    Correct {
+        /// The user or client that stated it.
+        by: LabelId,
+        /// What is corrected, and why.
+        stated: Box<Stated>,
+    },
+    /// The end of all runs that are open up to one.
+    Restate {
+        /// The newest of them.
+        through: u32,
+        /// What became of them.
+        outcome: Box<Outcome>,
     },
     /// Gives the next label id to a text.
     Label(Box<str>),

@@ -16,6 +16,7 @@
 //! - `gate`, `order`: which prices count, and what operators order
 //! - `define`, `revise`, `basket`: definitions, and how an index comes to a new revision
 //! - `action`: corporate actions and reviews, and the opening of a day that has some
+//! - `correct`: the past as it should have been, and the way of the present state to it
 //! - `kernel`, `index`, `combine`: the running sums, and the level that follows from them
 //! - `weights`: what the schemes want a member to weigh
 //! - `component`: indexes as members of others
@@ -33,6 +34,7 @@ mod basket;
 mod calendar;
 mod combine;
 mod component;
+mod correct;
 mod decimal;
 mod define;
 pub mod definition;
@@ -69,6 +71,10 @@ pub use action::{
 pub use admit::Refused;
 pub use calendar::Session;
 pub use component::PREFIX as COMPONENT_PREFIX;
+pub use correct::{
+    Correction, CorrectionState, Corrections, Edit, Edits, Found, Inserted, Outcome, Patch, Right,
+    Stated, Unpatched,
+};
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
 pub use define::{Change, Plan, PlanItem};
 pub use engine::{Engine, LABELS_MAX};
@@ -81,7 +87,7 @@ pub use life::{Life, Named, Subject};
 pub use order::{Order, OrderError};
 pub use output::{
     ActionNews, ActionState, Cause, Closed, Doubtful, Effect, Followed, Level, LifeNews, Member,
-    Output, Quotation, Revised, Status,
+    Output, Quotation, Restated, Revised, Status,
 };
 pub use problem::{DefinitionError, Problem};
 pub use snapshot::{Snapshot, SnapshotError};

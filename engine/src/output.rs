@@ -41,6 +41,17 @@ pub enum Output {
     Closed(Closed),
     /// The special opening quotation of a session.
     Quotation(Quotation),
+    /// An index was restated.
+    Restated(Restated),
+    /// Corrections were tried and changed nothing.
+    RunFailed {
+        /// The run that ended.
+        run: u32,
+        /// Why.
+        why: String,
+        /// The position of the input that said so.
+        position: Position,
+    },
     /// Definitions that did not fit the state any more. Cannot happen after a plan; kept so that
     /// a replay of damaged data has an answer.
     Refused {
@@ -120,6 +131,29 @@ impl Closed {
             Status::Closed
         }
     }
+}
+
+/// What a run of corrections has changed of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restated {
+    /// Which index.
+    pub index: IndexId,
+    /// The run.
+    pub run: u32,
+    /// The first and the last time whose level is another one now.
+    pub span: Option<(Time, Time)>,
+    /// How many levels are restated.
+    pub levels: u64,
+    /// How many official closes.
+    pub closes: u64,
+    /// The largest change of a level, without its sign.
+    pub largest: Option<Decimal>,
+    /// The last level as it was.
+    pub before: Option<Decimal>,
+    /// The last level as it is.
+    pub after: Option<Decimal>,
+    /// The position of the input that brought it.
+    pub position: Position,
 }
 
 /// The special opening quotation: the level of every constituent's official opening price.
@@ -338,6 +372,8 @@ pub enum Cause {
     Fixing,
     /// Corporate actions or a review.
     Action,
+    /// A correction of the past.
+    Correction,
 }
 
 impl Cause {
@@ -351,6 +387,7 @@ impl Cause {
             Self::Reset => "reset",
             Self::Fixing => "fixing",
             Self::Action => "action",
+            Self::Correction => "correction",
         }
     }
 }

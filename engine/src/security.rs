@@ -13,7 +13,7 @@ use crate::{Decimal, IndexId, RoundingMode, Time};
 const PRICE_PLACES_MAX: u8 = 18;
 
 /// One security.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Security {
     /// The last price in units of `10^-price_places`; 0 while there is none.
     pub(crate) price: i64,

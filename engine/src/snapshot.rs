@@ -51,7 +51,17 @@ impl Snapshot {
             return Err(SnapshotError::Form { found: self.form });
         }
         let mut engine = self.engine;
+        engine.derive()?;
+        Ok(engine)
+    }
+}
+
+impl Engine {
+    /// Works out everything that follows from the state and is no part of it.
+    pub(crate) fn derive(&mut self) -> Result<(), SnapshotError> {
+        let engine = self;
         let wrong = |what: String| Err(SnapshotError::Contradiction(what));
+        engine.symbols.clear();
         let living = (0u32..)
             .zip(&engine.securities)
             .filter(|(_, s)| s.life != Life::Deleted);
@@ -100,7 +110,7 @@ impl Snapshot {
         }
         engine.lay_ranks();
         engine.kernel_is_stale = true;
-        Ok(engine)
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the daemon publishes on `indexes/{code}/event`: a revision, an action, a change of status,
-//! a close, a change of its life, a price that is held.
+//! a close, a change of its life, a price that is held,
+//! a correction.
 
 use divisor_engine::Decimal;
 use serde::{Deserialize, Serialize};
@@ -123,6 +124,45 @@ pub enum EventMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         src: Option<String>,
         /// The position that brought it: its name for `release` and `reject`.
+        pos: u64,
+    },
+    /// What was published of the past was restated; it stays readable as it was published.
+    Correction {
+        /// The payload's version, 1.
+        v: u8,
+        /// The index code.
+        index: String,
+        /// The run, by which the restated levels can be told.
+        run: u32,
+        /// What was corrected: one line for each correction of the run.
+        what: Vec<String>,
+        /// Why, as it was stated, in the same order.
+        why: Vec<String>,
+        /// Who stated it, likewise.
+        who: Vec<String>,
+        /// `restated`; `published` where the index's rules keep what was published and only the
+        /// present level changes.
+        status: String,
+        /// The time of the first level that is another one now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// The time of the last one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
+        /// How many levels are restated.
+        levels: u64,
+        /// How many official closes.
+        closes: u64,
+        /// The largest change of a level, without its sign.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        largest: Option<Decimal>,
+        /// The last level as it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Decimal>,
+        /// The last level as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Decimal>,
+        /// The position of the input that brought it.
         pos: u64,
     },
     /// The special opening quotation of a session.

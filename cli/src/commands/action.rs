@@ -179,7 +179,7 @@ pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
 }
 
 /// Fixtures that hold actions and nothing else.
-fn read(files: &[PathBuf]) -> anyhow::Result<Items> {
+pub(super) fn read(files: &[PathBuf]) -> anyhow::Result<Items> {
     let mut sources = Vec::new();
     for file in files {
         sources.push(Source::read(file)?);

@@ -13,6 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   divisor history DJIA                                  the last levels
   divisor history DJIA --from 2021-11-03 --to 2021-11-10
+  divisor history DJIA --from 2021-11-03 --as-of published
   divisor history DJIA --from 2021-11-03 --candles 1d -o csv
   divisor history DJIA --candles 1m -n 60 -o json
   divisor history DJIA --closes --from 2021-11-01       official closes";
@@ -42,6 +43,12 @@ pub(crate) struct Opts {
     /// The first time that is left out
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
+
+    /// Levels as they were right at a time: `published`, `now` (as without it), or RFC 3339
+    ///
+    /// `published` leaves every correction out, a time those that came later.
+    #[arg(long, value_name = "TIME", conflicts_with = "candles")]
+    as_of: Option<String>,
 
     /// Candles of this length instead of levels
     #[arg(long, value_name = "STEP", value_parser = ["1s", "5s", "1m", "5m", "15m", "1h", "1d"])]
@@ -226,7 +233,11 @@ async fn print<R: Row + serde::de::DeserializeOwned>(
         (None, None) => LAST,
     };
     let mut query = String::new();
-    for (name, value) in [("from", &opts.from), ("to", &opts.to)] {
+    for (name, value) in [
+        ("from", &opts.from),
+        ("to", &opts.to),
+        ("as_of", &opts.as_of),
+    ] {
         if let Some(value) = value {
             query.push_str(&format!("&{name}={}", escape(value)));
         }

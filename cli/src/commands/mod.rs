@@ -4,6 +4,7 @@ pub(crate) mod action;
 pub(crate) mod backfill;
 pub(crate) mod calendar;
 pub(crate) mod close;
+pub(crate) mod correct;
 pub(crate) mod demo;
 pub(crate) mod history;
 pub(crate) mod index;

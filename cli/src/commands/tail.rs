@@ -228,6 +228,30 @@ impl Printer {
     }
 }
 
+/// A correction in one line.
+fn restated(event: EventMessage) -> String {
+    let EventMessage::Correction {
+        index,
+        run,
+        what,
+        why,
+        levels,
+        largest,
+        from,
+        ..
+    } = event
+    else {
+        return String::new();
+    };
+    let from = from.map_or_else(String::new, |from| format!(" from {from} on"));
+    let largest = largest.map_or_else(String::new, |most| format!(", by {most} at the most"));
+    format!(
+        "{index}  run {run} restates {levels} levels{from}{largest}: {} ({})",
+        what.join("; "),
+        why.join("; ")
+    )
+}
+
 /// An event in one line.
 fn sentence(event: EventMessage) -> String {
     match event {
@@ -255,6 +279,7 @@ fn sentence(event: EventMessage) -> String {
             status,
             ..
         } => format!("{index}  {day}: {level} {status}"),
+        event @ EventMessage::Correction { .. } => restated(event),
         EventMessage::Life {
             index,
             life,

@@ -177,6 +177,16 @@ impl Export {
                 "by": self.engine.label_text(*by),
                 "order": order,
             }),
+            Input::Correct { by, stated } => json!({
+                "input": "correct",
+                "by": self.engine.label_text(*by),
+                "stated": stated,
+            }),
+            Input::Restate { through, outcome } => json!({
+                "input": "restate",
+                "through": through,
+                "outcome": outcome,
+            }),
             Input::Label(text) => json!({ "input": "label", "text": text }),
             Input::Boot { epoch } => json!({ "input": "boot", "epoch": epoch }),
         }

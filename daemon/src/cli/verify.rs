@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use divisor_engine::Engine;
+use divisor_engine::{Corrections, Engine};
 
 use crate::config::Config;
 use crate::exit::{self, Failure};
 use crate::journal::{self, View};
+use crate::restate::{self, Checked};
 use crate::run;
 use crate::snapshots::Snapshots;
 use crate::store::History;
@@ -59,7 +60,37 @@ fn postgres(
     let mut walk = Walk::new(Batches::Postgres(history), Engine::new());
     let outcome = compare(&mut walk, snapshots);
     summary("recomputed", &walk, 0, text, outcome.is_ok());
-    outcome
+    outcome?;
+    let corrections = walk.engine().corrections().clone();
+    drop(walk);
+    restated(client, &corrections, text)
+}
+
+/// The rows of corrections against walks with them.
+fn restated(
+    client: &mut postgres::Client,
+    corrections: &Corrections,
+    text: &mut String,
+) -> Result<(), Failure> {
+    if corrections.all().is_empty() {
+        return Ok(());
+    }
+    let Checked {
+        runs,
+        levels,
+        closes,
+        difference,
+    } = restate::check(client, corrections)?;
+    let equal = if difference.is_none() {
+        "equal"
+    } else {
+        "DIFFERENT"
+    };
+    let _ = writeln!(
+        text,
+        "restated    {runs} runs: {levels} levels, {closes} closes: {equal}"
+    );
+    difference.map_or(Ok(()), |difference| Err(difference.into()))
 }
 
 /// The journal against the rows.

@@ -7,6 +7,7 @@
 //! Stop: no new clients, connections drained, sequencer ended, store flushed.
 
 mod reload;
+mod restate;
 mod settings;
 mod store;
 mod web;
@@ -38,6 +39,7 @@ use crate::shutdown::{Shutdown, Trigger};
 use crate::snapshots::{self, Keeper, Snapshots};
 use crate::state::StateDir;
 use crate::tls::Tls;
+use restate::Restating;
 use store::StoreThread;
 use web::Bound;
 
@@ -73,6 +75,7 @@ pub fn run(start: Start, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Fa
     let snapshots = open_snapshots(&state)?;
     let snapshot = start_from(&snapshots, &recovered)?;
     let store = StoreThread::start(config, &state, &journal, &snapshots, &health)?;
+    let (restating, desk) = Restating::start(config, &health)?;
     let counters = Arc::default();
     let door_settings = settings::door(config);
     let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;
@@ -92,6 +95,7 @@ pub fn run(start: Start, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Fa
         health: health.clone(),
         metrics: shown.metrics,
         questions: shown.questions,
+        desk,
     };
     let settings = settings::sequencer(config);
     let go_on = || !shutdown.is_stopping();
@@ -118,6 +122,7 @@ pub fn run(start: Start, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Fa
     // The last connection's task holds the last way to the sequencer, which then ends.
     runtime.shutdown_timeout(LAST_TASKS);
     let outcome = sequencer.join();
+    restating.finish();
     store.finish(Instant::now() + config.service.stop_timeout);
     tracing::info!("stopped");
     served.map_err(internal)?;

@@ -143,7 +143,7 @@ impl StoreThread {
     }
 }
 
-fn wait_until(deadline: Instant, thread: &JoinHandle<()>) {
+pub(super) fn wait_until(deadline: Instant, thread: &JoinHandle<()>) {
     while !thread.is_finished() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(10));
     }
@@ -162,6 +162,14 @@ fn backing(config: &Config) -> Result<Option<Backing>, Failure> {
     }
     let private = config.database.private;
     Ok(private.then(|| Backing::Private(config.state_dir.join("postgres"))))
+}
+
+/// How others connect to the database that the store writes, which the store starts.
+pub(super) fn connection(config: &Config) -> Result<Option<postgres::Config>, Failure> {
+    Ok(backing(config)?.map(|backing| match backing {
+        Backing::Url(url) => *url,
+        Backing::Private(dir) => PrivateCluster::running_in(&dir),
+    }))
 }
 
 /// How those who only read connect to the configured database.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use divisor_engine::{
-    ActionNews, ActionState, Closed, Doubtful, Engine, HeldInput, IndexId, Level, Life, LifeNews,
-    Output, Quotation, Revised, Subject, Time,
+    ActionNews, ActionState, Closed, Correction, CorrectionState, Doubtful, Engine, HeldInput,
+    IndexId, Level, Life, LifeNews, Output, Quotation, Restated, Revised, Subject, Time,
 };
 use divisor_wire::command::DaemonStatus;
 use divisor_wire::event::EventMessage;
@@ -14,6 +14,9 @@ use divisor_wire::topic::{STATUS_TOPIC, compact_level_topic, event_topic, level_
 use super::queries;
 use crate::egress::{self, Announcement};
 use crate::metrics::Tally;
+
+/// Corrections that an event names one by one.
+const NAMED_MAX: usize = 20;
 
 /// How often `divisor/status` tells of further lost messages.
 const LOST_PAUSE_NANOS: i64 = 5_000_000_000;
@@ -96,6 +99,10 @@ impl Announcer {
                 Output::Held(news) => held(engine, &news, into),
                 Output::Closed(closed) => close(engine, &closed, into),
                 Output::Quotation(quotation) => self::quotation(engine, &quotation, into),
+                Output::Restated(restated) => correction(engine, &restated, into),
+                Output::RunFailed { run, why, .. } => {
+                    tracing::warn!(run, why, "a correction has changed nothing");
+                }
                 Output::Refused { position } => {
                     tracing::error!(
                         position,
@@ -330,6 +337,43 @@ fn action(engine: &Engine, news: &ActionNews, into: &mut Vec<Announcement>) {
         };
         push_event(*index, code, &event, into);
     }
+}
+
+fn correction(engine: &Engine, restated: &Restated, into: &mut Vec<Announcement>) {
+    let Some(code) = engine.index_code(restated.index) else {
+        return;
+    };
+    let of_run = |c: &&Correction| matches!(c.state, CorrectionState::Restated { position, .. } if position == restated.position);
+    let corrections: Vec<&Correction> = engine
+        .corrections()
+        .all()
+        .iter()
+        .filter(of_run)
+        .take(NAMED_MAX)
+        .collect();
+    let who = |c: &&Correction| engine.label_text(c.by).unwrap_or_default().to_owned();
+    let is_restated = restated.levels > 0 || restated.closes > 0;
+    let event = EventMessage::Correction {
+        v: 1,
+        index: code.to_owned(),
+        run: restated.run,
+        what: corrections.iter().map(|c| c.stated.what.clone()).collect(),
+        why: corrections
+            .iter()
+            .map(|c| c.stated.reason.clone())
+            .collect(),
+        who: corrections.iter().map(who).collect(),
+        status: if is_restated { "restated" } else { "published" }.to_owned(),
+        from: restated.span.map(|(from, _)| from.to_string()),
+        until: restated.span.map(|(_, until)| until.to_string()),
+        levels: restated.levels,
+        closes: restated.closes,
+        largest: restated.largest,
+        before: restated.before,
+        after: restated.after,
+        pos: restated.position,
+    };
+    push_event(restated.index, code, &event, into);
 }
 
 fn push_event(index: IndexId, code: &str, event: &EventMessage, into: &mut Vec<Announcement>) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use divisor_wire::Reason;
 use divisor_wire::command::{CommandError, Reply, Request};
-use divisor_wire::topic::reply_topic;
 use serde::{Deserialize, Serialize};
 
+use super::corrections::{self, envelope};
 use super::staging::error;
 use super::{Sequencer, SequencerError, actions, queries};
 use crate::clock::Clock;
@@ -66,6 +66,17 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             }
         };
         let id = request.id.clone();
+        if &**verb == "correct.add" && id_is_valid(&id) {
+            let envelope = envelope(client, &id, response_topic.clone(), correlation.clone());
+            if let Err(error) = self.ask_correction(client, request, envelope.clone()) {
+                let payload = failed(&id, error).into();
+                self.announcements.push(Announcement {
+                    payload,
+                    ..envelope
+                });
+            }
+            return Ok(());
+        }
         let answer = self.carry_out(client, verb, request, message.payload.len(), go_on)?;
         let answer = answer.unwrap_or_else(|error| failed(&id, error));
         self.reply(
@@ -86,13 +97,9 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         correlation: Option<Bytes>,
         payload: Vec<u8>,
     ) {
-        // A request that could not be read has no id; without a response topic its sender hears
-        // of it under the id `-`.
-        let id = if id.is_empty() { "-" } else { id };
-        let topic = response_topic.unwrap_or_else(|| reply_topic(&client.id, id).into());
         self.announcements.push(Announcement {
-            correlation,
-            ..Announcement::passing(topic, payload)
+            payload: payload.into(),
+            ..envelope(client, id, response_topic, correlation)
         });
     }
 
@@ -157,6 +164,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                     .and_then(|summary| done(&id, summary)),
                 Err(error) => Err(error),
             },
+            "correct.list" => done(&id, corrections::list(engine, after, limit)),
             "status" => done(&id, self.status()),
             _ => Err(error("unknown_verb", "there is no such command")),
         })
@@ -189,7 +197,7 @@ pub(super) fn done<T: Serialize>(id: &str, result: T) -> Result<Vec<u8>, Command
     serde_json::to_vec(&reply).map_err(|e| error("internal", &e.to_string()))
 }
 
-fn failed(id: &str, error: CommandError) -> Vec<u8> {
+pub(super) fn failed(id: &str, error: CommandError) -> Vec<u8> {
     let reply: Reply<()> = Reply {
         id: id.to_owned(),
         ok: false,

@@ -161,8 +161,12 @@ impl Gathering {
                 admitted.kind = tick.kind;
             }
             Input::Rate(admitted) => admitted.origin.source = source,
-            Input::Define { .. } | Input::Operate { .. } | Input::Label(_) | Input::Boot { .. } => {
-            }
+            Input::Define { .. }
+            | Input::Operate { .. }
+            | Input::Correct { .. }
+            | Input::Restate { .. }
+            | Input::Label(_)
+            | Input::Boot { .. } => {}
         }
         Ok(input)
     }

@@ -15,6 +15,7 @@
 mod actions;
 mod announce;
 mod control;
+mod corrections;
 mod gather;
 mod load;
 mod operate;
@@ -36,6 +37,7 @@ use crate::ingress::{Question, Receipt, Sight, Submission};
 use crate::journal::{AppendError, Log, ReadError, Record, Records};
 use crate::metrics::Metrics;
 use crate::record::{self, ReplayError};
+use crate::restate::Desk;
 use crate::shutdown::Shutdown;
 use crate::snapshots::Keeper;
 use announce::Announcer;
@@ -131,6 +133,8 @@ pub struct Parts<L, O, C> {
     pub metrics: Metrics,
     /// Who looks at the state.
     pub questions: mpsc::Receiver<Question>,
+    /// Who walks the history for corrections, where there is one.
+    pub desk: Option<Desk>,
 }
 
 /// The sequencer, before its thread starts.
@@ -164,6 +168,7 @@ pub struct Sequencer<L, O, C> {
     /// When the submissions of this turn were read from their sockets, and how many messages each has.
     arrivals: Vec<(Instant, u64)>,
     questions: mpsc::Receiver<Question>,
+    desk: Option<Desk>,
 }
 
 /// Counts the bytes of the records that pass.
@@ -204,6 +209,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             keeper,
             metrics,
             questions,
+            desk,
         } = parts;
         let mut tail = Counted {
             records: log.reader_from(snapshot.next_position())?,
@@ -246,6 +252,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             metrics,
             arrivals: Vec::new(),
             questions,
+            desk,
         };
         sequencer.batch.inputs.push(Input::Boot { epoch });
         if sequencer.engine.label_count() == 0 {
@@ -261,6 +268,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         }
         sequencer.announce_status(true);
         sequencer.flush_announcements();
+        sequencer.tell_corrections();
         Ok(sequencer)
     }
 
@@ -290,6 +298,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         };
         loop {
             let wait = self.time_to_next();
+            let mut report = None;
             tokio::select! {
                 received = ingress.recv_many(&mut submissions, self.settings.submissions_max) => {
                     if received == 0 {
@@ -297,6 +306,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                     }
                 }
                 Some(question) = self.questions.recv() => self.answer(question),
+                Some(told) = Desk::next(&mut self.desk) => report = Some(told),
                 () = tokio::time::sleep(wait) => {}
                 () = shutdown.stopping(), if goodbye.is_some() => {}
             }
@@ -307,7 +317,11 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 let _ = goodbye.send(());
             }
             beat();
-            match self.turn(&mut submissions, &go_on) {
+            let told = match report {
+                Some(report) => self.report(report, &go_on),
+                None => Ok(()),
+            };
+            match told.and_then(|()| self.turn(&mut submissions, &go_on)) {
                 Err(SequencerError::Stopped) => {
                     tracing::warn!("stopping with a full journal: what waits is not acknowledged");
                     // Nor is it told: some of it is not durable.

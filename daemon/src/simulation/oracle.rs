@@ -144,7 +144,11 @@ impl Oracle {
         for (position, input) in (batch.first..).zip(&batch.inputs) {
             let is_command = matches!(
                 input,
-                Input::Define { .. } | Input::Operate { .. } | Input::Boot { .. }
+                Input::Define { .. }
+                    | Input::Operate { .. }
+                    | Input::Correct { .. }
+                    | Input::Restate { .. }
+                    | Input::Boot { .. }
             );
             if is_command {
                 self.commands.insert(position);
@@ -169,7 +173,9 @@ impl Oracle {
                 | Output::Status { .. }
                 | Output::Life(_)
                 | Output::Held(_)
-                | Output::Quotation(_) => {}
+                | Output::Quotation(_)
+                | Output::Restated(_)
+                | Output::RunFailed { .. } => {}
             }
         }
     }
@@ -214,7 +220,12 @@ impl Oracle {
         let (origin, size, security) = match input {
             Input::Tick(tick) => (tick.origin, tick.size, Some(tick.security.0)),
             Input::Rate(rate) => (rate.origin, None, None),
-            Input::Define { .. } | Input::Operate { .. } | Input::Label(_) | Input::Boot { .. } => {
+            Input::Define { .. }
+            | Input::Operate { .. }
+            | Input::Correct { .. }
+            | Input::Restate { .. }
+            | Input::Label(_)
+            | Input::Boot { .. } => {
                 return self.fail("an effect belongs to a tick", position);
             }
         };

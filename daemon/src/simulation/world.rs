@@ -445,6 +445,7 @@ impl World {
             keeper,
             metrics: crate::metrics::Metrics::default(),
             questions: tokio::sync::mpsc::channel(1).1,
+            desk: None,
         };
         let waits = Arc::clone(&threads);
         let power = self.power.clone();

@@ -2,11 +2,11 @@
 //!
 //! A batch's levels become one bar for each index, step and interval, and one statement merges the
 //! bars into the table. A level counts by its own time and number wherever it comes in the journal,
-//! so a late one opens, closes or widens the candle it belongs to. A restated level replaces
-//! another, which no merge can undo: its candles are made anew from the levels.
+//! so a late one opens, closes or widens the candle it belongs to. Restated levels do not come this
+//! way: when their run begins to count, the candles of what it covers are made anew in SQL.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
 use divisor_engine::{Decimal, Time};
 use postgres::{Client, Statement, Transaction};
@@ -37,12 +37,6 @@ const MERGE: &str = "insert into candle as c (index_id, step, ts, open_ts, close
      high = greatest(c.high, excluded.high), low = least(c.low, excluded.low), \
      levels = c.levels + excluded.levels";
 
-const REMAKE: &str = "insert into candle as c select * from candles_of($1, $2, $3, $4) \
-     on conflict (index_id, step, ts) do update set \
-     open_ts = excluded.open_ts, close_ts = excluded.close_ts, open_seq = excluded.open_seq, \
-     close_seq = excluded.close_seq, levels = excluded.levels, open = excluded.open, \
-     high = excluded.high, low = excluded.low, close = excluded.close";
-
 /// Which candle: index, step, and the interval's beginning in nanoseconds.
 type Key = (u32, i32, i64);
 
@@ -64,14 +58,12 @@ struct Bar {
 /// The prepared statements.
 pub(super) struct Candles {
     merge: Statement,
-    remake: Statement,
 }
 
 impl Candles {
     pub(super) fn prepare(client: &mut Client) -> Result<Self, postgres::Error> {
         Ok(Self {
             merge: client.prepare(MERGE)?,
-            remake: client.prepare(REMAKE)?,
         })
     }
 
@@ -84,9 +76,7 @@ impl Candles {
         if levels.is_empty() {
             return Ok(());
         }
-        let (bars, restated) = gather(levels);
-        self.merge(tx, &bars)
-            .and_then(|()| self.remake(tx, &restated))
+        self.merge(tx, &gather(levels))
             .map_err(StoreError::during("keep the candles"))
     }
 
@@ -134,49 +124,16 @@ impl Candles {
         )?;
         Ok(())
     }
-
-    fn remake(
-        &self,
-        tx: &mut Transaction<'_>,
-        restated: &BTreeSet<Key>,
-    ) -> Result<(), postgres::Error> {
-        for (index, step, begin) in restated {
-            let end = begin.saturating_add(i64::from(*step) * NANOS);
-            tx.execute(
-                &self.remake,
-                &[
-                    &index.cast_signed(),
-                    step,
-                    &Stamp(Time::from_nanos(*begin)),
-                    &Stamp(Time::from_nanos(end)),
-                ],
-            )?;
-        }
-        Ok(())
-    }
 }
 
-/// The bars of these levels, and the candles that must be made anew.
-fn gather(levels: &[LevelRow]) -> (BTreeMap<Key, Bar>, BTreeSet<Key>) {
-    let keys = |row: &LevelRow| {
-        let (index, nanos) = (row.index, row.ts.as_nanos());
-        STEPS.map(|step| {
-            let length = i64::from(step) * NANOS;
-            (index, step, nanos.div_euclid(length).saturating_mul(length))
-        })
-    };
-    let restated: BTreeSet<Key> = levels
-        .iter()
-        .filter(|row| row.run > 0)
-        .flat_map(keys)
-        .collect();
+/// The bars of these levels. Those of a run count later.
+fn gather(levels: &[LevelRow]) -> BTreeMap<Key, Bar> {
     let mut bars = BTreeMap::new();
-    for row in levels {
-        for key in keys(row) {
-            if restated.contains(&key) {
-                continue;
-            }
-            match bars.entry(key) {
+    for row in levels.iter().filter(|row| row.run == 0) {
+        for step in STEPS {
+            let length = i64::from(step) * NANOS;
+            let begin = row.ts.as_nanos().div_euclid(length).saturating_mul(length);
+            match bars.entry((row.index, step, begin)) {
                 Entry::Vacant(free) => {
                     free.insert(Bar::of(row));
                 }
@@ -184,7 +141,7 @@ fn gather(levels: &[LevelRow]) -> (BTreeMap<Key, Bar>, BTreeSet<Key>) {
             }
         }
     }
-    (bars, restated)
+    bars
 }
 
 impl Bar {

@@ -143,6 +143,35 @@ const HELD: &str =
 const ACTIONS: &str = "select position, place, index_id, security_id, kind, ex_date::text, \
      body::text from corporate_action where position >= $1 order by position, place";
 
+const RUN_LEVELS: &str = "select position, index_id, seq, level, prev_close, ts, ts_nanos, ts_calc, \
+     ts_calc_nanos, revision, run, stale, status from index_level where run = $1 \
+     order by index_id, position, seq";
+
+const RUN_CLOSES: &str = "select position, index_id, day::text, run, revision, ts, ts_nanos, level, \
+     status, seq, prev_close, divisor, soq, body::text from official_close where run = $1 \
+     order by index_id, position, seq";
+
+/// The rows of a run of corrections, by index and position.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) fn run_rows(
+    client: &mut Client,
+    run: u32,
+) -> Result<(Vec<LevelRow>, Vec<CloseRow>), StoreError> {
+    let during = StoreError::during;
+    let levels = client.query(RUN_LEVELS, &[&run.cast_signed()]);
+    let levels = levels.map_err(during("read the levels of a run"))?;
+    let closes = client.query(RUN_CLOSES, &[&run.cast_signed()]);
+    let closes = closes.map_err(during("read the closes of a run"))?;
+    let levels: Result<_, _> = levels.iter().map(level_row).collect();
+    let closes: Result<_, _> = closes.iter().map(close_row).collect();
+    Ok((
+        levels.map_err(during("read a row"))?,
+        closes.map_err(during("read a row"))?,
+    ))
+}
+
 impl<'a> History<'a> {
     /// Reads from `from` on, which must be the beginning of a batch.
     ///
@@ -358,6 +387,11 @@ impl<'a> History<'a> {
         struct Boot {
             epoch: u64,
         }
+        #[derive(serde::Deserialize)]
+        struct Ended {
+            through: u32,
+            outcome: Box<divisor_engine::Outcome>,
+        }
         let json = |e: serde_json::Error| format!("the body of `{}`: {e}", row.verb);
         match row.verb.as_str() {
             "boot" => {
@@ -377,6 +411,17 @@ impl<'a> History<'a> {
                     by: by.ok_or_else(|| format!("`{}` is no label", row.client))?,
                     order: serde_json::from_str(&row.body).map_err(json)?,
                 })
+            }
+            "correct" => {
+                let by = self.label_ids.get(&row.client).copied();
+                Ok(Input::Correct {
+                    by: by.ok_or_else(|| format!("`{}` is no label", row.client))?,
+                    stated: serde_json::from_str(&row.body).map_err(json)?,
+                })
+            }
+            "restate" => {
+                let Ended { through, outcome } = serde_json::from_str(&row.body).map_err(json)?;
+                Ok(Input::Restate { through, outcome })
             }
             other => Err(format!("unknown command `{other}`")),
         }

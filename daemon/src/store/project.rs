@@ -17,6 +17,13 @@ use super::rows::{
     MemberRow, Origin, RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
+/// How a command's row tells the end of a run.
+#[derive(serde::Serialize)]
+struct Ended<'a> {
+    through: u32,
+    outcome: &'a divisor_engine::Outcome,
+}
+
 /// Applies batches and collects their rows.
 #[derive(Debug)]
 pub(crate) struct Projection {
@@ -81,7 +88,11 @@ impl Projection {
                     doubt: news.held.doubt.as_str().into(),
                     reference: news.held.reference.normalized(),
                 }),
-                Output::Status { .. } | Output::Quotation(_) | Output::Refused { .. } => {}
+                Output::Status { .. }
+                | Output::Quotation(_)
+                | Output::Restated(_)
+                | Output::RunFailed { .. }
+                | Output::Refused { .. } => {}
             }
         }
         self.index_rows(batch.first, rows);
@@ -108,6 +119,25 @@ impl Projection {
                     client,
                     "operate",
                     serde_json::to_string(order).unwrap_or_default(),
+                )
+            }
+            Input::Correct { by, stated } => {
+                let client = self.engine.label_text(*by).unwrap_or_default().to_owned();
+                (
+                    client,
+                    "correct",
+                    serde_json::to_string(stated).unwrap_or_default(),
+                )
+            }
+            Input::Restate { through, outcome } => {
+                let body = Ended {
+                    through: *through,
+                    outcome: outcome.as_ref(),
+                };
+                (
+                    "divisord".to_owned(),
+                    "restate",
+                    serde_json::to_string(&body).unwrap_or_default(),
                 )
             }
             Input::Boot { epoch } => (
@@ -228,7 +258,12 @@ impl Projection {
                 rate: rate.value(),
             }),
             Some(
-                Input::Define { .. } | Input::Operate { .. } | Input::Label(_) | Input::Boot { .. },
+                Input::Define { .. }
+                | Input::Operate { .. }
+                | Input::Correct { .. }
+                | Input::Restate { .. }
+                | Input::Label(_)
+                | Input::Boot { .. },
             )
             | None => {}
         }
@@ -343,7 +378,7 @@ fn text(currency: Currency) -> Arc<str> {
     currency.as_str().into()
 }
 
-fn level_row(level: &Level) -> LevelRow {
+pub(crate) fn level_row(level: &Level) -> LevelRow {
     LevelRow {
         position: level.position,
         index: level.index.0,

@@ -32,6 +32,10 @@ const LOCK_TIMEOUT: &str = "30s";
 /// After this a dead network is an error; the kernel's own patience is a quarter of an hour.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
+/// Takes the members of baskets.
+pub(crate) const COPY_MEMBERS: &str = "copy basket_member (index_id, revision, security_id, \
+     coefficient, price, weight) from stdin with (format binary)";
+
 /// The only writer of a database.
 #[expect(
     missing_debug_implementations,
@@ -235,8 +239,6 @@ impl Writer {
 
 impl Statements {
     fn prepare(client: &mut Client) -> Result<Self, postgres::Error> {
-        let members = "copy basket_member (index_id, revision, security_id, coefficient, price, \
-                       weight) from stdin with (format binary)";
         Ok(Self {
             lock: client.prepare("select position from projection for update")?,
             advance: client.prepare(
@@ -246,13 +248,13 @@ impl Statements {
             ticks: client.prepare(&copy_sql::<TickRow>())?,
             rates: client.prepare(&copy_sql::<RateRow>())?,
             levels: client.prepare(&copy_sql::<LevelRow>())?,
-            members: client.prepare(members)?,
+            members: client.prepare(COPY_MEMBERS)?,
             candles: Candles::prepare(client)?,
         })
     }
 }
 
-fn copy_sql<R: BulkRow>() -> String {
+pub(crate) fn copy_sql<R: BulkRow>() -> String {
     format!(
         "copy {} ({}) from stdin with (format binary)",
         R::TABLE,
@@ -277,7 +279,7 @@ fn check_fence(
     }
 }
 
-fn copy<R: BulkRow>(
+pub(crate) fn copy<R: BulkRow>(
     tx: &mut Transaction<'_>,
     statement: &Statement,
     rows: &[R],

@@ -29,7 +29,7 @@ pub use preview::{IndexPreview, MemberPreview, Preview};
 pub use proforma::{Proforma, ProformaMember};
 
 /// All actions that were ever announced.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Actions {
     known: BTreeMap<String, Known>,
@@ -44,7 +44,7 @@ pub(crate) struct Actions {
 }
 
 /// An action with what became of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 struct Known {
     definition: ActionDefinition,
     /// The beginning of its day; of its next day while it takes several.
@@ -54,7 +54,7 @@ struct Known {
     steps: u32,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Wakes {
     securities: BTreeMap<SecurityId, Time>,
     indexes: BTreeMap<IndexId, Time>,
@@ -72,6 +72,16 @@ pub struct ActionView<'a> {
 }
 
 impl Actions {
+    /// True when both hold the same actions, in the same state.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (&self.known, &self.queue, &self.former) == (&other.known, &other.queue, &other.former)
+    }
+
+    /// Who waits for an action has to be worked out anew.
+    pub(crate) fn forget_wakes(&mut self) {
+        self.wakes = None;
+    }
+
     fn first_due(&self) -> Time {
         self.queue.first().map_or(Time::MAX, |(due, ..)| *due)
     }

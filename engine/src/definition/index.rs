@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionRules, Caps, Constituent, Dissemination, FloatRule, FxRule, Rounding, ScoreRule,
-    SessionRules, StaleRule, Variant, Weighting, Window,
+    ActionRules, Caps, Constituent, CorrectionRules, Dissemination, FloatRule, FxRule, Rounding,
+    ScoreRule, SessionRules, StaleRule, Variant, Weighting, Window,
 };
 use crate::{Currency, Decimal};
 
@@ -72,6 +72,9 @@ pub struct IndexDefinition {
     /// What it makes of corporate actions.
     #[serde(default, skip_serializing_if = "ActionRules::is_default")]
     pub actions: ActionRules,
+    /// What it makes of corrections of the past.
+    #[serde(default, skip_serializing_if = "CorrectionRules::is_default")]
+    pub corrections: CorrectionRules,
     /// The constituents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub basket: Vec<Constituent>,
@@ -108,6 +111,7 @@ impl IndexDefinition {
             stale: None,
             jump_max: None,
             actions: ActionRules::default(),
+            corrections: CorrectionRules::default(),
             basket,
         }
     }

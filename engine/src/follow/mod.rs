@@ -33,7 +33,7 @@ use crate::output::Followed;
 use crate::{Currency, Decimal, Engine, IndexId, SecurityId, Time};
 
 /// What a variant keeps.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Follow {
     /// Whom it follows.
     pub(crate) parent: IndexId,
@@ -48,7 +48,7 @@ pub(crate) struct Follow {
 }
 
 /// What is fixed for a day.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Fixing {
     /// The day, counted from 1970-01-01.
     pub(crate) day: i32,
@@ -69,7 +69,7 @@ pub(crate) struct Fixing {
 }
 
 /// `V = slope·U + offset`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) slope: Ratio,
     pub(crate) offset: Ratio,
@@ -83,7 +83,7 @@ impl Line {
 }
 
 /// One currency of a converted or hedged level.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Leg {
     pub(crate) currency: Currency,
     /// Its weight in the parent.

@@ -16,7 +16,7 @@ use crate::{Decimal, Engine, IndexId, LabelId, Position, Time};
 const TRADES_MAX: usize = 4_000_000;
 
 /// The trades of the window that is open, and the level of the last one.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Fixing {
     /// The window that trades are gathered for; none before the first trade in one.
     pub(crate) open: Option<Span>,

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 use crate::security::Security;
 
 /// What the product is anchored at.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Product {
     /// The level there, carried.
     pub(crate) own: Decimal,

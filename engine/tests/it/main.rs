@@ -9,6 +9,7 @@ mod action_properties;
 mod actions;
 mod bounds;
 mod combinations;
+mod corrections;
 mod days;
 mod exact;
 mod explore;

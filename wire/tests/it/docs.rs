@@ -75,6 +75,7 @@ fn every_example_holds() {
     check("event.life", "event", same_again::<EventMessage>);
     check("event.held", "event", same_again::<EventMessage>);
     check("event.quotation", "event", same_again::<EventMessage>);
+    check("event.correction", "event", same_again::<EventMessage>);
     check("status", "status", same_again::<DaemonStatus>);
     check("rejected", "rejected", same_again::<Rejected>);
     check("rejected.several", "rejected", same_again::<Rejected>);

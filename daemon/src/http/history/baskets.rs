@@ -183,7 +183,7 @@ async fn then(http: &Http, named: Named, at: Time) -> Result<Composition, Proble
             "select b.revision, b.effective, b.effective_nanos, b.divisor, \
              coalesce(b.cash, 0), b.position from basket b \
              where b.index_id = $1 and b.revision = (select l.revision from index_level l \
-             where l.index_id = $1 and l.ts <= $2 order by l.ts desc, l.seq desc, l.run desc limit 1)",
+             where l.index_id = $1 and l.run = 0 and l.ts <= $2 order by l.ts desc, l.seq desc limit 1)",
             &[index, until],
         )
         .await?;
@@ -298,7 +298,7 @@ left join lateral (
     order by t.ts desc, t.position desc limit 1
 ) p on true
 left join lateral (
-    select level from index_level
+    select level from level_now
     where index_id = (select id from index_definition where s.symbol = 'indexes/' || code)
     and ts <= $2 order by ts desc, seq desc, run desc limit 1
 ) l on s.symbol like 'indexes/%'

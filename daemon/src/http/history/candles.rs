@@ -279,7 +279,7 @@ async fn made_of_levels(
     let most = i64::try_from(levels_max).unwrap_or(i64::MAX);
     let sql = format!(
         "with part as materialized ( \
-             select ts, seq, run, level from index_level \
+             select ts, seq, run, level from level_now \
              where index_id = $1 and ts >= $2 and ts < $3 \
              order by ts {order}, seq {order}, run {order} limit $5 \
          ), kept as ( \
@@ -321,9 +321,9 @@ async fn ends(
 ) -> Result<Option<(Time, Time)>, Problem> {
     let rows = history
         .query(
-            "(select ts from index_level where index_id = $1 and ts >= $2 and ts < $3 \
+            "(select ts from level_now where index_id = $1 and ts >= $2 and ts < $3 \
               order by ts limit 1) union all \
-             (select ts from index_level where index_id = $1 and ts >= $2 and ts < $3 \
+             (select ts from level_now where index_id = $1 and ts >= $2 and ts < $3 \
               order by ts desc limit 1)",
             &[
                 (&named.key(), Type::INT4),

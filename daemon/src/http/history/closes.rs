@@ -109,10 +109,10 @@ async fn read(
     let key = index.0.cast_signed();
     let rows = history
         .query(
-            "(select 0, seq, revision, ts, position, level from index_level \
+            "(select 0, seq, revision, ts, position, level from level_now \
               where index_id = $1 and ts < $2 order by ts desc, seq desc, run desc limit 1) \
              union all \
-             (select 1, seq, revision, ts, position, level from index_level \
+             (select 1, seq, revision, ts, position, level from level_now \
               where index_id = $1 and ts >= $2 order by ts, seq limit 1)",
             &[(&key, Type::INT4), (&Stamp(day), Type::TIMESTAMPTZ)],
         )

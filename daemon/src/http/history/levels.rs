@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use divisor_engine::Decimal;
-use serde::Serialize;
+use divisor_engine::{Decimal, Time};
+use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -15,7 +15,7 @@ use super::span::{Cursor, Named, SpanParameters, get, time_at};
 use crate::http::Http;
 use crate::http::answer::{self, Form, Record, Rows};
 use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::query::{self, Query};
 use crate::store::{Numeric, Stamp};
 
 /// Rows of a page where the request does not say, and at the most.
@@ -23,6 +23,45 @@ const LIMIT: (usize, usize) = (1_000, 10_000);
 
 const COLUMNS: &str = "ts, ts_nanos, ts_calc, ts_calc_nanos, level, seq, revision, status, stale, \
      position, run";
+
+/// What makes a level the right one as of `$5`: no run recorded by then that covers it is newer.
+const COUNTS: &str = "(l.run = 0 or exists (select from correction_run r \
+         where r.run = l.run and r.recorded_at <= $5)) \
+     and not exists (select from restatement s join correction_run r using (run) \
+         where s.index_id = l.index_id and s.run > l.run and s.policy = 'full' \
+         and r.recorded_at <= $5 \
+         and s.from_position <= l.position and l.position < s.until_position)";
+
+/// The parameters of a series of levels.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Parameters {
+    from: Option<String>,
+    to: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+    as_of: Option<String>,
+}
+
+impl Parameters {
+    fn span(&self) -> SpanParameters {
+        SpanParameters {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            cursor: self.cursor.clone(),
+            limit: self.limit,
+        }
+    }
+
+    /// When what is asked for was right: now, at a time, or, before any correction, as published.
+    fn as_of(&self) -> Result<Time, Problem> {
+        match self.as_of.as_deref() {
+            None | Some("now") => Ok(Time::MAX),
+            Some("published") => Ok(Time::MIN),
+            time => Ok(query::time("as_of", time)?.unwrap_or(Time::MAX)),
+        }
+    }
+}
 
 /// A level.
 #[derive(Debug, Clone, Serialize)]
@@ -50,9 +89,10 @@ pub(in crate::http) async fn levels(
     named: Named,
     form: Form,
     uri: Uri,
-    Query(parameters): Query<SpanParameters>,
+    Query(parameters): Query<Parameters>,
 ) -> Result<Response, Problem> {
-    let span = parameters.read(LIMIT.0, LIMIT.1)?;
+    let as_of = parameters.as_of()?;
+    let span = parameters.span().read(LIMIT.0, LIMIT.1)?;
     let history = History::of(&http)?;
     let begin = span.begin();
     let (order, behind) = if span.is_from_the_end() {
@@ -62,9 +102,9 @@ pub(in crate::http) async fn levels(
     };
     // One more than is wanted tells whether there are more.
     let sql = format!(
-        "select {COLUMNS} from index_level where index_id = $1 and ts >= $2 and ts < $4 \
-         and $3::int8 is not null {behind} order by ts {order}, seq {order}, run {order} \
-         limit {}",
+        "select {COLUMNS} from index_level l where index_id = $1 and ts >= $2 and ts < $4 \
+         and $3::int8 is not null {behind} and {COUNTS} \
+         order by ts {order}, seq {order}, run {order} limit {}",
         span.limit + 1
     );
     let rows = history
@@ -75,6 +115,7 @@ pub(in crate::http) async fn levels(
                 (&Stamp(begin.ts), Type::TIMESTAMPTZ),
                 (&begin.number, Type::INT8),
                 (&Stamp(span.to), Type::TIMESTAMPTZ),
+                (&Stamp(as_of), Type::TIMESTAMPTZ),
             ],
         )
         .await?;
@@ -84,30 +125,16 @@ pub(in crate::http) async fn levels(
         found.truncate(span.limit);
         found.reverse();
     }
-    let mut kept = last_runs(found);
     let mut next = None;
     if is_more && !span.is_from_the_end() {
-        // The last one may have further runs behind the end of the page.
-        kept.pop();
-        next = kept.last().map(|(cursor, _)| cursor.to_string());
+        found.truncate(span.limit);
+        next = found.last().map(|(cursor, _)| cursor.to_string());
     }
     let page = Rows {
-        rows: kept.into_iter().map(|(_, level)| level).collect(),
+        rows: found.into_iter().map(|(_, level)| level).collect(),
         next,
     };
     answer::rows(form, &page, "cursor", &uri)
-}
-
-/// Of each level the last run.
-fn last_runs(found: Vec<(Cursor, Level)>) -> Vec<(Cursor, Level)> {
-    let mut kept: Vec<(Cursor, Level)> = Vec::with_capacity(found.len());
-    for (cursor, level) in found {
-        match kept.last_mut() {
-            Some(last) if last.0 == cursor => *last = (cursor, level),
-            _ => kept.push((cursor, level)),
-        }
-    }
-    kept
 }
 
 fn read(row: &Row) -> Result<(Cursor, Level), Problem> {

@@ -47,7 +47,7 @@ select i.id, c.bin, c.level from unnest($1::int4[], $2::timestamptz[]) i(id, beg
 cross join lateral (
     select distinct on (bin)
            date_bin('5 seconds', ts, timestamptz '2000-01-01 00:00:00+00') as bin, level
-    from index_level where index_id = i.id and ts >= i.begin
+    from level_now where index_id = i.id and ts >= i.begin
     order by bin, ts desc, seq desc, run desc
 ) c order by 1, 2",
 };

@@ -42,7 +42,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     /// Levels in any order of time, in batches of any size, some of them restated later: after each
-    /// batch the candles are those of the levels.
+    /// batch the candles are those of the levels that count.
     #[test]
     fn candles_are_what_the_levels_make(
         steps in prop::collection::vec((0i64..4_000_000, 0u32..100_000, prop::bool::weighted(0.15)), 1..60),
@@ -52,28 +52,53 @@ proptest! {
         let mut writer = open(&database);
         writer.write(&definitions(), 5).unwrap();
         let mut position = 5;
-        let mut made: Vec<(u64, i64, u32)> = Vec::new();
+        let mut made: Vec<LevelRow> = Vec::new();
+        let mut run = 0;
         for batch in steps.chunks(size) {
             let mut rows = Vec::new();
-            for (millis, cents, restates) in batch {
+            for (millis, cents, _) in batch {
                 position += 1;
                 let value = format!("{}.{:02}", cents / 100, cents % 100);
-                let again = (*restates && !made.is_empty()).then(|| *cents as usize % made.len());
-                if let Some(at) = again {
-                    made[at].2 += 1;
-                    let (seq, ts, run) = made[at];
-                    rows.push(row(position, seq, ts, &value, run));
-                } else {
-                    let seq = made.len() as u64 + 1;
-                    let ts = START + millis * 1_000_000;
-                    made.push((seq, ts, 0));
-                    rows.push(row(position, seq, ts, &value, 0));
-                }
+                let seq = made.len() as u64 + 1;
+                rows.push(row(position, seq, START + millis * 1_000_000, &value, 0));
+                made.extend(rows.last().cloned());
             }
             writer.write(&levels(rows), position).unwrap();
+            for (millis, cents, restates) in batch {
+                if *restates {
+                    run += 1;
+                    position += 1;
+                    let from = *cents as usize % made.len();
+                    let until = made.len().min(from + 1 + *millis as usize % 7);
+                    let value = |at: usize| format!("{}.5", (*millis as usize * (at + 1)) % 999);
+                    let again = (from..until).map(|at| LevelRow { level: decimal(&value(at)), run, ..made[at].clone() });
+                    let again: Vec<LevelRow> = again.collect();
+                    let covers = (made[from].position, made[until - 1].position + 1);
+                    restate(&database, &mut writer, again, position, covers);
+                }
+            }
             prop_assert_eq!(differences(&database), 0);
         }
     }
+}
+
+/// Writes the levels of a run, and lets it count for the positions that it covers.
+fn restate(
+    database: &TestDatabase,
+    writer: &mut Writer,
+    rows: Vec<LevelRow>,
+    position: u64,
+    (from, until): (u64, u64),
+) {
+    let run = rows[0].run;
+    writer.write(&levels(rows), position).unwrap();
+    let sql = format!(
+        "insert into correction_run (run, position) values ({run}, {position}); \
+         insert into restatement (run, index_id, policy, from_position, until_position, levels, \
+         closes) select {run}, id, 'full', {from}, {until}, 0, 0 from index_definition limit 1; \
+         select remake_candles(id, {run}) from index_definition limit 1"
+    );
+    database.connect().batch_execute(&sql).unwrap();
 }
 
 #[test]
@@ -82,22 +107,27 @@ fn a_late_level_opens_and_a_restated_one_replaces() {
     let mut client = database.connect();
     let mut writer = open(&database);
     writer.write(&definitions(), 5).unwrap();
-    let mut minute = |writer: &mut Writer, rows: Vec<LevelRow>, position: u64, expected: &str| {
-        writer.write(&levels(rows), position).unwrap();
+    let mut minute = |expected: &str| {
         let sql = "select concat_ws(' ', open, high, low, close, levels) from candle \
                    where step = 60 order by ts limit 1";
         assert_eq!(text(&mut client, sql), expected);
         assert_eq!(differences(&database), 0);
     };
     let at = |seconds: i64| START + seconds * 1_000_000_000;
-    let first = vec![row(6, 1, at(10), "10.00", 0), row(6, 2, at(20), "12.00", 0)];
-    minute(&mut writer, first, 6, "10.00 12.00 10.00 12.00 2");
-    let late = vec![row(7, 3, at(5), "11.5", 0)];
-    minute(&mut writer, late, 7, "11.5 12.00 10.00 12.00 3");
-    let restated = vec![row(8, 2, at(20), "9.00", 1)];
-    minute(&mut writer, restated, 8, "11.5 11.5 9.00 9.00 3");
-    let more = vec![row(9, 4, at(30), "-1.00", 0)];
-    minute(&mut writer, more, 9, "11.5 11.5 -1.00 -1.00 4");
+    let first = vec![row(6, 1, at(10), "10.00", 0), row(7, 2, at(20), "12.00", 0)];
+    writer.write(&levels(first), 7).unwrap();
+    minute("10.00 12.00 10.00 12.00 2");
+    writer
+        .write(&levels(vec![row(8, 3, at(5), "11.5", 0)]), 8)
+        .unwrap();
+    minute("11.5 12.00 10.00 12.00 3");
+    let restated = vec![row(7, 2, at(20), "9.00", 1)];
+    restate(&database, &mut writer, restated, 9, (7, 8));
+    minute("11.5 11.5 9.00 9.00 3");
+    writer
+        .write(&levels(vec![row(10, 4, at(30), "-1.00", 0)]), 10)
+        .unwrap();
+    minute("11.5 11.5 -1.00 -1.00 4");
 }
 
 #[test]

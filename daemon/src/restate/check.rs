@@ -1,0 +1,82 @@
+//! Recomputes the rows of runs, for `divisord verify`.
+
+use divisor_engine::{CorrectionState, Corrections};
+use postgres::Client;
+
+use super::walk::Corrected;
+use super::write;
+use crate::store::{History, HistoryError, run_rows};
+use crate::verify::{Difference, VerifyError, close_difference, level_difference};
+
+/// How much has been compared.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) runs: u64,
+    pub(crate) levels: u64,
+    pub(crate) closes: u64,
+    /// The first thing that is not as it should be.
+    pub(crate) difference: Option<Difference>,
+}
+
+/// Walks the history once for each run that counts, and puts what follows beside its rows.
+///
+/// # Errors
+/// [`VerifyError`].
+pub(crate) fn check(
+    client: &mut Client,
+    corrections: &Corrections,
+) -> Result<Checked, VerifyError> {
+    let mut checked = Checked::default();
+    let mut finished = write::finished(client).map_err(HistoryError::from)?;
+    finished.sort_unstable();
+    for run in finished {
+        let Some(CorrectionState::Restated { position, .. }) =
+            corrections.get(run).map(|c| &c.state)
+        else {
+            let what = format!("PostgreSQL has rows of run {run}, which has not ended");
+            checked.difference = Some(Difference { position: 0, what });
+            return Ok(checked);
+        };
+        checked.difference = of_run(client, corrections, run, *position, &mut checked)?;
+        if checked.difference.is_some() {
+            break;
+        }
+    }
+    Ok(checked)
+}
+
+fn of_run(
+    client: &mut Client,
+    corrections: &Corrections,
+    run: u32,
+    position: u64,
+    checked: &mut Checked,
+) -> Result<Option<Difference>, VerifyError> {
+    let covered = write::covered(client, run).map_err(HistoryError::from)?;
+    let (levels, closes) = run_rows(client, run).map_err(HistoryError::from)?;
+    let mut history = History::open(client, 0)?;
+    let mut corrected = Corrected::new(run, corrections.edits(run), covered);
+    while corrected.engine().next_position() < position
+        && let Some(stored) = history.next_batch()?
+    {
+        let batch = history.batch(&stored)?;
+        if let Err(what) = corrected.step(&batch, &stored) {
+            return Ok(Some(Difference {
+                position: batch.first,
+                what,
+            }));
+        }
+    }
+    corrected
+        .levels
+        .sort_by_key(|row| (row.index, row.position, row.seq));
+    corrected
+        .closes
+        .sort_by_key(|row| (row.index, row.position, row.seq));
+    checked.runs += 1;
+    checked.levels += levels.len() as u64;
+    checked.closes += closes.len() as u64;
+    let engine = corrected.engine();
+    Ok(level_difference(&corrected.levels, &levels, engine)
+        .or_else(|| close_difference(&corrected.closes, &closes, engine)))
+}
