@@ -31,6 +31,10 @@ simulate SEED="0":
 bench-kernel:
     cargo bench -p divisor-engine --bench kernel
 
+# What 10,000 securities and 1,000 indexes cost to load and to move, with variants and by shape
+bench-universe:
+    cargo bench -p divisor-engine --bench universe
+
 # Bytes nobody would send, to one of: codec tick fixtures filters config. New finds go into its corpus
 fuzz TARGET SECONDS="60":
     DIVISOR_FUZZ_SECONDS={{SECONDS}} cargo test -p divisord --test it -- --exact fuzz::{{TARGET}} --nocapture
