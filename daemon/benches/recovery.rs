@@ -31,6 +31,9 @@ const INDEXES: u32 = 20;
 const MEMBERS: u32 = 75;
 const BATCH: u64 = 64;
 
+/// Ten dollars in units of six places: a sum of them is no level of 0.00.
+const PRICE: i64 = 10_000_000;
+
 /// 2026-01-06T10:00:00Z.
 const START: i64 = 1_767_693_600_000_000_000;
 
@@ -110,14 +113,14 @@ fn write(dir: &Path, ticks: u64) -> Engine {
         by: LabelId(0),
         definitions: Box::new(universe()),
     });
-    first.extend((0..SECURITIES).map(|id| tick(id, 10_000, START, 0)));
+    first.extend((0..SECURITIES).map(|id| tick(id, PRICE, START, 0)));
     commit(first, START);
     for record in 0..ticks / BATCH {
         let time = START + i64::try_from(record).unwrap() * 1_000_000;
         let numbers = record * BATCH..(record + 1) * BATCH;
         let inputs = numbers.map(|n| {
             let id = u32::try_from(n * 7 % u64::from(SECURITIES)).unwrap();
-            tick(id, 10_000 + i64::try_from(n % 997).unwrap(), time, n + 1)
+            tick(id, PRICE + i64::try_from(n % 997).unwrap(), time, n + 1)
         });
         commit(inputs.collect(), time);
     }
