@@ -117,6 +117,11 @@ impl Crowd {
     }
 
     fn begin(&mut self, work: impl FnOnce() + Send + 'static) {
+        let work = move || {
+            // They stand for other machines.
+            let _ = rustix::process::nice(19);
+            work();
+        };
         let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn(work);
         self.threads.push(thread.unwrap());
     }
