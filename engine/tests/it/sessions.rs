@@ -492,3 +492,34 @@ fn refuses_rules_that_ask_for_nothing() {
     check(r#""jump_max":"-1""#, "must be above 0");
     check(r#""jump_max":"1.00001""#, "at most 4 places");
 }
+
+#[test]
+fn a_rule_of_staleness_that_comes_later_lets_time_pass() {
+    let definitions = |rule: &str| {
+        format!(
+            r#"{{"securities":[{{"symbol":"A","currency":"USD"}}],
+                "indexes":[{{"code":"X","currency":"USD","weighting":{{"scheme":"price"}},{rule}
+                    "base":{{"divisor":"1"}},"basket":[{{"symbol":"A"}}]}}]}}"#
+        )
+    };
+    let mut world = early(&definitions(""));
+    let at = |second: u32| {
+        time(&format!(
+            "2021-11-24T15:0{}:{:02}Z",
+            second / 60,
+            second % 60
+        ))
+    };
+    let price = world.price("A", "10", "2021-11-24T15:00:00Z");
+    world.apply_at(at(0), vec![price]);
+    world.apply_at(at(100), Vec::new());
+    assert_eq!(world.index("X").status, Status::Live);
+    assert_eq!(world.engine.poll_timeout(), None);
+    let by = LabelId(0);
+    let rule = definitions(r#""stale":{"after_s":120,"weight":"50"},"#);
+    let definitions = serde_json::from_str(&rule).unwrap();
+    world.apply_at(at(110), vec![Input::Define { by, definitions }]);
+    assert_eq!(world.index("X").status, Status::Live);
+    world.apply_at(at(121), Vec::new());
+    assert_eq!(world.index("X").status, Status::Stale);
+}
