@@ -113,14 +113,16 @@ fn write(dir: &Path, ticks: u64) -> Engine {
         by: LabelId(0),
         definitions: Box::new(universe()),
     });
-    first.extend((0..SECURITIES).map(|id| tick(id, PRICE, START, 0)));
+    first.extend((0..SECURITIES).map(|id| tick(id, PRICE, START, u64::from(id))));
     commit(first, START);
     for record in 0..ticks / BATCH {
         let time = START + i64::try_from(record).unwrap() * 1_000_000;
         let numbers = record * BATCH..(record + 1) * BATCH;
         let inputs = numbers.map(|n| {
             let id = u32::try_from(n * 7 % u64::from(SECURITIES)).unwrap();
-            tick(id, PRICE + i64::try_from(n % 997).unwrap(), time, n + 1)
+            // The first prices have the numbers before.
+            let seq = n + u64::from(SECURITIES);
+            tick(id, PRICE + i64::try_from(n % 997).unwrap(), time, seq)
         });
         commit(inputs.collect(), time);
     }
