@@ -61,13 +61,20 @@ impl Notice {
                     part("ex_date")
                 )
             }
+            "correction" => {
+                let count = |key| event[key].as_u64().unwrap_or_default();
+                let (run, levels, closes) = (count("run"), count("levels"), count("closes"));
+                let largest = text("largest")
+                    .map_or_else(String::new, |largest| format!(", at most by {largest}"));
+                format!("run {run} restates {levels} levels and {closes} closes{largest}")
+            }
             _ => ["text", "note", "message", "action", "status"]
                 .iter()
                 .find_map(|key| text(key))
                 .unwrap_or(kind)
                 .to_owned(),
         };
-        let ts = ["effective", "ts"].iter().find_map(|key| text(key));
+        let ts = ["effective", "from", "ts"].iter().find_map(|key| text(key));
         Some(Self {
             index: text("index")?.to_owned(),
             ts: ts.map_or_else(|| now.to_string(), str::to_owned),

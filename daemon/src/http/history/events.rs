@@ -1,4 +1,4 @@
-//! What happened: revisions and corporate actions from PostgreSQL, the rest from memory.
+//! What happened: revisions, corporate actions and corrections from PostgreSQL, the rest from memory.
 
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ use crate::store::Stamp;
 /// Rows of a page where the request does not say, and at the most.
 const LIMIT: (usize, usize) = (500, 5_000);
 
-/// Revisions and actions, by the time from which on they count; $1 is null for all indexes.
+/// Revisions, actions and corrections, by the time from which on they count; $1 is null for all
+/// indexes.
 const SQL: &str = "
 select i.code, e.ts, e.nanos, e.kind, e.revision, e.cause, e.divisor, e.members, e.position
 from (
@@ -41,6 +42,12 @@ from (
     join index_definition d on a.index_id = d.id or exists (
         select from json_array_elements_text(a.body -> 'indexes') i(id) where i.id::int4 = d.id)
     where ($1::int4 is null or d.id = $1)
+    union all
+    select s.index_id, coalesce(s.from_ts, r.recorded_at), 0::int2, 'correction', null,
+           concat('run ', s.run, ' restates ', s.levels, ' levels and ', s.closes, ' closes',
+               ', at most by ' || s.largest), null, null, r.position
+    from restatement s join correction_run r using (run)
+    where ($1::int4 is null or s.index_id = $1)
 ) e join index_definition i on i.id = e.index_id
 where e.ts >= $2 and e.ts < $3 and (e.ts, e.position) > ($2, $4)";
 
@@ -171,7 +178,8 @@ fn read(row: &tokio_postgres::Row) -> Result<(Cursor, Notice), Problem> {
 
 /// What was told and has no table, in this span.
 fn remembered(http: &Http, named: Option<&Named>, span: &Span) -> Vec<Notice> {
-    let has_table = |notice: &Notice| matches!(notice.kind.as_str(), "revision" | "action");
+    let has_table =
+        |notice: &Notice| matches!(notice.kind.as_str(), "revision" | "action" | "correction");
     let inside = |notice: &Notice| {
         let stamp = notice.ts.parse::<jiff::Timestamp>().ok();
         let nanos = stamp.and_then(|stamp| i64::try_from(stamp.as_nanosecond()).ok());

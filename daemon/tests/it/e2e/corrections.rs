@@ -121,7 +121,7 @@ struct Two {
 impl Two {
     fn start(wrong: &str) -> Self {
         let databases = [Postgres::shared().database(), Postgres::shared().database()];
-        let options = daemon().database(&databases[0].url());
+        let options = daemon().database(&databases[0].url()).http();
         let corrected = options.clone().start();
         let reference = daemon().database(&databases[1].url()).start();
         let desk = Mqtt::v5(&corrected, "desk");
@@ -173,6 +173,22 @@ impl Two {
     }
 }
 
+/// HTTP tells of a correction what its event tells.
+fn is_among_events(daemon: &Daemon, event: &Value) {
+    let notice = eventually("the correction is among what happened", || {
+        let answer = super::http::get_json(daemon, "/api/v1/indexes/CW/events");
+        let rows = answer["events"]
+            .as_array()
+            .or_else(|| answer["rows"].as_array());
+        let rows = rows.unwrap_or_else(|| panic!("{answer}")).clone();
+        rows.into_iter().find(|row| row["kind"] == "correction")
+    });
+    assert_eq!(notice["ts"], event["from"], "{notice}");
+    assert_eq!(notice["pos"], event["pos"], "{notice}");
+    let text = notice["text"].as_str().unwrap();
+    assert!(text.starts_with("run 1 restates"), "{text}");
+}
+
 #[test]
 fn a_wrong_price_of_two_days_ago_is_corrected() {
     let mut two = Two::start("99");
@@ -200,6 +216,7 @@ fn a_wrong_price_of_two_days_ago_is_corrected() {
     assert!(from.starts_with("2026-01-06T16:00:00"), "{event}");
     assert_eq!(event["who"], json!(["desk"]), "{event}");
     assert_ne!(event["before"], event["after"], "{event}");
+    is_among_events(&two.corrected, &event);
 
     // And later prices move both alike.
     trade(&two.desk, 9..=9, "");
