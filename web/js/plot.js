@@ -156,6 +156,8 @@ export class Plot {
       this.cover(`No history: ${error instanceof Error ? error.message : error}`);
       return;
     }
+    // What came just before the end must not draw on a chart that is no more.
+    if (abort.aborted) return;
     this.loading = false;
     this.cover(this.history.bars.length ? "" : "No levels in this range.");
     this.draw(quietly);
@@ -167,7 +169,7 @@ export class Plot {
     const abort = (this.abort = new AbortController()).signal;
     try {
       this.others = await this.readOthers(abort);
-      this.draw();
+      if (!abort.aborted) this.draw();
     } catch (error) {
       if (!isAbort(error)) this.cover(`No comparison: ${error instanceof Error ? error.message : error}`);
     }
