@@ -171,13 +171,16 @@ impl JournalReader {
 
     /// Finds the segment that holds the position, and the record in it.
     fn seek(&mut self) -> Result<(), ReadError> {
+        // The mark before the list: a segment begun in between is then one too many at most. The
+        // other way round the list would lack the segment that the mark already counts.
+        let next = self.watermark.position();
         let names = self.disk.list().map_err(ReadError::io("the directory"))?;
         let mut firsts: Vec<u64> = names
             .iter()
             .filter_map(|name| segment::first_of(name))
             .collect();
         firsts.sort_unstable();
-        let (position, next) = (self.position, self.watermark.position());
+        let position = self.position;
         let oldest = firsts.first().copied().unwrap_or(next);
         let reachable = oldest <= position && position <= next;
         if !reachable {

@@ -1,12 +1,14 @@
 //! What the journal promises, against a simulated disk.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+use std::{fmt, io};
 
 use proptest::prelude::*;
 
+use super::disk::{Disk, DiskFile};
 use super::inspect::{repair_on, walk_on};
 use super::sim::SimDisk;
 use super::*;
@@ -441,6 +443,80 @@ fn a_follower_reads_along_over_many_segments() {
             .len(),
         200
     );
+}
+
+/// A disk on which something happens between the moment a directory was listed and the moment the
+/// list is looked at.
+struct Meanwhile<F> {
+    disk: SimDisk,
+    happens: F,
+}
+
+impl<F> fmt::Debug for Meanwhile<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
+impl<F: Fn() + Send + Sync> Disk for Meanwhile<F> {
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.create(name)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.open(name)
+    }
+
+    fn open_to_read(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.open_to_read(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = self.disk.list();
+        (self.happens)();
+        names
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.disk.sync_dir()
+    }
+}
+
+#[test]
+fn a_reader_may_begin_while_segments_do() {
+    check(0);
+    check(3);
+    check(4);
+    check(9);
+
+    /// A reader from the head of a journal of this many records, while five more are
+    /// written between its listing of the segments and its look at the list.
+    #[track_caller]
+    fn check(before: u64) {
+        let disk = SimDisk::default();
+        let (mut journal, _) = Journal::open_on(Arc::new(disk.clone()), TINY).unwrap();
+        append(&mut journal, before);
+        let source = journal.source();
+        let journal = Mutex::new(journal);
+        let meanwhile = Meanwhile {
+            disk,
+            happens: move || append(&mut journal.lock().unwrap(), 5),
+        };
+        let mut reader = source
+            .through(Arc::new(meanwhile))
+            .reader_from(before)
+            .unwrap();
+        let first = reader.next_record().unwrap().map(|record| record.first);
+        assert_eq!(first, Some(before));
+    }
 }
 
 proptest! {
