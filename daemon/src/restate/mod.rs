@@ -125,16 +125,112 @@ pub(crate) enum Handover {
 /// The sequencer's side.
 #[derive(Debug)]
 pub struct Desk {
-    pub(crate) tasks: std::sync::mpsc::Sender<Task>,
-    pub(crate) reports: mpsc::Receiver<Report>,
+    tasks: std::sync::mpsc::Sender<Task>,
+    reports: mpsc::Receiver<Report>,
+    /// Questions that are not answered yet. A walk may take minutes, so their number is bounded.
+    asked: usize,
 }
 
+/// Questions that may wait.
+const ASKED_MAX: usize = 32;
+
 impl Desk {
+    pub(crate) const fn new(
+        tasks: std::sync::mpsc::Sender<Task>,
+        reports: mpsc::Receiver<Report>,
+    ) -> Self {
+        Self {
+            tasks,
+            reports,
+            asked: 0,
+        }
+    }
+
+    /// Passes a question on; each has one answer among the reports.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub(crate) fn ask(&mut self, ask: Ask) -> Result<(), &'static str> {
+        if self.asked >= ASKED_MAX {
+            return Err("too many corrections wait for an answer: try again later");
+        }
+        let task = Task::Ask(Box::new(ask));
+        self.tasks
+            .send(task)
+            .map_err(|_| "restatements have ended")?;
+        self.asked += 1;
+        Ok(())
+    }
+
+    /// Tells all corrections as they are now.
+    pub(crate) fn tell(&self, corrections: Corrections) {
+        // A thread that has ended has nothing to do with them.
+        let _ = self.tasks.send(Task::Corrections(corrections));
+    }
+
+    fn answered(&mut self, report: &Report) {
+        match report {
+            Report::Refused(..) | Report::Preview(..) | Report::Found { .. } => {
+                self.asked = self.asked.saturating_sub(1);
+            }
+            Report::Walked { .. } | Report::Failed { .. } => {}
+        }
+    }
+
     /// The next report, or never one where nobody restates.
     pub(crate) async fn next(desk: &mut Option<Self>) -> Option<Report> {
         match desk {
-            Some(desk) => desk.reports.recv().await,
+            Some(desk) => {
+                let report = desk.reports.recv().await;
+                if let Some(report) = &report {
+                    desk.answered(report);
+                }
+                report
+            }
             None => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask() -> Ask {
+        Ask {
+            sought: Sought::Withdraw(1),
+            by: String::new(),
+            what: String::new(),
+            reason: String::new(),
+            dry_run: true,
+            reply: reply(),
+        }
+    }
+
+    fn reply() -> ReplyTo {
+        ReplyTo {
+            id: String::new(),
+            envelope: Announcement::passing("divisor/reply/x/1".into(), Vec::new()),
+        }
+    }
+
+    #[test]
+    fn questions_that_wait_are_bounded() {
+        let (to_worker, waiting) = std::sync::mpsc::channel();
+        let (_reports, to_sequencer) = mpsc::channel(1);
+        let mut desk = Desk::new(to_worker, to_sequencer);
+        for _ in 0..ASKED_MAX {
+            assert_eq!(desk.ask(ask()), Ok(()));
+        }
+        assert!(desk.ask(ask()).is_err_and(|why| why.contains("too many")));
+        let failed = Report::Failed {
+            through: 1,
+            why: String::new(),
+        };
+        desk.answered(&failed);
+        assert!(desk.ask(ask()).is_err(), "a run's end answers no question");
+        desk.answered(&Report::Preview(reply(), Vec::new()));
+        assert_eq!(desk.ask(ask()), Ok(()));
+        assert_eq!(waiting.try_iter().count(), ASKED_MAX + 1);
     }
 }

@@ -32,6 +32,15 @@ pub(crate) struct Corrected {
     pub(super) closes: Vec<CloseRow>,
 }
 
+/// What a batch should have given of one index, and what was published of it.
+#[derive(Debug, Default)]
+struct Rows<'a> {
+    levels: Vec<LevelRow>,
+    closes: Vec<CloseRow>,
+    were: Vec<&'a LevelRow>,
+    closed: Vec<&'a CloseRow>,
+}
+
 /// What of one index is another one.
 #[derive(Debug, Clone)]
 pub(crate) struct Span {
@@ -97,16 +106,16 @@ impl Corrected {
     /// Why the edits cannot be: definitions that were good do not fit the corrected past.
     pub(crate) fn step(&mut self, batch: &Batch, published: &Stored) -> Result<(), String> {
         self.engine.apply_edited(batch, &self.edits);
-        let mut rows: BTreeMap<u32, (Vec<LevelRow>, Vec<CloseRow>)> = BTreeMap::new();
+        let mut rows: BTreeMap<u32, Rows<'_>> = BTreeMap::new();
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Level(level) => {
                     let row = level_row(&level);
-                    rows.entry(row.index).or_default().0.push(row);
+                    rows.entry(row.index).or_default().levels.push(row);
                 }
                 Output::Closed(closed) => {
                     let row = close_row(&closed);
-                    rows.entry(row.index).or_default().1.push(row);
+                    rows.entry(row.index).or_default().closes.push(row);
                 }
                 Output::Refused { position } => self.refused(batch, position)?,
                 Output::Tick { .. }
@@ -120,29 +129,14 @@ impl Corrected {
                 | Output::RunFailed { .. } => {}
             }
         }
-        let published_of = |index: u32| {
-            let levels = published
-                .rows
-                .levels
-                .iter()
-                .filter(move |row| row.index == index);
-            let closes = published
-                .rows
-                .closes
-                .iter()
-                .filter(move |row| row.index == index);
-            (levels.collect::<Vec<_>>(), closes.collect::<Vec<_>>())
-        };
         for row in &published.rows.levels {
-            rows.entry(row.index).or_default();
+            rows.entry(row.index).or_default().were.push(row);
         }
         for row in &published.rows.closes {
-            rows.entry(row.index).or_default();
+            rows.entry(row.index).or_default().closed.push(row);
         }
-        for (index, (mut levels, closes)) in rows {
-            levels.sort_by_key(|row| (row.position, row.seq));
-            let (were, closed) = published_of(index);
-            self.compare(index, batch, levels, closes, &were, &closed);
+        for (index, rows) in rows {
+            self.compare(index, batch, rows);
         }
         Ok(())
     }
@@ -158,24 +152,23 @@ impl Corrected {
         }
     }
 
-    fn compare(
-        &mut self,
-        index: u32,
-        batch: &Batch,
-        mut levels: Vec<LevelRow>,
-        closes: Vec<CloseRow>,
-        were: &[&LevelRow],
-        closed: &[&CloseRow],
-    ) {
+    fn compare(&mut self, index: u32, batch: &Batch, rows: Rows<'_>) {
+        let Rows {
+            mut levels,
+            closes,
+            were,
+            closed,
+        } = rows;
+        levels.sort_by_key(|row| (row.position, row.seq));
         let policy = self.engine.restates(IndexId(index));
         if policy == Restate::Never {
             return;
         }
         let has_levels = policy == Restate::Full;
-        let equal_levels =
-            levels.len() == were.len() && levels.iter().zip(were).all(|(a, b)| is_same_level(a, b));
+        let equal_levels = levels.len() == were.len()
+            && levels.iter().zip(&were).all(|(a, b)| is_same_level(a, b));
         let equal_closes = closes.len() == closed.len()
-            && closes.iter().zip(closed).all(|(a, b)| is_same_close(a, b));
+            && closes.iter().zip(&closed).all(|(a, b)| is_same_close(a, b));
         let (first, next) = (batch.first, batch.next());
         let covered = self.covered.get(&index).into_iter().flatten();
         let is_covered = covered
@@ -189,7 +182,7 @@ impl Corrected {
             .spans
             .entry(index)
             .or_insert_with(|| Span::at(first, policy));
-        span.measure(&levels, were, has_levels);
+        span.measure(&levels, &were, has_levels);
         for row in &mut levels {
             row.run = self.run;
             if !were.iter().any(|was| is_same_level(row, was)) {

@@ -106,11 +106,7 @@ impl Worker {
             rests_until: None,
             trouble: None,
         };
-        let desk = Desk {
-            tasks: to_worker,
-            reports: to_sequencer,
-        };
-        (worker, desk)
+        (worker, Desk::new(to_worker, to_sequencer))
     }
 
     /// Works until the sequencer has ended, or the daemon gives up.

@@ -19,7 +19,7 @@ use crate::egress::{Announcement, Outlet};
 use crate::ingress::Client;
 use crate::journal::{Log, ReadError, Records as _};
 use crate::record;
-use crate::restate::{Ask, Handover, ReplyTo, Report, Sought, Task};
+use crate::restate::{Ask, Handover, ReplyTo, Report, Sought};
 
 /// Inputs that are caught up with here at the most; nothing else happens meanwhile.
 const CATCH_UP_MAX: u64 = 20_000;
@@ -30,7 +30,7 @@ const REASON_MAX: usize = 500;
 impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     /// Passes a correction on to those who have the history; they answer.
     pub(super) fn ask_correction(
-        &self,
+        &mut self,
         client: &Client,
         request: Request,
         envelope: Announcement,
@@ -41,10 +41,10 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         if reason.trim().is_empty() || reason.len() > REASON_MAX {
             return Err(error("bad_request", "`reason` must be 1 to 500 bytes"));
         }
-        let Some(desk) = &self.desk else {
+        if self.desk.is_none() {
             let message = "a correction needs PostgreSQL, and there is none by configuration";
             return Err(error("unavailable", message));
-        };
+        }
         let by = client.user.as_deref().unwrap_or(&client.id);
         let ask = Ask {
             what: told(&what),
@@ -57,9 +57,8 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
                 envelope,
             },
         };
-        desk.tasks
-            .send(Task::Ask(Box::new(ask)))
-            .map_err(|_| error("unavailable", "restatements have ended"))
+        let asked = self.desk.as_mut().map_or(Ok(()), |desk| desk.ask(ask));
+        asked.map_err(|why| error("unavailable", why))
     }
 
     /// What is wanted, as far as the present can tell.
@@ -186,9 +185,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     /// Tells the thread with the history what is to be done.
     pub(super) fn tell_corrections(&self) {
         if let Some(desk) = &self.desk {
-            let _ = desk
-                .tasks
-                .send(Task::Corrections(self.engine.corrections().clone()));
+            desk.tell(self.engine.corrections().clone());
         }
     }
 
