@@ -103,7 +103,7 @@ async fn mosquitto_clients_work() {
 
 /// Runs a program against the door; false, with a loud word, where what it needs is missing.
 #[expect(clippy::print_stdout, reason = "what is skipped is said")]
-fn has(program: &str, probe: &[&str]) -> bool {
+pub(super) fn has(program: &str, probe: &[&str]) -> bool {
     let there = Command::new(program)
         .args(probe)
         .output()

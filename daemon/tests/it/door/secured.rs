@@ -13,6 +13,7 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS, TlsConfiguration, Tr
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::clients::has;
 use super::rig::*;
 
 /// A door with users, TLS and certificates of clients: ann may do everything, bob reads, and
@@ -129,19 +130,6 @@ async fn run(mut command: Command) -> Output {
         .await
         .unwrap()
         .unwrap()
-}
-
-/// False, with a loud word, where a program does not work.
-#[expect(clippy::print_stdout, reason = "what is skipped is said")]
-fn has(program: &str, probe: &[&str]) -> bool {
-    let there = Command::new(program)
-        .args(probe)
-        .output()
-        .is_ok_and(|output| output.status.success() || probe == ["--help"]);
-    if !there {
-        println!("SKIPPED: {program} {probe:?} does not work here");
-    }
-    there
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
