@@ -28,16 +28,6 @@ const THREADS: usize = 2;
 /// How long its tasks may take to end.
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
-/// How much readers give way to the threads on a price's path, where processors are few. The kernel counts
-/// niceness for each thread.
-const NICENESS: i32 = 10;
-
-fn give_way() {
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "readers of HTTP have the same priority as prices");
-    }
-}
-
 /// The server before it serves.
 pub(super) struct Bound {
     runtime: Runtime,
@@ -68,7 +58,6 @@ impl Bound {
             .worker_threads(THREADS)
             .enable_all()
             .thread_name("http")
-            .on_thread_start(give_way)
             .build()
             .context("start threads")
             .map_err(super::internal)?;
