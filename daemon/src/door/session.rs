@@ -1,7 +1,7 @@
 //! What outlives a connection: the subscriptions, what waits for the client, and which of its
 //! QoS 2 messages are half-way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,6 @@ const RETAINED_LEAST: usize = 1_000;
 /// A subscription of a client.
 #[derive(Debug)]
 struct Subscription {
-    filter: Box<str>,
     qos: Qos,
     no_local: bool,
     retain_as_published: bool,
@@ -71,7 +70,8 @@ pub(super) struct Session {
     pub(super) outbound: Outbound,
     /// QoS 2 messages of the client that are durable and not released.
     pub(super) received: HashSet<u16>,
-    subscriptions: Vec<Subscription>,
+    /// By filter.
+    subscriptions: BTreeMap<Box<str>, Subscription>,
     subscriber: Subscriber,
     shares: Shares,
     /// Messages up to this version may be older than a retained one that went out.
@@ -101,7 +101,7 @@ impl Session {
             origin,
             outbound: Outbound::new(settings),
             received: HashSet::new(),
-            subscriptions: Vec::new(),
+            subscriptions: BTreeMap::new(),
             subscriber: Subscriber::new(Arc::clone(exchange)),
             shares: Shares::new(Arc::clone(&door.groups), origin),
             floor_version: 0,
@@ -135,7 +135,6 @@ impl Session {
     /// still has too many retained messages to read.
     fn insert(&mut self, entry: &Entry, identifier: Option<u32>) -> Option<bool> {
         let subscription = Subscription {
-            filter: entry.filter.clone(),
             qos: entry.qos,
             no_local: entry.no_local,
             retain_as_published: entry.retain_as_published,
@@ -145,15 +144,12 @@ impl Session {
         if self.outbound.retained_waiting() > (table * TABLES_MAX).max(RETAINED_LEAST) {
             return None;
         }
-        if let Some(known) = self
-            .subscriptions
-            .iter_mut()
-            .find(|known| known.filter == entry.filter)
-        {
+        if let Some(known) = self.subscriptions.get_mut(&entry.filter) {
             *known = subscription;
             Some(false)
         } else if self.has_room() {
-            self.subscriptions.push(subscription);
+            self.subscriptions
+                .insert(entry.filter.clone(), subscription);
             Some(true)
         } else {
             None
@@ -162,7 +158,7 @@ impl Session {
 
     /// The filters the client is subscribed to.
     pub(super) fn filters(&self) -> Vec<Box<str>> {
-        let plain = self.subscriptions.iter().map(|known| &known.filter);
+        let plain = self.subscriptions.keys();
         plain.chain(self.shares.names()).cloned().collect()
     }
 
@@ -247,21 +243,28 @@ impl Session {
         }
     }
 
-    /// Gives a filter up; false when the client did not have it.
-    pub(super) async fn unsubscribe(&mut self, filter: &str) -> Result<bool, RouterDead> {
-        if shared_filter(filter).is_some() {
-            return Ok(self.shares.leave(filter, &mut self.outbound));
+    /// Gives filters up; says of each whether the client had it.
+    pub(super) async fn unsubscribe(
+        &mut self,
+        filters: &[Box<str>],
+    ) -> Result<Vec<bool>, RouterDead> {
+        let mut known = Vec::with_capacity(filters.len());
+        for filter in filters {
+            known.push(if shared_filter(filter).is_some() {
+                self.shares.leave(filter, &mut self.outbound)
+            } else {
+                self.subscriptions.remove(filter).is_some()
+            });
         }
-        let before = self.subscriptions.len();
-        self.subscriptions.retain(|known| &*known.filter != filter);
-        for message in self.subscriber.unsubscribe(filter).await? {
+        let filters = filters.iter().map(|filter| &**filter);
+        for message in self.subscriber.unsubscribe(filters).await? {
             self.take(message.into(), true);
         }
         self.overlapping = self.subscriber.overlaps();
         if !self.overlapping {
             self.seen = HashMap::new();
         }
-        Ok(self.subscriptions.len() < before)
+        Ok(known)
     }
 
     /// Waits for messages of the router and of groups. Cancel safe.
@@ -303,9 +306,9 @@ impl Session {
         let mut qos = None;
         let mut retain = false;
         let mut identifiers = Vec::new();
-        for known in &self.subscriptions {
+        for (filter, known) in &self.subscriptions {
             let own = known.no_local && message.origin == self.origin;
-            if own || !filter_matches(&known.filter, topic) {
+            if own || !filter_matches(filter, topic) {
                 continue;
             }
             qos = qos.max(Some(known.qos));
