@@ -334,6 +334,9 @@ impl Connection {
                 for arrival in self.batch.drain(..) {
                     self.session.take(arrival, true);
                 }
+                // The link is no part of tokio's budget: a client with much to come would keep
+                // others with little waiting.
+                tokio::task::yield_now().await;
                 Ok(())
             }
             Event::Timer => self.look_after(),

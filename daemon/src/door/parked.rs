@@ -102,6 +102,6 @@ pub(super) async fn publish_will(door: &Door, guest: &Guest, origin: u64, will: 
         report(door, &guest.client, &will.topic, Reason::BadTopic)
     };
     if let Some(publication) = publication {
-        door.exchange.publish_aside(publication).await;
+        door.exchange.publish_aside(vec![publication]).await;
     }
 }

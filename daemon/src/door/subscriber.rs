@@ -16,7 +16,8 @@ use super::envelope::Message;
 use super::exchange::{Exchange, RouterDead};
 use super::routes::Routes;
 
-/// Messages taken from the link before the connection looks at its other events.
+/// Messages taken from the link before the connection looks at its other events, and others at
+/// theirs.
 const BATCH_MAX: usize = 64;
 
 /// Both halves of a link.

@@ -36,9 +36,8 @@ impl Connection {
                 read: self.heard,
             });
         }
-        for publication in self.inbound.aside.drain(..) {
-            self.door.exchange.publish_aside(publication).await;
-        }
+        let aside = std::mem::take(&mut self.inbound.aside);
+        self.door.exchange.publish_aside(aside).await;
         result
     }
 
