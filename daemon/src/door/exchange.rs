@@ -20,7 +20,7 @@ use rumqttd::{Router, RouterConfig};
 use tokio::sync::{mpsc, watch};
 
 use super::envelope::{Message, ORIGIN_DAEMON, Qos, router_filter};
-use super::retained::{Matching, Table};
+use super::retained::{Cursor, Matching, Retained, Table};
 use super::subscriber::Link;
 use super::{Counters, Settings};
 use crate::egress::{Announcement, Outlet};
@@ -285,14 +285,19 @@ impl Exchange {
         self.retained.matching(filter)
     }
 
+    /// The next piece of them; what changes meanwhile is seen or not.
+    pub(super) fn retained_piece(&self, filter: &str, cursor: &mut Cursor) -> Vec<Retained> {
+        self.retained.piece(filter, cursor)
+    }
+
     /// How many topics have a retained message.
     #[must_use]
     pub fn retained_count(&self) -> usize {
         self.retained.len()
     }
 
-    /// The version of the newest publish. A message that is not in an earlier
-    /// [`Self::retained_matching`] has a higher one or was not retained.
+    /// The version of the newest publish. What the table holds now has this one or an earlier, and
+    /// what comes later through the router a later one.
     #[must_use]
     pub fn newest_version(&self) -> u64 {
         self.published.load(Ordering::Acquire)

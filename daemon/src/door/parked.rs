@@ -61,7 +61,6 @@ pub(super) async fn park(
                     }
                     return;
                 }
-                session.tidy(Instant::now());
             }
             result = session.next_batch(&mut batch) => {
                 if result.is_err() {
