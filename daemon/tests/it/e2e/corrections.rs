@@ -224,6 +224,19 @@ impl Pages {
     }
 }
 
+/// The closes that are right now are those of the other, beside those that were published.
+fn closes_are_restated(two: &Two) {
+    let closes = |database: &TestDatabase| {
+        let sql = "select day || ' ' || level || ' ' || divisor from official_close c \
+                   where counts(c.index_id, c.position, c.run, 'close', 'infinity') order by 1";
+        column(database, sql)
+    };
+    let [corrected, other] = &two.databases;
+    assert_eq!(closes(corrected), closes(other));
+    let runs = "select run::text from official_close order by 1";
+    assert_eq!(column(corrected, runs), ["0", "1"]);
+}
+
 #[test]
 fn a_wrong_price_of_two_days_ago_is_corrected() {
     let mut two = Two::start("99");
@@ -282,16 +295,7 @@ fn a_wrong_price_of_two_days_ago_is_corrected() {
         "never is never"
     );
 
-    let closes = |database: &TestDatabase| {
-        let sql = "select day || ' ' || level || ' ' || divisor from official_close c \
-                   where counts(c.index_id, c.position, c.run, 'close', 'infinity') order by 1";
-        column(database, sql)
-    };
-    assert_eq!(closes(database), closes(&two.databases[1]));
-    assert_eq!(
-        column(database, "select run::text from official_close order by 1"),
-        ["0", "1"]
-    );
+    closes_are_restated(&two);
     let intraday = series(database, "CLOSES", "infinity");
     assert_eq!(
         intraday,
