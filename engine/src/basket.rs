@@ -306,6 +306,18 @@ fn check_rules(definition: &IndexDefinition) -> Result<(), Problem> {
         } else {
             cap::check(&definition.basket, caps)?;
         }
+        // Weights that are stated are known before any price is.
+        let stated: Option<Vec<Ratio>> = match weighting {
+            Weighting::FixedWeight { .. } => definition
+                .basket
+                .iter()
+                .map(|member| member.weight.map(Ratio::from))
+                .collect(),
+            _ => None,
+        };
+        if let Some(stated) = stated {
+            cap::capped(&stated, &definition.basket, caps)?;
+        }
     }
     if let Some(rule) = definition.float {
         let one = crate::pow10(rule.step.places()).unwrap_or(i128::MAX);
