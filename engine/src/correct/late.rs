@@ -61,12 +61,18 @@ impl Late {
     pub fn due(&self, quiet: i64, longest: i64) -> Option<Time> {
         if self.ranges.is_empty() {
             None
-        } else if self.ranges.len() >= RANGES_MANY {
+        } else if self.is_many() {
             Some(self.last)
         } else {
             let by_silence = self.last.saturating_add(quiet);
             Some(by_silence.min(self.first.saturating_add(longest)))
         }
+    }
+
+    /// True where they should not wait for others any more.
+    #[must_use]
+    pub const fn is_many(&self) -> bool {
+        self.ranges.len() >= RANGES_MANY
     }
 
     pub(crate) fn note(&mut self, position: Position, time: Time) {

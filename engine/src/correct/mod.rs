@@ -175,11 +175,11 @@ impl Corrections {
 
     /// The same with one correction more, which is not stated yet.
     #[must_use]
-    pub fn edits_with(&self, through: u32, edit: &Edit) -> Edits {
+    pub fn with(&self, edit: &Edit) -> Self {
         let mut all = self.clone();
-        all.runs.truncate(through as usize);
+        let run = u32::try_from(all.runs.len() + 1).unwrap_or(u32::MAX);
         all.runs.push(Correction {
-            run: through.saturating_add(1),
+            run,
             stated: Stated {
                 edit: edit.clone(),
                 what: String::new(),
@@ -190,7 +190,7 @@ impl Corrections {
             position: 0,
             state: CorrectionState::Open,
         });
-        all.edits(through.saturating_add(1))
+        all
     }
 
     /// What the past should have been, by the corrections up to a run. Where two speak of the same
