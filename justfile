@@ -35,9 +35,16 @@ bench-kernel:
 bench-universe:
     cargo bench -p divisor-engine --bench universe
 
-# Bytes nobody would send, to one of: codec tick fixtures filters config. New finds go into its corpus
+# Bytes nobody would send, led by coverage, to one of: codec tick fixtures filters config. What breaks
+# something goes into the target's corpus. The flags are those of cargo-fuzz without a sanitizer.
 fuzz TARGET SECONDS="60":
-    DIVISOR_FUZZ_SECONDS={{SECONDS}} cargo test -p divisord --test it -- --exact fuzz::{{TARGET}} --nocapture
+    mkdir -p daemon/fuzz/target/corpus/{{TARGET}}
+    cd daemon/fuzz && RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+        -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1" \
+        cargo run --release --locked --target "$(rustc -vV | sed -n 's/host: //p')" --bin {{TARGET}} -- \
+        -max_total_time={{SECONDS}} -max_len=4096 -artifact_prefix=../tests/corpus/{{TARGET}}/ \
+        target/corpus/{{TARGET}} ../tests/corpus/{{TARGET}}
 
 # What hostile clients do to an honest pair's latency, attack and quiet in turns
 bench-hostile:

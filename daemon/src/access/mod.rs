@@ -223,17 +223,16 @@ impl Access {
     }
 
     /// The same principal with the rights that are now in force; `None` when he has none any more,
-    /// because his user is gone or anonymous clients are no longer let in.
+    /// because his user is gone or his password was set anew.
     #[must_use]
     pub fn renew(&self, principal: &Principal) -> Option<Principal> {
         let users = self.users();
-        match principal.user() {
-            Some(name) => {
-                let user = users.get(name)?;
-                Some(self.user(&users, name, user, principal.client()))
-            }
-            None => Some(self.nobody(&users, principal.client())),
-        }
+        let Some(name) = principal.user() else {
+            // Whether there are users at all does not change while the daemon runs.
+            return Some(self.nobody(&users, principal.client()));
+        };
+        let user = users.get(name).filter(|user| principal.is_proven(user))?;
+        Some(principal.lend_proof(self.user(&users, name, user, principal.client())))
     }
 
     /// Whether this user is still in the file; nobody in particular always is.
@@ -263,7 +262,9 @@ impl Access {
                 self.check_password(&users, name, password, peer.address)
                     .await?;
                 let user = users.get(name).ok_or(Denied::BadCredentials)?;
-                Ok(self.user(&users, name, user, peer.client))
+                let hash = user.password().ok_or(Denied::BadCredentials)?;
+                let principal = self.user(&users, name, user, peer.client);
+                Ok(principal.proven_by(hash))
             }
             (None, None) if certificate.is_empty() => self.anonymous(&users, peer),
             (name, None) => {

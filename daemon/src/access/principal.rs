@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use divisor_wire::topic::unshared;
 
+use super::password::Hash;
 use super::rights::{Grant, Rights};
+use super::users::User;
 
 /// Somebody who was let in, with his rights. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -12,6 +14,9 @@ pub struct Principal {
     user: Option<Arc<str>>,
     client: Arc<str>,
     rights: Arc<Rights>,
+    /// The hash of the password that he proved himself with; `None` for nobody in particular and
+    /// for a certificate.
+    proof: Option<Arc<Hash>>,
 }
 
 impl Principal {
@@ -25,7 +30,26 @@ impl Principal {
             rights: Rights::new(user, client, grants, other_topics),
             user: user.map(Into::into),
             client: client.into(),
+            proof: None,
         }
+    }
+
+    /// The same, after a password with this hash was found right.
+    pub(super) fn proven_by(mut self, hash: &Hash) -> Self {
+        self.proof = Some(Arc::new(hash.clone()));
+        self
+    }
+
+    /// Whether what proved him is still good: his password has not been set anew.
+    pub(super) fn is_proven(&self, user: &User) -> bool {
+        let proof = self.proof.as_deref();
+        proof.is_none_or(|proof| user.password() == Some(proof))
+    }
+
+    /// The other with the proof of this one.
+    pub(super) fn lend_proof(&self, mut other: Self) -> Self {
+        other.proof.clone_from(&self.proof);
+        other
     }
 
     /// His user name; `None` for nobody in particular.

@@ -111,6 +111,8 @@ enum Event {
     Submitted(bool),
     /// Messages of the router are in the batch.
     Messages,
+    /// The client can take more of the retained messages that it asked for.
+    Retained,
     Timer,
     /// Users or rights have changed.
     Rights,
@@ -280,6 +282,8 @@ impl Connection {
                 Ok(()) => Event::Messages,
                 Err(_) => Event::End(Ending::Closed(0x88)),
             },
+            // After others have had their turn: a whole table takes milliseconds.
+            () = tokio::task::yield_now(), if self.session.owes_retained() => Event::Retained,
             () = &mut self.timer => Event::Timer,
             // The sender lives as long as the door.
             Ok(()) = self.rights.changed() => Event::Rights,
@@ -334,6 +338,13 @@ impl Connection {
                 for arrival in self.batch.drain(..) {
                     self.session.take(arrival, true);
                 }
+                // The link is no part of tokio's budget: a client with much to come would keep
+                // others with little waiting.
+                tokio::task::yield_now().await;
+                Ok(())
+            }
+            Event::Retained => {
+                self.session.give_retained();
                 Ok(())
             }
             Event::Timer => self.look_after(),
@@ -358,7 +369,6 @@ impl Connection {
     /// Keep-alive, write timeout, and what is no longer needed.
     fn look_after(&mut self) -> Result<(), Ending> {
         let now = Instant::now();
-        self.session.tidy(now);
         let write_timeout = self.door.settings.write_timeout;
         let mut next = HOUSEKEEPING.min(write_timeout);
         if let Some((since, _)) = self.waiting {

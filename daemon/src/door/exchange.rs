@@ -20,7 +20,7 @@ use rumqttd::{Router, RouterConfig};
 use tokio::sync::{mpsc, watch};
 
 use super::envelope::{Message, ORIGIN_DAEMON, Qos, router_filter};
-use super::retained::{Matching, Table};
+use super::retained::{Cursor, Matching, Retained, Table};
 use super::subscriber::Link;
 use super::{Counters, Settings};
 use crate::egress::{Announcement, Outlet};
@@ -33,11 +33,21 @@ const BACKLOG_MAX: usize = 65_536;
 /// How often a publisher that waits looks again.
 const BACKLOG_PAUSE: Duration = Duration::from_micros(200);
 
-/// Publications that tasks have handed to the helper thread.
-const ASIDE_MAX: usize = 1_024;
+/// Publications of one connection that the helper thread is handed at once. Connections take turns
+/// by such pieces, so a client with a few messages waits for a piece of each other, not for all that
+/// a louder one has to say.
+const ASIDE_PIECE: usize = 32;
 
-/// Messages the router hands over in one go; it pauses a reader at 200 anyway.
-const ROUTER_BATCH: u64 = 200;
+/// Pieces that wait for the helper thread.
+const ASIDE_PIECES_MAX: usize = 4;
+
+/// Messages that wait for the router before the helper thread waits for it too: a millisecond or
+/// two of its work, which levels of the daemon find before them.
+const ASIDE_BACKLOG_MAX: usize = 256;
+
+/// Messages the router hands over to one reader before the next has its turn; it pauses a reader at
+/// 200 anyway.
+const ROUTER_BATCH: u64 = 64;
 
 /// Something to be published.
 #[derive(Debug, Clone)]
@@ -119,7 +129,7 @@ pub struct Exchange {
     pool: Mutex<Vec<Link>>,
     link_names: AtomicU64,
     origins: AtomicU64,
-    aside: mpsc::Sender<Publication>,
+    aside: mpsc::Sender<Vec<Publication>>,
     dead: watch::Sender<bool>,
     counters: Arc<Counters>,
 }
@@ -164,7 +174,7 @@ impl Exchange {
             built.map(|(tx, rx, _)| (tx, rx)).map_err(|_| RouterDead)
         });
         let (link, watched) = connect("publisher")?;
-        let (aside, aside_rx) = mpsc::channel(ASIDE_MAX);
+        let (aside, aside_rx) = mpsc::channel(ASIDE_PIECES_MAX);
         let (dead, _) = watch::channel(false);
         let exchange = Arc::new(Self {
             connect,
@@ -233,9 +243,13 @@ impl Exchange {
     }
 
     /// Publishes from a task: the helper thread does it, and a full queue holds the task up.
-    pub async fn publish_aside(&self, publication: Publication) {
-        if self.aside.send(publication).await.is_err() {
-            self.die();
+    pub async fn publish_aside(&self, mut publications: Vec<Publication>) {
+        while !publications.is_empty() {
+            let rest = publications.split_off(publications.len().min(ASIDE_PIECE));
+            if self.aside.send(publications).await.is_err() {
+                self.die();
+            }
+            publications = rest;
         }
     }
 
@@ -271,14 +285,19 @@ impl Exchange {
         self.retained.matching(filter)
     }
 
+    /// The next piece of them; what changes meanwhile is seen or not.
+    pub(super) fn retained_piece(&self, filter: &str, cursor: &mut Cursor) -> Vec<Retained> {
+        self.retained.piece(filter, cursor)
+    }
+
     /// How many topics have a retained message.
     #[must_use]
     pub fn retained_count(&self) -> usize {
         self.retained.len()
     }
 
-    /// The version of the newest publish. A message that is not in an earlier
-    /// [`Self::retained_matching`] has a higher one or was not retained.
+    /// The version of the newest publish. What the table holds now has this one or an earlier, and
+    /// what comes later through the router a later one.
     #[must_use]
     pub fn newest_version(&self) -> u64 {
         self.published.load(Ordering::Acquire)
@@ -388,14 +407,18 @@ fn watch_router(mut link: LinkRx, dead: &watch::Sender<bool>) {
     dead.send_replace(true);
 }
 
-fn publish_aside(exchange: &Weak<Exchange>, mut queue: mpsc::Receiver<Publication>) {
-    while let Some(first) = queue.blocking_recv() {
+fn publish_aside(exchange: &Weak<Exchange>, mut queue: mpsc::Receiver<Vec<Publication>>) {
+    while let Some(piece) = queue.blocking_recv() {
         let Some(exchange) = exchange.upgrade() else {
             return;
         };
-        let rest = std::iter::from_fn(|| queue.try_recv().ok()).take(ASIDE_MAX);
-        let batch: Vec<_> = std::iter::once(first).chain(rest).collect();
-        exchange.publish_many(batch);
+        // Without the lock between two looks: levels go first.
+        while lock(&exchange.publisher).link.buffer().len() > ASIDE_BACKLOG_MAX
+            && !exchange.is_dead()
+        {
+            thread::sleep(BACKLOG_PAUSE);
+        }
+        exchange.publish_many(piece);
     }
 }
 

@@ -159,7 +159,10 @@ impl Inbound {
     ) -> Result<(), Violation> {
         super::Counters::add(&self.door.counters.messages_in[publish.qos as usize]);
         let topic = self.resolve_alias(&publish)?;
-        if self.version == Version::V5 && publish.qos != Qos::AtMostOnce {
+        let is_repeated = publish.qos == Qos::ExactlyOnce
+            && (received.contains(&publish.packet_id)
+                || self.arriving.contains(&publish.packet_id));
+        if self.version == Version::V5 && publish.qos != Qos::AtMostOnce && !is_repeated {
             let on_their_way =
                 self.owed.len() + received.len().saturating_sub(self.received_before);
             if on_their_way >= self.receive_max {

@@ -36,6 +36,7 @@ mod parked;
 mod quota;
 mod registry;
 pub mod retained;
+mod routes;
 mod session;
 mod settings;
 mod shared;

@@ -114,8 +114,8 @@ struct InFlight {
 /// The queue and window of one session.
 #[derive(Debug)]
 pub(super) struct Outbound {
-    /// Retained messages of a new subscription; never dropped, bounded by the table they come
-    /// from. Each carries its place in the order of both queues.
+    /// Retained messages of new subscriptions; never dropped, and few, since their session brings
+    /// more only when these are gone. Each carries its place in the order of both queues.
     retained: VecDeque<(u64, Delivery)>,
     live: VecDeque<(u64, Delivery)>,
     live_bytes: usize,
@@ -206,10 +206,16 @@ impl Outbound {
         taken
     }
 
-    /// Queues a retained message, behind everything that waits already.
-    pub(super) fn push_retained(&mut self, delivery: Delivery) {
-        self.retained.push_back((self.next_place, delivery));
+    /// The place behind everything that waits already.
+    pub(super) fn take_place(&mut self) -> u64 {
+        let place = self.next_place;
         self.next_place += 1;
+        place
+    }
+
+    /// Queues a retained message at a place that was taken for it, behind other retained ones.
+    pub(super) fn push_retained(&mut self, place: u64, delivery: Delivery) {
+        self.retained.push_back((place, delivery));
     }
 
     /// Retained messages that still wait.
@@ -549,7 +555,8 @@ mod tests {
         let mut outbound = Outbound::new(&settings);
         let counters = Counters::default();
         outbound.push(delivery(Qos::AtMostOnce, "1"), &counters);
-        outbound.push_retained(delivery(Qos::AtMostOnce, "r"));
+        let place = outbound.take_place();
+        outbound.push_retained(place, delivery(Qos::AtMostOnce, "r"));
         outbound.push(delivery(Qos::AtMostOnce, "2"), &counters);
         outbound.push(delivery(Qos::AtMostOnce, "3"), &counters);
         let sent = fill(&mut outbound);

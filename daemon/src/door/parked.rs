@@ -61,7 +61,6 @@ pub(super) async fn park(
                     }
                     return;
                 }
-                session.tidy(Instant::now());
             }
             result = session.next_batch(&mut batch) => {
                 if result.is_err() {
@@ -102,6 +101,6 @@ pub(super) async fn publish_will(door: &Door, guest: &Guest, origin: u64, will: 
         report(door, &guest.client, &will.topic, Reason::BadTopic)
     };
     if let Some(publication) = publication {
-        door.exchange.publish_aside(publication).await;
+        door.exchange.publish_aside(vec![publication]).await;
     }
 }

@@ -144,17 +144,47 @@ impl Table {
     }
 
     /// Every message whose topic matches, in the order of topics and in pieces.
-    pub fn matching<'a>(&'a self, filter: &'a str) -> Matching<'a> {
-        // Up to the first wildcard level topic and filter are the same text, without its slash
-        // because `a/#` matches `a`.
-        let fixed = filter.find(['+', '#']).map_or(filter, |at| &filter[..at]);
+    pub const fn matching<'a>(&'a self, filter: &'a str) -> Matching<'a> {
         Matching {
             table: self,
             filter,
-            fixed: fixed.strip_suffix('/').unwrap_or(fixed),
-            after: None,
-            is_done: false,
+            cursor: Cursor {
+                after: None,
+                is_done: false,
+            },
         }
+    }
+
+    /// What matches of the next topics, which may be none.
+    pub(super) fn piece(&self, filter: &str, cursor: &mut Cursor) -> Vec<Retained> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        // Up to the first wildcard level topic and filter are the same text, without its slash
+        // because `a/#` matches `a`.
+        let Some(wild) = filter.find(['+', '#']) else {
+            cursor.is_done = true;
+            return rows.topics.get(filter).cloned().into_iter().collect();
+        };
+        let fixed = &filter[..wild];
+        let fixed = fixed.strip_suffix('/').unwrap_or(fixed);
+        let after = match cursor.after.take() {
+            Some(topic) => Bound::Excluded(topic),
+            None => Bound::Included(fixed.into()),
+        };
+        let range = rows.topics.range::<Arc<str>, _>((after, Bound::Unbounded));
+        let piece = range.take_while(|(topic, _)| topic.starts_with(fixed));
+        let mut found = Vec::new();
+        let mut looked_at = 0;
+        for (topic, retained) in piece.take(CHUNK) {
+            looked_at += 1;
+            if filter_matches(filter, topic) {
+                found.push(retained.clone());
+            }
+            if looked_at == CHUNK {
+                cursor.after = Some(Arc::clone(topic));
+            }
+        }
+        cursor.is_done = cursor.after.is_none();
+        found
     }
 }
 
@@ -182,51 +212,34 @@ impl Writer<'_> {
     }
 }
 
-/// A walk through the table, which is free for others between two pieces.
-#[derive(Debug)]
-pub struct Matching<'a> {
-    table: &'a Table,
-    filter: &'a str,
-    /// What every topic that matches begins with.
-    fixed: &'a str,
+/// A place in a walk through the table, which is free for others between two pieces.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
     /// The last topic that was looked at.
     after: Option<Arc<str>>,
     is_done: bool,
 }
 
+impl Cursor {
+    /// Whether there are no more pieces.
+    pub(super) const fn is_done(&self) -> bool {
+        self.is_done
+    }
+}
+
+/// A walk from the first topic to the last.
+#[derive(Debug)]
+pub struct Matching<'a> {
+    table: &'a Table,
+    filter: &'a str,
+    cursor: Cursor,
+}
+
 impl Iterator for Matching<'_> {
     type Item = Vec<Retained>;
 
-    /// What matches of the next topics, which may be none.
     fn next(&mut self) -> Option<Vec<Retained>> {
-        if self.is_done {
-            return None;
-        }
-        let rows = &self.table.rows;
-        let rows = rows.read().unwrap_or_else(PoisonError::into_inner);
-        if !self.filter.contains(['+', '#']) {
-            self.is_done = true;
-            return Some(rows.topics.get(self.filter).cloned().into_iter().collect());
-        }
-        let after = match self.after.take() {
-            Some(topic) => Bound::Excluded(topic),
-            None => Bound::Included(self.fixed.into()),
-        };
-        let range = rows.topics.range::<Arc<str>, _>((after, Bound::Unbounded));
-        let piece = range.take_while(|(topic, _)| topic.starts_with(self.fixed));
-        let mut found = Vec::new();
-        let mut looked_at = 0;
-        for (topic, retained) in piece.take(CHUNK) {
-            looked_at += 1;
-            if filter_matches(self.filter, topic) {
-                found.push(retained.clone());
-            }
-            if looked_at == CHUNK {
-                self.after = Some(Arc::clone(topic));
-            }
-        }
-        self.is_done = self.after.is_none();
-        Some(found)
+        (!self.cursor.is_done()).then(|| self.table.piece(self.filter, &mut self.cursor))
     }
 }
 

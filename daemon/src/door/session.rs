@@ -1,7 +1,7 @@
 //! What outlives a connection: the subscriptions, what waits for the client, and which of its
 //! QoS 2 messages are half-way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,10 @@ use super::envelope::{Message, Qos};
 use super::exchange::{Exchange, RouterDead};
 use super::listener::Door;
 use super::outbound::{Delivery, Outbound};
-use super::retained::Retained;
+use super::retained::{Cursor, Retained};
 use super::shared::Group;
 use super::shares::{Shares, Taken};
 use super::subscriber::Subscriber;
-
-/// How long the versions of delivered retained messages are remembered. A live message that is
-/// older than one of them was in the router when the table was read, and leaves it within
-/// milliseconds because a session always drains its link.
-const FLOORS_KEPT: Duration = Duration::from_secs(30);
 
 /// Topics whose last version is remembered for the sake of overlapping filters before those are
 /// dropped that have long been passed.
@@ -32,19 +27,32 @@ const SEEN_MAX: usize = 16_384;
 /// How far one filter's log can lag behind another's, in publishes.
 const SEEN_LAG: u64 = 1 << 20;
 
-/// Whole tables of retained messages that may wait for one client, as every new subscription to
-/// everything brings another; and how many messages may in any case.
-const TABLES_MAX: usize = 4;
-const RETAINED_LEAST: usize = 1_000;
+/// Retained messages that wait for a client when it is given more of those it asked for.
+const RETAINED_LOW: usize = 256;
 
 /// A subscription of a client.
 #[derive(Debug)]
 struct Subscription {
-    filter: Box<str>,
     qos: Qos,
     no_local: bool,
     retain_as_published: bool,
     identifier: Option<u32>,
+    /// The newest publish when the subscription began; it is for what came after that.
+    since: u64,
+    /// The newest publish when retained messages were last asked for. What was retained by then
+    /// comes from the table and not again from the router.
+    retained_until: u64,
+}
+
+/// Retained messages that a subscription has asked for and not all been given.
+#[derive(Debug)]
+struct Walk {
+    filter: Box<str>,
+    cursor: Cursor,
+    /// The newest publish when they were asked for. What is newer comes live.
+    until: u64,
+    /// Their place among what waits for the client.
+    place: u64,
 }
 
 /// A message of the router, and the group that dealt it if one did.
@@ -71,13 +79,12 @@ pub(super) struct Session {
     pub(super) outbound: Outbound,
     /// QoS 2 messages of the client that are durable and not released.
     pub(super) received: HashSet<u16>,
-    subscriptions: Vec<Subscription>,
+    /// By filter.
+    subscriptions: BTreeMap<Box<str>, Subscription>,
     subscriber: Subscriber,
     shares: Shares,
-    /// Messages up to this version may be older than a retained one that went out.
-    floor_version: u64,
-    floors: HashMap<Bytes, u64>,
-    floors_set: Instant,
+    /// Retained messages to be given, by and by.
+    walks: VecDeque<Walk>,
     /// The last version of each topic, kept only while filters overlap.
     seen: HashMap<Bytes, u64>,
     overlapping: bool,
@@ -101,12 +108,10 @@ impl Session {
             origin,
             outbound: Outbound::new(settings),
             received: HashSet::new(),
-            subscriptions: Vec::new(),
+            subscriptions: BTreeMap::new(),
             subscriber: Subscriber::new(Arc::clone(exchange)),
             shares: Shares::new(Arc::clone(&door.groups), origin),
-            floor_version: 0,
-            floors: HashMap::new(),
-            floors_set: Instant::now(),
+            walks: VecDeque::new(),
             seen: HashMap::new(),
             overlapping: false,
             routed: Vec::new(),
@@ -132,28 +137,28 @@ impl Session {
     }
 
     /// Takes a subscription, and says whether it is new; `None` when the client has too many, or
-    /// still has too many retained messages to read.
+    /// has asked too often for retained messages without reading them.
     fn insert(&mut self, entry: &Entry, identifier: Option<u32>) -> Option<bool> {
-        let subscription = Subscription {
-            filter: entry.filter.clone(),
+        let mut subscription = Subscription {
             qos: entry.qos,
             no_local: entry.no_local,
             retain_as_published: entry.retain_as_published,
             identifier,
+            // Begins when the router knows of it.
+            since: u64::MAX,
+            retained_until: 0,
         };
-        let table = self.exchange.retained_count();
-        if self.outbound.retained_waiting() > (table * TABLES_MAX).max(RETAINED_LEAST) {
+        if self.walks.len() >= self.subscriptions_max {
             return None;
         }
-        if let Some(known) = self
-            .subscriptions
-            .iter_mut()
-            .find(|known| known.filter == entry.filter)
-        {
+        if let Some(known) = self.subscriptions.get_mut(&entry.filter) {
+            subscription.since = known.since;
+            subscription.retained_until = known.retained_until;
             *known = subscription;
             Some(false)
         } else if self.has_room() {
-            self.subscriptions.push(subscription);
+            self.subscriptions
+                .insert(entry.filter.clone(), subscription);
             Some(true)
         } else {
             None
@@ -162,7 +167,7 @@ impl Session {
 
     /// The filters the client is subscribed to.
     pub(super) fn filters(&self) -> Vec<Box<str>> {
-        let plain = self.subscriptions.iter().map(|known| &known.filter);
+        let plain = self.subscriptions.keys();
         plain.chain(self.shares.names()).cloned().collect()
     }
 
@@ -194,74 +199,107 @@ impl Session {
             taken.push(is_fresh.map_or(Taken::TooMany, |_| Taken::Granted));
             fresh.push(is_fresh);
         }
-        for message in self.subscriber.subscribe(filters).await? {
-            self.take(message.into(), true);
-        }
+        let meanwhile = self.subscriber.subscribe(filters).await?;
         self.overlapping = self.subscriber.overlaps();
+        // All of what came meanwhile is older than this, and all that comes from now on is newer
+        // or was for another filter before.
+        let newest = self.exchange.newest_version();
         for (entry, fresh) in entries.iter().zip(&fresh) {
-            let wanted = match (entry.retain_handling, fresh) {
-                (_, None) | (Retain::Keep, _) | (Retain::SendIfNew, Some(false)) => false,
-                (Retain::Send, _) | (Retain::SendIfNew, Some(true)) => true,
-            };
-            if wanted {
-                self.send_retained(entry, identifier).await;
+            if let Some(is_new) = fresh {
+                self.begin(entry, *is_new, newest);
             }
+        }
+        for message in meanwhile {
+            self.take(message.into(), true);
         }
         Ok(taken)
     }
 
-    async fn send_retained(&mut self, entry: &Entry, identifier: Option<u32>) {
-        let exchange = Arc::clone(&self.exchange);
-        for piece in exchange.retained_matching(&entry.filter) {
-            self.queue_retained(piece, entry, identifier);
-            // A whole table takes milliseconds; others have their turn in between.
-            tokio::task::yield_now().await;
+    /// Begins a subscription that the router knows of.
+    fn begin(&mut self, entry: &Entry, is_new: bool, newest: u64) {
+        let Some(known) = self.subscriptions.get_mut(&entry.filter) else {
+            return;
+        };
+        if is_new {
+            known.since = newest;
         }
-        // Read after the table: whatever is newer was not in it.
-        self.floor_version = self.floor_version.max(self.exchange.newest_version());
-        self.floors_set = Instant::now();
-    }
-
-    fn queue_retained(&mut self, piece: Vec<Retained>, entry: &Entry, identifier: Option<u32>) {
-        for retained in piece {
-            let Retained {
-                message, stored, ..
-            } = retained;
-            let expires = expires(&message, stored);
-            if expires.is_some_and(|at| at <= Instant::now()) {
-                continue;
-            }
-            self.floors.insert(message.topic.clone(), message.version);
-            // Its batch may still be on the way to the router.
-            self.floor_version = self.floor_version.max(message.version);
-            self.outbound.push_retained(Delivery {
-                topic: message.topic,
-                payload: message.payload,
-                properties: message.properties,
-                qos: message.qos.min(entry.qos),
-                retain: true,
-                identifiers: identifier.into_iter().collect(),
-                expires,
-                shared: None,
+        let wants_retained = match entry.retain_handling {
+            Retain::Send => true,
+            Retain::SendIfNew => is_new,
+            Retain::Keep => false,
+        };
+        if wants_retained {
+            known.retained_until = newest;
+            self.walks.push_back(Walk {
+                filter: entry.filter.clone(),
+                cursor: Cursor::default(),
+                until: newest,
+                place: self.outbound.take_place(),
             });
         }
     }
 
-    /// Gives a filter up; false when the client did not have it.
-    pub(super) async fn unsubscribe(&mut self, filter: &str) -> Result<bool, RouterDead> {
-        if shared_filter(filter).is_some() {
-            return Ok(self.shares.leave(filter, &mut self.outbound));
+    /// Whether the client has read so much that it should be given more retained messages.
+    pub(super) fn owes_retained(&self) -> bool {
+        !self.walks.is_empty() && self.outbound.retained_waiting() < RETAINED_LOW
+    }
+
+    /// Gives the client the next retained messages that it asked for, one piece of the table.
+    pub(super) fn give_retained(&mut self) {
+        let Some(walk) = self.walks.front_mut() else {
+            return;
+        };
+        // The subscription may be gone or have other options since.
+        let subscription = self.subscriptions.get(&walk.filter);
+        if let Some(subscription) = subscription {
+            for retained in self.exchange.retained_piece(&walk.filter, &mut walk.cursor) {
+                let Retained {
+                    message, stored, ..
+                } = retained;
+                let expires = expires(&message, stored);
+                if message.version > walk.until || expires.is_some_and(|at| at <= Instant::now()) {
+                    continue;
+                }
+                let delivery = Delivery {
+                    topic: message.topic,
+                    payload: message.payload,
+                    properties: message.properties,
+                    qos: message.qos.min(subscription.qos),
+                    retain: true,
+                    identifiers: subscription.identifier.into_iter().collect(),
+                    expires,
+                    shared: None,
+                };
+                self.outbound.push_retained(walk.place, delivery);
+            }
         }
-        let before = self.subscriptions.len();
-        self.subscriptions.retain(|known| &*known.filter != filter);
-        for message in self.subscriber.unsubscribe(filter).await? {
+        if subscription.is_none() || walk.cursor.is_done() {
+            self.walks.pop_front();
+        }
+    }
+
+    /// Gives filters up; says of each whether the client had it.
+    pub(super) async fn unsubscribe(
+        &mut self,
+        filters: &[Box<str>],
+    ) -> Result<Vec<bool>, RouterDead> {
+        let mut known = Vec::with_capacity(filters.len());
+        for filter in filters {
+            known.push(if shared_filter(filter).is_some() {
+                self.shares.leave(filter, &mut self.outbound)
+            } else {
+                self.subscriptions.remove(filter).is_some()
+            });
+        }
+        let filters = filters.iter().map(|filter| &**filter);
+        for message in self.subscriber.unsubscribe(filters).await? {
             self.take(message.into(), true);
         }
         self.overlapping = self.subscriber.overlaps();
         if !self.overlapping {
             self.seen = HashMap::new();
         }
-        Ok(self.subscriptions.len() < before)
+        Ok(known)
     }
 
     /// Waits for messages of the router and of groups. Cancel safe.
@@ -303,9 +341,11 @@ impl Session {
         let mut qos = None;
         let mut retain = false;
         let mut identifiers = Vec::new();
-        for known in &self.subscriptions {
+        for (filter, known) in &self.subscriptions {
             let own = known.no_local && message.origin == self.origin;
-            if own || !filter_matches(&known.filter, topic) {
+            let passed = message.version <= known.since
+                || (message.retain && message.version <= known.retained_until);
+            if own || passed || !filter_matches(filter, topic) {
                 continue;
             }
             qos = qos.max(Some(known.qos));
@@ -331,17 +371,9 @@ impl Session {
         self.outbound.push(delivery, &self.counters);
     }
 
-    /// Whether the client has this message already, or a newer retained one of its topic. Versions
-    /// rise within each filter's log, so one number for a topic tells both.
+    /// Whether the client has this message already. Versions rise within each filter's log, so one
+    /// number for a topic tells.
     fn is_repeated(&mut self, message: &Message) -> bool {
-        if message.version <= self.floor_version
-            && self
-                .floors
-                .get(&message.topic)
-                .is_some_and(|floor| message.version <= *floor)
-        {
-            return true;
-        }
         if !self.overlapping {
             return false;
         }
@@ -356,14 +388,6 @@ impl Session {
         }
         self.seen.insert(message.topic.clone(), message.version);
         false
-    }
-
-    /// Drops what is remembered and no longer needed; called now and then.
-    pub(super) fn tidy(&mut self, now: Instant) {
-        if now.duration_since(self.floors_set) > FLOORS_KEPT {
-            self.floors = HashMap::new();
-            self.floor_version = 0;
-        }
     }
 }
 

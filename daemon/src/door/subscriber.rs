@@ -1,23 +1,24 @@
 //! A session's end of the fan-out: a link to the router, made at the first SUBSCRIBE and given
 //! back to the pool at the end. Publishers that never subscribe have none.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use divisor_wire::topic::{filter_matches, filters_overlap};
+use divisor_wire::topic::filter_matches;
 use rumqttd::Notification;
 use rumqttd::local::{LinkRx, LinkTx};
 use tokio::runtime::Handle;
 
 use super::envelope::Message;
 use super::exchange::{Exchange, RouterDead};
+use super::routes::Routes;
 
-/// Messages taken from the link before the connection looks at its other events.
-const BATCH_MAX: usize = 512;
+/// Messages taken from the link before the connection looks at its other events, and others at
+/// theirs.
+const BATCH_MAX: usize = 64;
 
 /// Both halves of a link.
 pub(super) struct Link {
@@ -103,25 +104,14 @@ impl Link {
         }
     }
 
-    /// Notes which logs it reads from now on, and which of their messages are all for the client.
-    fn read(&mut self, filters: &HashMap<Box<str>, String>) {
-        let mut routed: Vec<&String> = filters.values().collect();
-        routed.sort_unstable();
-        routed.dedup();
-        let is_counted = |at: usize| {
-            let own = filters.iter().filter(|(_, other)| *other == routed[at]);
-            let exact = own
-                .map(|(filter, _)| filter)
-                .all(|filter| routed[at].ends_with(&**filter));
-            let overlaps = |other: &&String| filters_overlap(other, routed[at]);
-            exact && routed.iter().filter(|other| overlaps(other)).count() == 1
-        };
-        let log = |at: usize| Log {
-            filter: routed[at].clone(),
+    /// Notes which logs it reads from now on.
+    fn read(&mut self, routes: &Routes) {
+        let log = |(filter, is_counted): (&str, bool)| Log {
+            filter: filter.to_owned(),
             offset: None,
-            is_counted: is_counted(at),
+            is_counted,
         };
-        self.logs = (0..routed.len()).map(log).collect();
+        self.logs = routes.told_apart().map(log).collect();
     }
 
     /// Sends one command for each filter and waits until the router has done them all. Returns the
@@ -172,8 +162,7 @@ pub(super) struct Subscriber {
     exchange: Arc<Exchange>,
     /// `None` before the first subscription.
     link: Option<Link>,
-    /// The client's filters and the router's filter that serves each.
-    filters: HashMap<Box<str>, String>,
+    routes: Routes,
 }
 
 impl Subscriber {
@@ -181,19 +170,13 @@ impl Subscriber {
         Self {
             exchange,
             link: None,
-            filters: HashMap::new(),
+            routes: Routes::default(),
         }
     }
 
-    /// True when one message can arrive more than once: the router keeps a log for each filter and
-    /// knows nothing of the others.
+    /// True when one message can arrive more than once.
     pub(super) fn overlaps(&self) -> bool {
-        let routed: Vec<_> = self.filters.values().collect();
-        routed.iter().enumerate().any(|(at, a)| {
-            routed[at + 1..]
-                .iter()
-                .any(|b| a != b && filters_overlap(a, b))
-        })
+        self.routes.overlap()
     }
 
     /// Subscribes at the router. When this returns every later publish will come through
@@ -205,18 +188,18 @@ impl Subscriber {
         let mut fresh = Vec::new();
         for filter in filters {
             // `$` topics do not exist here: clients may not publish them and the daemon does not.
-            if self.filters.contains_key(filter) || filter.starts_with('$') {
+            if self.routes.contains(filter) || filter.starts_with('$') {
                 continue;
             }
             let routed = self.exchange.hold(filter);
-            if !self.filters.values().any(|known| *known == routed) {
-                fresh.push(routed.clone());
+            if self.routes.insert(filter, &routed) {
+                fresh.push(routed);
             }
-            self.filters.insert(filter.into(), routed);
         }
         if fresh.is_empty() {
             return Ok(Vec::new());
         }
+        self.routes.compare();
         let link = match &mut self.link {
             Some(link) => link,
             slot => {
@@ -225,25 +208,29 @@ impl Subscriber {
                 slot.insert(opened.map_err(|_| RouterDead)??)
             }
         };
-        link.read(&self.filters);
+        link.read(&self.routes);
         link.command(fresh, subscribe).await
     }
 
-    /// Gives a filter up, with the messages that came meanwhile.
-    pub(super) async fn unsubscribe(&mut self, filter: &str) -> Result<Vec<Message>, RouterDead> {
-        let Some(routed) = self.filters.remove(filter) else {
-            return Ok(Vec::new());
-        };
-        self.exchange.release(filter);
-        if self.filters.values().any(|other| *other == routed) {
-            return Ok(Vec::new());
+    /// Gives filters up, with the messages that came meanwhile.
+    pub(super) async fn unsubscribe(
+        &mut self,
+        filters: impl IntoIterator<Item = &str>,
+    ) -> Result<Vec<Message>, RouterDead> {
+        let mut unused = Vec::new();
+        for filter in filters {
+            if self.routes.contains(filter) {
+                self.exchange.release(filter);
+                unused.extend(self.routes.remove(filter).map(|routed| routed.to_string()));
+            }
         }
         match &mut self.link {
-            Some(link) => {
-                link.read(&self.filters);
-                link.command(vec![routed], unsubscribe).await
+            Some(link) if !unused.is_empty() => {
+                self.routes.compare();
+                link.read(&self.routes);
+                link.command(unused, unsubscribe).await
             }
-            None => Ok(Vec::new()),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -285,15 +272,17 @@ impl Subscriber {
 impl Drop for Subscriber {
     /// Whatever ends a session, its link goes back to the pool without subscriptions.
     fn drop(&mut self) {
-        for filter in self.filters.keys() {
+        for filter in self.routes.filters() {
             self.exchange.release(filter);
         }
         let Some(mut link) = self.link.take() else {
             return;
         };
-        let mut routed: Vec<String> = self.filters.drain().map(|(_, routed)| routed).collect();
-        routed.sort_unstable();
-        routed.dedup();
+        let routed: Vec<String> = self
+            .routes
+            .routed()
+            .map(|routed| routed.to_string())
+            .collect();
         let exchange = Arc::clone(&self.exchange);
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {

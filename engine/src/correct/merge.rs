@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Edits;
-use crate::input::{Input, Kind, Origin};
+use crate::input::{Input, Kind, Origin, Rate, Tick};
 use crate::{Currency, Engine, IndexId, Position, SecurityId, Time};
 
 /// What an input is of.
@@ -128,13 +128,13 @@ impl LateInputs {
 }
 
 fn key(input: &Input) -> Option<Key> {
-    match input {
-        Input::Tick(tick) => Some((
-            Subject::Price(tick.security, tick.kind.code()),
-            tick.origin.ts,
-        )),
-        Input::Rate(rate) => Some((Subject::Rate(rate.base, rate.quote), rate.origin.ts)),
-        _ => None,
+    if let Input::Tick(tick) = input {
+        let subject = Subject::Price(tick.security, tick.kind.code());
+        Some((subject, tick.origin.ts))
+    } else if let Input::Rate(rate) = input {
+        Some((Subject::Rate(rate.base, rate.quote), rate.origin.ts))
+    } else {
+        None
     }
 }
 
@@ -147,10 +147,12 @@ fn anonymous(mut input: Input) -> Input {
 }
 
 const fn origin_mut(input: &mut Input) -> Option<&mut Origin> {
-    match input {
-        Input::Tick(tick) => Some(&mut tick.origin),
-        Input::Rate(rate) => Some(&mut rate.origin),
-        _ => None,
+    if let Input::Tick(tick) = input {
+        Some(&mut tick.origin)
+    } else if let Input::Rate(rate) = input {
+        Some(&mut rate.origin)
+    } else {
+        None
     }
 }
 
@@ -171,9 +173,9 @@ impl Engine {
         let replaced = match (input, &right.input) {
             (Input::Tick(tick), Input::Tick(right)) => {
                 let price = right.price;
-                Input::Tick(crate::Tick { price, ..*tick })
+                Input::Tick(Tick { price, ..*tick })
             }
-            (Input::Rate(rate), Input::Rate(right)) => Input::Rate(crate::Rate {
+            (Input::Rate(rate), Input::Rate(right)) => Input::Rate(Rate {
                 mantissa: right.mantissa,
                 places: right.places,
                 ..*rate
@@ -186,11 +188,9 @@ impl Engine {
 
     /// The place where a late input has come.
     pub(super) fn passed(&mut self, position: Position, input: &Input, late: &mut LateInputs) {
-        match input {
-            Input::Tick(tick) => self.is_new(&tick.origin),
-            Input::Rate(rate) => self.is_new(&rate.origin),
-            _ => true,
-        };
+        if let Input::Tick(Tick { origin, .. }) | Input::Rate(Rate { origin, .. }) = input {
+            self.is_new(origin);
+        }
         let Some(key) = key(input).filter(|key| late.waits(key)) else {
             return;
         };

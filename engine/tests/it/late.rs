@@ -107,17 +107,20 @@ fn input(subject: u64, random: &mut Random, ts: i64, number: u64) -> Input {
 /// The same input with another figure.
 fn wrong(input: &Input, random: &mut Random) -> Input {
     let times = 1 + i64::try_from(random.below(900)).unwrap();
-    match input {
-        Input::Tick(tick) => Input::Tick(Tick {
-            price: tick.price * times / 300 + 1,
-            ..*tick
-        }),
-        Input::Rate(rate) => Input::Rate(Rate {
-            mantissa: rate.mantissa * times / 300 + 1,
-            ..*rate
-        }),
-        other => panic!("{other:?}"),
-    }
+    let mut wrong = input.clone();
+    let figure = match &mut wrong {
+        Input::Tick(tick) => Some(&mut tick.price),
+        Input::Rate(rate) => Some(&mut rate.mantissa),
+        Input::Define { .. }
+        | Input::Operate { .. }
+        | Input::Correct { .. }
+        | Input::Restate { .. }
+        | Input::Label(_)
+        | Input::Boot { .. } => None,
+    };
+    let figure = figure.unwrap();
+    *figure = *figure * times / 300 + 1;
+    wrong
 }
 
 /// The same input as another source sends it once more.

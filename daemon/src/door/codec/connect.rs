@@ -1,5 +1,6 @@
 //! CONNECT of both versions as one type.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -104,13 +105,32 @@ fn check_flags(body: &[u8]) -> Result<(), Violation> {
     let will = flags & 0b100 != 0;
     let will_details = flags & 0b11_1000;
     let version_4 = body.get(6) == Some(&4);
-    let password_alone = flags & 0b1100_0000 == 0b0100_0000;
     let fits = flags & 1 == 0
         && (flags >> 3) & 3 != 3
         && (will || will_details == 0)
-        && !(version_4 && password_alone);
+        && !(version_4 && is_password_alone(body));
     if fits {
         Ok(())
+    } else {
+        Err(Violation::MALFORMED)
+    }
+}
+
+/// The flags of CONNECT that say that a user and a password follow.
+const USER: u8 = 0b1000_0000;
+const PASSWORD: u8 = 0b0100_0000;
+
+/// Whether a password comes without a user, as MQTT 5 has it for tokens (§3.1.2.9).
+fn is_password_alone(body: &[u8]) -> bool {
+    body.get(7)
+        .is_some_and(|flags| flags & (USER | PASSWORD) == PASSWORD)
+}
+
+/// Binary data with its length in front, and nothing behind it.
+fn whole_binary(bytes: &[u8]) -> Result<&[u8], Violation> {
+    let (len, data) = bytes.split_first_chunk().ok_or(Violation::MALFORMED)?;
+    if usize::from(u16::from_be_bytes(*len)) == data.len() {
+        Ok(data)
     } else {
         Err(Violation::MALFORMED)
     }
@@ -168,10 +188,19 @@ fn decode_v4(body: &[u8]) -> Result<Connect, Violation> {
 }
 
 fn decode_v5(body: &[u8]) -> Result<Connect, Violation> {
-    let (packet, read) = v5_0::Connect::parse(body)?;
-    if read != body.len() {
-        return Err(Violation::MALFORMED);
+    // `mqtt-protocol-core` takes no password without a user, as 3.1.1 has it. So it is shown none,
+    // and what it has not read is the password.
+    let alone = is_password_alone(body);
+    let mut shown = Cow::Borrowed(body);
+    if alone && let Some(flags) = shown.to_mut().get_mut(7) {
+        *flags &= !PASSWORD;
     }
+    let (packet, read) = v5_0::Connect::parse(&shown)?;
+    let password = match body.get(read..) {
+        Some(rest) if alone => Some(whole_binary(rest)?),
+        Some([]) => packet.password(),
+        _ => return Err(Violation::MALFORMED),
+    };
     let mut connect = Connect {
         version: Version::V5,
         client_id: packet.client_id().into(),
@@ -184,7 +213,7 @@ fn decode_v5(body: &[u8]) -> Result<Connect, Violation> {
         wants_reasons: true,
         wants_response_information: false,
         user: packet.user_name().map(Into::into),
-        password: packet.password().map(Bytes::copy_from_slice),
+        password: password.map(Bytes::copy_from_slice),
         will: None,
     };
     for property in packet.props() {

@@ -70,8 +70,11 @@ pub fn subscribe(body: &Bytes, version: Version) -> Result<Subscribe, Violation>
             let (packet, _) = v5_0::Subscribe::parse(body)?;
             let mut identifier = None;
             for property in packet.props() {
-                if let Property::SubscriptionIdentifier(id) = property {
-                    identifier = Some(id.val());
+                if let Property::SubscriptionIdentifier(id) = property
+                    && identifier.replace(id.val()).is_some()
+                {
+                    // §3.8.2.1.2: one for all the filters of a packet.
+                    return Err(Violation::PROTOCOL);
                 }
             }
             (

@@ -36,9 +36,8 @@ impl Connection {
                 read: self.heard,
             });
         }
-        for publication in self.inbound.aside.drain(..) {
-            self.door.exchange.publish_aside(publication).await;
-        }
+        let aside = std::mem::take(&mut self.inbound.aside);
+        self.door.exchange.publish_aside(aside).await;
         result
     }
 
@@ -149,15 +148,13 @@ impl Connection {
     }
 
     async fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Result<(), Ending> {
-        let mut codes = Vec::with_capacity(unsubscribe.filters.len());
-        for filter in &unsubscribe.filters {
-            let known = self
-                .session
-                .unsubscribe(filter)
-                .await
-                .map_err(|_| Ending::Closed(0x88))?;
-            codes.push(if known { 0 } else { 0x11 });
-        }
+        let known = self
+            .session
+            .unsubscribe(&unsubscribe.filters)
+            .await
+            .map_err(|_| Ending::Closed(0x88))?;
+        let code = |known: bool| if known { 0 } else { 0x11 };
+        let codes: Vec<u8> = known.into_iter().map(code).collect();
         encode::unsuback(
             &mut self.out,
             self.dialect.version,

@@ -26,12 +26,9 @@ impl Connection {
 
     /// Ends the subscriptions that the client could not make any more.
     pub(super) async fn drop_subscriptions(&mut self) -> Result<(), Ending> {
-        for filter in self.session.filters() {
-            if !self.guest.principal.may_subscribe(&filter) {
-                let gone = self.session.unsubscribe(&filter).await;
-                gone.map_err(|_| Ending::Closed(0x88))?;
-            }
-        }
-        Ok(())
+        let mut filters = self.session.filters();
+        filters.retain(|filter| !self.guest.principal.may_subscribe(filter));
+        let gone = self.session.unsubscribe(&filters).await;
+        gone.map(drop).map_err(|_| Ending::Closed(0x88))
     }
 }

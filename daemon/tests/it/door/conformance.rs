@@ -38,11 +38,19 @@ const TABLES: [(&str, &str); 2] = [
 /// Packets above this end their connection, at both brokers.
 const PACKET_BYTES_MAX: usize = 2_000;
 
+/// QoS 1 and 2 messages a client of MQTT 5 may have on their way, at both brokers.
+const RECEIVE_MAX: usize = 3;
+
+/// The longest keep-alive, at both brokers.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(600);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_door_answers_by_the_table() {
     let rig = Rig::start(Settings {
         packet_bytes_max: PACKET_BYTES_MAX,
         connect_timeout: PATIENCE,
+        inflight_max: RECEIVE_MAX,
+        keep_alive_max: KEEP_ALIVE_MAX,
         ..settings()
     })
     .await;
@@ -70,7 +78,7 @@ async fn run(address: SocketAddr, is_mosquitto: bool) {
             }
         }
     }
-    assert!(count > 90, "{count} cases are not all");
+    assert!(count > 120, "{count} cases are not all");
     assert!(
         failures.is_empty(),
         "{} of {count} failed:\n{}",
@@ -103,7 +111,9 @@ impl Mosquitto {
             let text = format!(
                 "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n\
                  allow_duplicate_messages false\nmax_packet_size {PACKET_BYTES_MAX}\n\
-                 log_type none\nset_tcp_nodelay true\n"
+                 log_type none\nset_tcp_nodelay true\nmax_inflight_messages {RECEIVE_MAX}\n\
+                 max_keepalive {}\n",
+                KEEP_ALIVE_MAX.as_secs()
             );
             std::fs::write(&configuration, text).unwrap();
             let mut process = Command::new(program)

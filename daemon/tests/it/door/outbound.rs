@@ -93,6 +93,46 @@ async fn retained_and_live_join_without_a_seam() {
     publisher.join().unwrap();
 }
 
+/// What is retained waits in the table until its reader has read what came before, so what changes
+/// meanwhile comes once, and new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_of_a_large_table_gets_each_topic_once() {
+    const TOPICS: usize = 6_000;
+    let rig = Rig::start(Settings {
+        queue_bytes_max: 64 * 1024 * 1024,
+        ..settings()
+    })
+    .await;
+    let payload = "x".repeat(4_000);
+    for number in 0..TOPICS {
+        rig.publish(&format!("kept/{number:04}"), &payload, true)
+            .await;
+    }
+    let mut raw = rig.v4("slow").await;
+    raw.subscribe("kept/#", 0).await;
+    // Nothing is read: the sockets are full long before the table is through.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let late = [TOPICS - 1, TOPICS - 2];
+    rig.publish(&format!("kept/{:04}", late[0]), "new", true)
+        .await;
+    rig.publish(&format!("kept/{:04}", late[1]), "", true).await;
+    let mut seen = std::collections::BTreeMap::new();
+    while seen.len() < TOPICS {
+        let (first, topic, _, payload) = raw.message().await;
+        let before = seen.insert(topic, (first & 1 == 1, payload.len()));
+        assert!(before.is_none());
+    }
+    raw.expect_nothing().await;
+    for (number, (retained, len)) in seen.into_values().enumerate() {
+        let expected = match number {
+            number if number == late[0] => (false, 3),
+            number if number == late[1] => (false, 0),
+            _ => (true, 4_000),
+        };
+        assert_eq!((retained, len), expected, "{number}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn overlapping_filters_bring_each_message_once() {
     let rig = Rig::start(settings()).await;

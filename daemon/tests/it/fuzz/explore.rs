@@ -7,8 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long an ordinary test run explores at most, and how many executions that is at most.
-const USUAL: (Duration, u64) = (Duration::from_secs(2), 5_000);
+/// How long one test explores at most, and how many executions that is at most.
+const TIME_MAX: Duration = Duration::from_secs(2);
+const EXECUTIONS_MAX: u64 = 5_000;
 
 /// Longer inputs are cut: what matters is in the first bytes, and short ones run faster.
 const INPUT_BYTES_MAX: usize = 4_096;
@@ -16,37 +17,18 @@ const INPUT_BYTES_MAX: usize = 4_096;
 /// Inputs kept in memory.
 const POOL_MAX: usize = 20_000;
 
-/// Inputs that one run may add to the corpus on disk.
-const ADDED_MAX: usize = 64;
-
 /// Runs a target over its corpus and then over changed inputs.
-#[expect(
-    clippy::print_stdout,
-    reason = "the figures are what a long run is for"
-)]
 pub(super) fn explore(name: &str, target: fn(&[u8]) -> u64, words: &[&[u8]]) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/corpus")
         .join(name);
-    let seconds = std::env::var("DIVISOR_FUZZ_SECONDS").ok();
-    let open_ended = seconds.and_then(|seconds| seconds.parse().ok());
     let started = Instant::now();
-    let seed = if open_ended.is_some() {
-        // Each open-ended run goes another way.
-        std::time::UNIX_EPOCH
-            .elapsed()
-            .map_or(1, |now| now.as_nanos() as u64 | 1)
-    } else {
-        0x2545_f491_4f6c_dd1d
-    };
     let mut explorer = Explorer {
         target,
         words,
-        random: Random(seed),
+        random: Random(0x2545_f491_4f6c_dd1d),
         pool: Vec::new(),
         seen: HashSet::new(),
-        keeps: open_ended.is_some(),
-        added: 0,
         directory,
     };
     let corpus = explorer.corpus();
@@ -56,18 +38,11 @@ pub(super) fn explore(name: &str, target: fn(&[u8]) -> u64, words: &[&[u8]]) {
     }
     explorer.pool = corpus.into_iter().map(|(_, input)| input).collect();
     let mut executions = explorer.pool.len() as u64;
-    let (time, count) =
-        open_ended.map_or(USUAL, |seconds| (Duration::from_secs(seconds), u64::MAX));
-    while started.elapsed() < time && executions < count {
+    while started.elapsed() < TIME_MAX && executions < EXECUTIONS_MAX {
         let input = explorer.change();
         explorer.run(input, None);
         executions += 1;
     }
-    println!(
-        "{name}: {executions} executions in {:.0?}, {} behaviours, seed {seed}",
-        started.elapsed(),
-        explorer.seen.len()
-    );
 }
 
 struct Explorer<'a> {
@@ -77,9 +52,6 @@ struct Explorer<'a> {
     pool: Vec<Vec<u8>>,
     /// The numbers of what the target has been seen to do.
     seen: HashSet<u64>,
-    /// Whether what is found goes into the corpus.
-    keeps: bool,
-    added: usize,
     directory: PathBuf,
 }
 
@@ -99,32 +71,26 @@ impl Explorer<'_> {
         let result = catch_unwind(AssertUnwindSafe(|| (self.target)(&input)));
         match result {
             Ok(number) => {
-                if self.seen.insert(number) && path.is_none() {
-                    if self.keeps && self.added < ADDED_MAX {
-                        self.added += 1;
-                        self.write("found", &input);
-                    }
-                    if self.pool.len() < POOL_MAX {
-                        self.pool.push(input);
-                    }
+                if self.seen.insert(number) && path.is_none() && self.pool.len() < POOL_MAX {
+                    self.pool.push(input);
                 }
             }
             Err(_) => {
                 let place = match path {
                     Some(path) => path.to_owned(),
-                    None => self.write("broken", &input),
+                    None => self.write(&input),
                 };
                 panic!("{} breaks the target: {input:02x?}", place.display());
             }
         }
     }
 
-    fn write(&self, kind: &str, input: &[u8]) -> PathBuf {
+    fn write(&self, input: &[u8]) -> PathBuf {
         let mut hasher = DefaultHasher::new();
         input.hash(&mut hasher);
         let path = self
             .directory
-            .join(format!("{kind}-{:016x}", hasher.finish()));
+            .join(format!("broken-{:016x}", hasher.finish()));
         // The input is in the test's message too.
         let _ = fs::write(&path, input);
         path

@@ -5,8 +5,8 @@
 //! brought a new number, so that it goes deeper than blind chance.
 //!
 //! `cargo test` replays the corpora (`tests/corpus/TARGET/`) and explores a little, the same way
-//! each time as far as it comes. `just fuzz TARGET SECONDS` explores for as long as it is told and writes every input
-//! that brought something new, or broke something, into the corpus.
+//! each time as far as it comes. `just fuzz TARGET SECONDS` gives the same targets to libFuzzer
+//! (`daemon/fuzz`), which is led by coverage and writes an input that broke something into the corpus.
 
 mod explore;
 mod targets;

@@ -301,6 +301,30 @@ fn a_session_lasts_until_it_is_ended() {
 }
 
 #[test]
+fn sessions_and_streams_end_with_the_password_they_began_with() {
+    let (daemon, dir) = with_users();
+    let body = r#"{"user":"ann","password":"ann-pw"}"#;
+    let answer = post(&daemon, &[("x-forwarded-proto", "https")], body);
+    let cookie = answer.header("set-cookie").to_owned();
+    let pair = [("cookie", cookie.split(';').next().unwrap())];
+    let mut hers = super::client::Stream::open_with(&daemon, "", &pair);
+    hers.wait("snapshot");
+    let fresh = Change {
+        password: Some("fresh"),
+        ..Change::default()
+    };
+    change(&dir.path().join("users.toml"), "ann", &fresh).unwrap();
+    daemon.reload("reloaded the users and their rights");
+    while hers.next().is_some() {}
+    assert_eq!(get_with(&daemon, "/api/v1/indexes", &pair).status, 401);
+    assert_eq!(post(&daemon, &[], body).status, 401);
+    let body = r#"{"user":"ann","password":"fresh"}"#;
+    assert_eq!(post(&daemon, &[], body).status, 200);
+    // Who has nothing to do with it goes on.
+    assert_eq!(get_with(&daemon, "/api/v1/indexes", &[ONE]).status, 200);
+}
+
+#[test]
 fn without_users_only_this_machine_is_let_in() {
     let daemon = daemon().http().start();
     assert_eq!(get(&daemon, "/api/v1/indexes").status, 200);
