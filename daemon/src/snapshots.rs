@@ -9,6 +9,9 @@
 //! Two kinds are kept: the newest, from which the sequencer starts, and the newest two that
 //! PostgreSQL has reached, from which the store does. The journal before the oldest of them is not
 //! needed. While the journal is full one that PostgreSQL has reached is enough.
+//!
+//! Older ones are called `.past` from then on: some are kept, the further back the fewer, so that the
+//! walk of a correction need not begin with the first input. While the journal is full they go.
 
 use std::io;
 use std::path::PathBuf;
@@ -33,6 +36,12 @@ const MAGIC: &str = "divisor-snapshot 1";
 pub const DIR: &str = "snapshots";
 
 const SUFFIX: &str = ".snapshot";
+
+/// The same of a state of the past.
+const PAST: &str = ".past";
+
+/// States of the past that are kept.
+const PAST_MAX: usize = 8;
 
 /// How many snapshots that PostgreSQL has reached are kept, while there is room.
 const SPARE: usize = 2;
@@ -183,8 +192,12 @@ impl Snapshots {
         };
         let gone = |at: &&u64| **at != newest && !reached.contains(at) && Some(*at) != nearest;
         for position in positions.iter().filter(gone) {
-            self.disk.remove(&name(*position))?;
+            self.disk.rename(&name(*position), &past(*position))?;
             Point::SnapshotGone.pass();
+        }
+        let room = if spare < SPARE { 0 } else { PAST_MAX };
+        for position in thinned(self.named(PAST)?, room) {
+            self.disk.remove(&past(position))?;
         }
         // Before the journal follows: one that came back after a crash would lead nowhere.
         self.disk.sync_dir()?;
@@ -211,8 +224,24 @@ impl Snapshots {
     /// # Errors
     /// When the folder cannot be read.
     pub fn positions(&self) -> io::Result<Vec<u64>> {
+        self.named(SUFFIX)
+    }
+
+    /// The same with the states of the past.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn all_positions(&self) -> io::Result<Vec<u64>> {
+        let mut all = self.named(PAST)?;
+        all.extend(self.positions()?);
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+
+    fn named(&self, suffix: &str) -> io::Result<Vec<u64>> {
         let names = self.disk.list()?;
-        let position = |name: &String| name.strip_suffix(SUFFIX)?.parse().ok();
+        let position = |name: &String| name.strip_suffix(suffix)?.parse().ok();
         let mut positions: Vec<u64> = names.iter().filter_map(position).collect();
         positions.sort_unstable();
         Ok(positions)
@@ -234,7 +263,12 @@ impl Snapshots {
 
     /// The state in the file of a position, as it was written.
     fn body(&self, position: u64) -> Result<Vec<u8>, Unreadable> {
-        let file = self.disk.open_to_read(&name(position))?;
+        let file = match self.disk.open_to_read(&name(position)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.disk.open_to_read(&past(position))?
+            }
+            file => file?,
+        };
         let mut bytes = read_all(&*file)?;
         let end = bytes
             .iter()
@@ -259,6 +293,28 @@ impl Snapshots {
 
 fn name(position: u64) -> String {
     format!("{position:020}{SUFFIX}")
+}
+
+fn past(position: u64) -> String {
+    format!("{position:020}{PAST}")
+}
+
+/// Which of some positions to give up, so that at most so many are left and the gaps between them
+/// grow with their distance from the newest.
+fn thinned(mut positions: Vec<u64>, most: usize) -> Vec<u64> {
+    let mut gone = Vec::new();
+    while positions.len() > most {
+        let newest = positions.last().copied().unwrap_or(0);
+        // The gap that would be, as a share of how far back it ends; the oldest and newest stay.
+        let share = |at: &usize| {
+            let (before, behind) = (positions[at - 1], positions[at + 1]);
+            (behind - before) as f64 / (newest - before).max(1) as f64
+        };
+        let inner =
+            (1..positions.len().saturating_sub(1)).min_by(|a, b| share(a).total_cmp(&share(b)));
+        gone.push(positions.remove(inner.unwrap_or(0)));
+    }
+    gone
 }
 
 fn header(body: &[u8]) -> String {

@@ -307,16 +307,12 @@ fn check_rules(definition: &IndexDefinition) -> Result<(), Problem> {
             cap::check(&definition.basket, caps)?;
         }
         // Weights that are stated are known before any price is.
-        let stated: Option<Vec<Ratio>> = match weighting {
-            Weighting::FixedWeight { .. } => definition
-                .basket
-                .iter()
-                .map(|member| member.weight.map(Ratio::from))
-                .collect(),
-            _ => None,
-        };
-        if let Some(stated) = stated {
-            cap::capped(&stated, &definition.basket, caps)?;
+        if matches!(weighting, Weighting::FixedWeight { .. }) {
+            let stated = definition.basket.iter();
+            let stated = stated.map(|member| member.weight.map(Ratio::from));
+            if let Some(stated) = stated.collect::<Option<Vec<Ratio>>>() {
+                cap::capped(&stated, &definition.basket, caps)?;
+            }
         }
     }
     if let Some(rule) = definition.float {

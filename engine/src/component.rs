@@ -100,6 +100,7 @@ impl Engine {
         let by_clock = |(_, index): &(IndexId, &crate::index::Index)| index.has_moments();
         self.clocked = all.clone().filter(by_clock).map(|(id, _)| id).collect();
         self.intervals = all.filter(by_interval).map(|(id, _)| id).collect();
+        self.lay_restating();
         self.ranks = if holds {
             self.ranks().unwrap_or_default()
         } else {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Actions;
 use crate::calendar::Calendar;
-use crate::correct::{Corrections, Edits};
+use crate::correct::{Corrections, Edits, Late, LateInputs};
 use crate::definition::{Dissemination, PairDefinition, RevisionDefinition};
 use crate::fx::Rates;
 use crate::gate::Held;
@@ -57,6 +57,12 @@ pub struct Engine {
     /// What of the past was corrected.
     #[serde(default)]
     pub(crate) corrections: Corrections,
+    /// Late prices that no run takes in yet.
+    #[serde(default, skip_serializing_if = "Late::is_empty")]
+    pub(crate) late: Late,
+    /// Which indexes restate late prices.
+    #[serde(skip)]
+    pub(crate) restating: Vec<bool>,
     #[serde(skip)]
     pub(crate) kernel: Kernel,
     /// The memberships changed since the kernel was built.
@@ -142,11 +148,11 @@ impl Engine {
 
     /// Applies a batch of the past as it should have been: with what corrections replace, drop and
     /// add. An engine that has come this way is corrected already when it meets the end of a run.
-    pub fn apply_edited(&mut self, batch: &Batch, edits: &Edits) {
-        self.apply_with(batch, Some(edits));
+    pub(crate) fn apply_edited(&mut self, batch: &Batch, edits: &Edits, late: &mut LateInputs) {
+        self.apply_with(batch, Some((edits, late)));
     }
 
-    fn apply_with(&mut self, batch: &Batch, edits: Option<&Edits>) {
+    fn apply_with(&mut self, batch: &Batch, edits: Option<(&Edits, &mut LateInputs)>) {
         debug_assert!(batch.first == self.next && batch.time >= self.time);
         self.time = self.time.max(batch.time);
         self.apply_due_revisions(batch.first);
@@ -159,7 +165,7 @@ impl Engine {
                     self.input(position, input);
                 }
             }
-            Some(edits) => self.edited(batch, edits),
+            Some((edits, late)) => self.edited(batch, edits, late),
         }
         self.next = batch.next();
         self.disseminate(self.next - 1);
@@ -278,7 +284,9 @@ impl Engine {
         // the sums rely on it.
         let comes_late =
             |known: &Security| self.is_late(known, tick) || tick.price > known.price_max;
+        let is_behind = known.is_some_and(|known| tick.origin.ts < known.day_begun);
         if known.is_none_or(comes_late) {
+            self.note_late_price(position, tick);
             self.outputs.push_back(Output::Tick {
                 position,
                 effect: Effect::Late,
@@ -300,6 +308,9 @@ impl Engine {
         };
         self.outputs.push_back(Output::Tick { position, effect });
         if effect == Effect::Applied {
+            if is_behind {
+                self.late.note(position, self.time);
+            }
             self.put_price(position, tick, looks);
         }
     }
@@ -430,12 +441,14 @@ impl Engine {
         }
         let last = self.rates.last_origin(rate);
         let effect = if last.is_some_and(|last| is_older(&rate.origin, last)) {
+            self.note_late_rate(position, rate);
             Effect::Late
         } else {
             self.screen_rate(position, rate).unwrap_or(Effect::Applied)
         };
         self.outputs.push_back(Output::Tick { position, effect });
         if effect == Effect::Applied {
+            self.note_rate_behind(position, rate);
             self.put_rate(position, rate);
         }
     }
@@ -753,7 +766,7 @@ impl Engine {
 
 impl Index {
     /// True when a rate of this pair can move the level.
-    fn depends_on(&self, base: Currency, quote: Currency) -> bool {
+    pub(crate) fn depends_on(&self, base: Currency, quote: Currency) -> bool {
         if let Some(follow) = &self.follow {
             return follow.depends_on(self, base, quote);
         }

@@ -72,8 +72,8 @@ pub use admit::Refused;
 pub use calendar::Session;
 pub use component::PREFIX as COMPONENT_PREFIX;
 pub use correct::{
-    Correction, CorrectionState, Corrections, Edit, Edits, Found, Inserted, Outcome, Patch, Right,
-    Stated, Unpatched,
+    Correction, CorrectionState, Corrections, Edit, Edits, Found, Inserted, Late, Outcome, Patch,
+    Right, Stated, Unpatched, Walk,
 };
 pub use decimal::{Decimal, DecimalError, PLACES_MAX, RoundingMode, div_round, pow10};
 pub use define::{Change, Plan, PlanItem};

@@ -10,10 +10,18 @@ use crate::definition::Reset;
 /// The day a time falls in: its end, and whether a reset period ends with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Span {
+    /// The first moment of the day.
+    #[serde(default = "unknown")]
+    pub(crate) day_begin: Time,
     /// The first moment of the next day.
     pub(crate) day_end: Time,
     /// The first moment of the next reset period; [`Time::MAX`] for [`Reset::Never`].
     pub(crate) period_end: Time,
+}
+
+/// The beginning of a day that an earlier version has not noted.
+const fn unknown() -> Time {
+    Time::MIN
 }
 
 /// Looks a time zone up in the data that is compiled in, so that every machine has the same days.
@@ -39,6 +47,7 @@ pub(crate) fn span(time: Time, zone: &TimeZone, reset: Reset) -> Span {
         Reset::Yearly => date.last_of_year().tomorrow().ok(),
     };
     Span {
+        day_begin: start_of(Some(date), zone),
         day_end: start_of(tomorrow, zone),
         period_end: start_of(next, zone),
     }

@@ -165,15 +165,15 @@ impl Engine {
             return None;
         }
         let reset = state.reset();
-        let next = || period::span(ts, &state.zone, reset);
-        let Some(span) = state.span else {
-            state.span = Some(next());
-            return None;
-        };
-        if ts < span.day_end {
+        let left = state.span;
+        if left.is_some_and(|span| ts < span.day_end) {
             return None;
         }
-        state.span = Some(next());
+        let next = period::span(ts, &state.zone, reset);
+        state.span = Some(next);
+        self.note_day(index, next.day_begin);
+        let span = left?;
+        let state = &self.indexes[index.at()];
         // A day's last level leaves even where a batch or an interval spans its end: it is the
         // close. What caused it lies before this input.
         if state.waiting || self.marks[index.at()].touched {

@@ -12,6 +12,10 @@ use crate::{Decimal, IndexId, RoundingMode, Time};
 /// Most places of a price: 10^18 is the last power of ten in an `i64`.
 const PRICE_PLACES_MAX: u8 = 18;
 
+const fn never() -> Time {
+    Time::MIN
+}
+
 /// One security.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Security {
@@ -27,6 +31,10 @@ pub(crate) struct Security {
     /// A tick at or after this time may begin a new day of an index that holds the security, or
     /// another moment of it.
     pub(crate) roll_at: Time,
+    /// Prices before this time are of a day that an index has left which restates late prices
+    /// (`correct/late.rs`).
+    #[serde(default = "never")]
+    pub(crate) day_begun: Time,
     /// Its definition has a gate or ranks sources.
     pub(crate) is_guarded: bool,
     /// It is stale in an index that holds it.
@@ -93,6 +101,7 @@ impl Security {
             origin: None,
             earliest: Time::MIN,
             roll_at: Time::MIN,
+            day_begun: Time::MIN,
             is_guarded: definition.gate.is_some() || definition.sources.is_some(),
             is_stale: false,
             prints: Prints::new(),

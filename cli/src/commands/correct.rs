@@ -100,7 +100,7 @@ enum Verb {
         #[command(flatten)]
         how: How,
     },
-    /// All corrections, and what became of them
+    /// All corrections, late prices among them, and what became of each
     List,
 }
 

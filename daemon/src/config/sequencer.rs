@@ -15,6 +15,12 @@ pub struct Ticks {
     pub future_max: Duration,
     /// Ticks in one message.
     pub per_message_max: u32,
+    /// How long no late price must have come before a run takes in those that restate.
+    #[serde(with = "super::units::duration")]
+    pub late_quiet: Duration,
+    /// How long the first of them waits for that at the most.
+    #[serde(with = "super::units::duration")]
+    pub late_longest: Duration,
 }
 
 impl Default for Ticks {
@@ -22,6 +28,8 @@ impl Default for Ticks {
         Self {
             future_max: Duration::from_secs(60),
             per_message_max: 10_000,
+            late_quiet: Duration::from_secs(2),
+            late_longest: Duration::from_secs(60),
         }
     }
 }

@@ -140,6 +140,16 @@ fn ticks(text: &mut Text, http: &Http, reading: &Reading) {
         "Numbers that sources have left out and that have not come since.",
         reading.gaps,
     );
+    text.gauge(
+        "divisor_late_prices_waiting",
+        "Late prices that will restate indexes and wait for their run.",
+        reading.late_waiting,
+    );
+    text.gauge(
+        "divisor_late_prices_lost",
+        "Late prices that are in no run: nothing has taken them in for too long.",
+        reading.late_lost,
+    );
     text.histogram(
         "divisor_tick_to_level_seconds",
         "From the reading of a message to the leaving of what it caused.",

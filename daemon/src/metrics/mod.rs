@@ -30,6 +30,9 @@ struct Shared {
     last_tick: AtomicI64,
     /// Numbers that a source has left out.
     gaps: AtomicU64,
+    /// Late prices that wait for a run, and those that could not be noted.
+    late_waiting: AtomicU64,
+    late_lost: AtomicU64,
     inputs: AtomicU64,
     /// Submissions that waited when the last turn began.
     queued: AtomicU64,
@@ -128,6 +131,12 @@ impl Metrics {
         self.0.gaps.store(numbers, Ordering::Relaxed);
     }
 
+    /// Notes how many late prices wait for a run, and how many can be in none.
+    pub fn set_late(&self, waiting: u64, lost: u64) {
+        self.0.late_waiting.store(waiting, Ordering::Relaxed);
+        self.0.late_lost.store(lost, Ordering::Relaxed);
+    }
+
     /// All numbers now.
     #[must_use]
     pub fn reading(&self) -> Reading {
@@ -144,6 +153,8 @@ impl Metrics {
             },
             last_tick: (last_tick != 0).then(|| Time::from_nanos(last_tick)),
             gaps: get(&shared.gaps),
+            late_waiting: get(&shared.late_waiting),
+            late_lost: get(&shared.late_lost),
             inputs: get(&shared.inputs),
             queued: get(&shared.queued),
             commit: shared.commit.counts(),
@@ -161,6 +172,10 @@ pub struct Reading {
     pub last_tick: Option<Time>,
     /// Numbers that sources have left out.
     pub gaps: u64,
+    /// Late prices that wait for a run.
+    pub late_waiting: u64,
+    /// Late prices that came while too many waited, and are in no run.
+    pub late_lost: u64,
     /// Inputs of the sequence since the start.
     pub inputs: u64,
     /// Submissions that waited when the last turn began.

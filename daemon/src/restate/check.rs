@@ -1,11 +1,11 @@
 //! Recomputes the rows of runs, for `divisord verify`.
 
-use divisor_engine::{CorrectionState, Corrections};
+use divisor_engine::{CorrectionState, Corrections, Engine, Walk};
 use postgres::Client;
 
 use super::walk::Corrected;
 use super::write;
-use crate::store::{History, HistoryError, run_rows};
+use crate::store::{History, HistoryError, late_inputs, run_rows};
 use crate::verify::{Difference, VerifyError, close_difference, level_difference};
 
 /// How much has been compared.
@@ -27,9 +27,8 @@ pub(crate) fn check(
     corrections: &Corrections,
 ) -> Result<Checked, VerifyError> {
     let mut checked = Checked::default();
-    let mut finished = write::finished(client).map_err(HistoryError::from)?;
-    finished.sort_unstable();
-    for run in finished {
+    let finished = write::finished(client).map_err(HistoryError::from)?;
+    for (run, begun) in finished {
         let Some(CorrectionState::Restated { position, .. }) =
             corrections.get(run).map(|c| &c.state)
         else {
@@ -37,7 +36,7 @@ pub(crate) fn check(
             checked.difference = Some(Difference { position: 0, what });
             return Ok(checked);
         };
-        checked.difference = of_run(client, corrections, run, *position, &mut checked)?;
+        checked.difference = of_run(client, corrections, (run, begun), *position, &mut checked)?;
         if checked.difference.is_some() {
             break;
         }
@@ -48,14 +47,27 @@ pub(crate) fn check(
 fn of_run(
     client: &mut Client,
     corrections: &Corrections,
-    run: u32,
+    (run, begun): (u32, u64),
     position: u64,
     checked: &mut Checked,
 ) -> Result<Option<Difference>, VerifyError> {
     let covered = write::covered(client, run).map_err(HistoryError::from)?;
     let (levels, closes) = run_rows(client, run).map_err(HistoryError::from)?;
-    let mut history = History::open(client, 0)?;
-    let mut corrected = Corrected::new(run, corrections.edits(run), covered);
+    let state = published(client, begun)?;
+    let edits = corrections.edits_from(&state, run);
+    let late = match &edits {
+        Some(edits) => late_inputs(client, &edits.late().collect::<Vec<_>>())?,
+        None => Vec::new(),
+    };
+    let Some(walk) = edits.and_then(|edits| Walk::new(state, edits, &late)) else {
+        let what = format!("run {run} has begun behind what it corrects");
+        return Ok(Some(Difference {
+            position: begun,
+            what,
+        }));
+    };
+    let mut history = History::open(client, begun)?;
+    let mut corrected = Corrected::new(run, walk, covered);
     while corrected.engine().next_position() < position
         && let Some(stored) = history.next_batch()?
     {
@@ -79,4 +91,20 @@ fn of_run(
     let engine = corrected.engine();
     Ok(level_difference(&corrected.levels, &levels, engine)
         .or_else(|| close_difference(&corrected.closes, &closes, engine)))
+}
+
+/// The state of the past at a position, as it was published.
+fn published(client: &mut Client, position: u64) -> Result<Engine, VerifyError> {
+    let mut engine = Engine::new();
+    if position == 0 {
+        return Ok(engine);
+    }
+    let mut history = History::open(client, 0)?;
+    while engine.next_position() < position
+        && let Some(stored) = history.next_batch()?
+    {
+        engine.apply(&history.batch(&stored)?);
+        while engine.poll_output().is_some() {}
+    }
+    Ok(engine)
 }

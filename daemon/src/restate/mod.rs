@@ -10,6 +10,7 @@
 //! run counts, all in one transaction. Whatever is interrupted before is done again from the
 //! beginning: the rows of a run that does not count yet are deleted.
 
+mod begin;
 mod check;
 mod find;
 mod walk;
@@ -17,7 +18,7 @@ mod worker;
 mod write;
 
 use divisor_engine::definition::ActionDefinition;
-use divisor_engine::{Corrections, Edit, Engine, Found, IndexId, Position, Rate, SecurityId, Tick};
+use divisor_engine::{Corrections, Edit, Found, IndexId, Position, Rate, SecurityId, Tick, Walk};
 use divisor_wire::command::CommandError;
 use tokio::sync::mpsc;
 
@@ -103,7 +104,7 @@ pub(crate) enum Report {
     /// The corrected state, some way behind.
     Walked {
         through: u32,
-        engine: Box<Engine>,
+        walk: Box<Walk>,
         found: Vec<Found>,
         answer: std::sync::mpsc::SyncSender<Handover>,
     },

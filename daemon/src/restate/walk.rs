@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use divisor_engine::definition::Restate;
-use divisor_engine::{Batch, Decimal, Edits, Engine, Found, IndexId, Input, Output, Time};
+use divisor_engine::{Batch, Decimal, Engine, Found, IndexId, Input, Output, Time, Walk};
 
 use crate::store::Stored;
 use crate::store::project::{close_row, level_row};
@@ -22,8 +22,11 @@ pub(crate) type Covered = BTreeMap<u32, Vec<(u64, u64)>>;
 /// The past as it should have been, up to some position.
 #[derive(Debug)]
 pub(crate) struct Corrected {
-    engine: Engine,
-    edits: Edits,
+    walk: Walk,
+    /// Where the walk has begun.
+    begun: u64,
+    /// Levels before this position are not kept any more: there is nothing to restate.
+    kept: u64,
     run: u32,
     covered: Covered,
     spans: BTreeMap<u32, Span>,
@@ -59,11 +62,12 @@ pub(crate) struct Span {
 }
 
 impl Corrected {
-    /// From the beginning of everything.
-    pub(crate) fn new(run: u32, edits: Edits, covered: Covered) -> Self {
+    /// From the beginning of a walk.
+    pub(crate) fn new(run: u32, walk: Walk, covered: Covered) -> Self {
         Self {
-            engine: Engine::new(),
-            edits,
+            begun: walk.engine().next_position(),
+            walk,
+            kept: 0,
             run,
             covered,
             spans: BTreeMap::new(),
@@ -72,9 +76,24 @@ impl Corrected {
         }
     }
 
+    /// The same, where published levels are kept only from a position on.
+    pub(crate) fn from(self, kept: u64) -> Self {
+        Self { kept, ..self }
+    }
+
     /// The state behind the last batch.
     pub(crate) const fn engine(&self) -> &Engine {
-        &self.engine
+        self.walk.engine()
+    }
+
+    /// The same with what it still has to edit.
+    pub(super) const fn walk(&self) -> &Walk {
+        &self.walk
+    }
+
+    /// The position that the walk has begun with.
+    pub(super) const fn begun(&self) -> u64 {
+        self.begun
     }
 
     /// What differs, by index.
@@ -105,9 +124,9 @@ impl Corrected {
     /// # Errors
     /// Why the edits cannot be: definitions that were good do not fit the corrected past.
     pub(crate) fn step(&mut self, batch: &Batch, published: &Stored) -> Result<(), String> {
-        self.engine.apply_edited(batch, &self.edits);
+        self.walk.apply(batch);
         let mut rows: BTreeMap<u32, Rows<'_>> = BTreeMap::new();
-        while let Some(output) = self.engine.poll_output() {
+        while let Some(output) = self.walk.poll_output() {
             match output {
                 Output::Level(level) => {
                     let row = level_row(&level);
@@ -128,6 +147,9 @@ impl Corrected {
                 | Output::Restated(_)
                 | Output::RunFailed { .. } => {}
             }
+        }
+        if batch.first < self.kept {
+            return Ok(());
         }
         for row in &published.rows.levels {
             rows.entry(row.index).or_default().were.push(row);
@@ -160,7 +182,7 @@ impl Corrected {
             closed,
         } = rows;
         levels.sort_by_key(|row| (row.position, row.seq));
-        let policy = self.engine.restates(IndexId(index));
+        let policy = self.engine().restates(IndexId(index));
         if policy == Restate::Never {
             return;
         }

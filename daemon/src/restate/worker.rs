@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use divisor_engine::{Correction, CorrectionState, Corrections, Edits, Position};
+use divisor_engine::{Correction, CorrectionState, Corrections, Edit, Position};
 use divisor_wire::command::CommandError;
 use postgres::Client;
 use tokio::sync::mpsc;
 
+use super::begin::{self, Kept};
 use super::find::{FindError, find};
 use super::walk::{Corrected, Covered};
 use super::{Ask, Desk, Handover, Report, Task, write};
 use crate::health::Health;
+use crate::snapshots::Snapshots;
 use crate::store::{History, HistoryError, PartitionUnit, RunWriter, StoreError};
 
 /// How long a failed connection rests before the next try.
@@ -69,6 +71,7 @@ impl From<StoreError> for WalkError {
 #[expect(missing_debug_implementations, reason = "it can make connections")]
 pub struct Worker {
     connect: Connect,
+    snapshots: Snapshots,
     unit: PartitionUnit,
     tasks: Receiver<Task>,
     reports: mpsc::Sender<Report>,
@@ -88,6 +91,7 @@ impl Worker {
     #[must_use]
     pub fn new(
         connect: Connect,
+        snapshots: Snapshots,
         unit: PartitionUnit,
         health: Health,
         give_up: Arc<AtomicBool>,
@@ -96,6 +100,7 @@ impl Worker {
         let (reports, to_sequencer) = mpsc::channel(REPORTS);
         let worker = Self {
             connect,
+            snapshots,
             unit,
             tasks,
             reports,
@@ -170,9 +175,7 @@ impl Worker {
                 reply,
             });
         }
-        let through = u32::try_from(self.corrections.all().len()).unwrap_or(u32::MAX);
-        let edits = self.corrections.edits_with(through, &edit);
-        match self.preview(edits) {
+        match self.preview(&edit) {
             Ok(found) => self.tell(Report::Preview(reply, found)),
             Err(error) => {
                 self.tell(Report::Refused(reply, told("refused", error.to_string())));
@@ -181,9 +184,14 @@ impl Worker {
     }
 
     /// Walks to where PostgreSQL is, and writes nothing.
-    fn preview(&mut self, edits: Edits) -> Result<Vec<divisor_engine::Found>, WalkError> {
+    fn preview(&mut self, edit: &Edit) -> Result<Vec<divisor_engine::Found>, WalkError> {
         let mut reader = (self.connect)()?;
-        let mut corrected = Corrected::new(u32::MAX, edits, Covered::new());
+        let with = self.corrections.with(edit);
+        let through = u32::try_from(with.all().len()).unwrap_or(u32::MAX);
+        let at_most = self.health.projected();
+        let walk = begin::begin(&mut reader, &self.snapshots, &with, through, at_most)?;
+        let kept = Kept::read(&mut reader)?;
+        let mut corrected = Corrected::new(u32::MAX, walk, Covered::new()).from(kept.levels);
         let _reached = self.walk(&mut reader, &mut corrected, None, None)?;
         Ok(corrected.found())
     }
@@ -208,7 +216,7 @@ impl Worker {
 
     fn try_work(&mut self) -> Result<(), WalkError> {
         for (run, position) in restated(&self.corrections) {
-            if !self.finished.contains(&run) {
+            if !self.finished.contains(&run) && self.is_stored(run) {
                 self.finish(run, position)?;
                 self.finished.insert(run);
             }
@@ -217,6 +225,9 @@ impl Worker {
         let (Some(first), Some(last)) = (open.first().copied(), open.last().copied()) else {
             return Ok(());
         };
+        if !self.is_stored(last) {
+            return Ok(());
+        }
         match self.restate(last) {
             // One of them alone may be possible.
             Err(WalkError::Impossible(_)) if first < last => match self.restate(first) {
@@ -226,6 +237,12 @@ impl Worker {
             Err(WalkError::Impossible(why)) => self.fail(last, why),
             outcome => outcome,
         }
+    }
+
+    /// PostgreSQL has come as far as a correction: what that speaks of can be read.
+    fn is_stored(&self, run: u32) -> bool {
+        let stated = self.corrections.get(run).map(|c| c.position);
+        stated.is_some_and(|position| position < self.health.projected())
     }
 
     /// Tells that open runs cannot be, and waits until that is known.
@@ -253,13 +270,14 @@ impl Worker {
             run = through,
             "restating: walking the history with its corrections"
         );
-        let (mut reader, mut writer, mut corrected) = self.begin(through)?;
+        let at_most = self.health.projected();
+        let (mut reader, mut writer, mut corrected) = self.begin(through, at_most)?;
         let position = loop {
             self.walk(&mut reader, &mut corrected, None, Some(&mut writer))?;
             let (answer, answered) = sync_channel(1);
             self.tell(Report::Walked {
                 through,
-                engine: Box::new(corrected.engine().clone()),
+                walk: Box::new(corrected.walk().clone()),
                 found: corrected.found(),
                 answer,
             });
@@ -287,20 +305,27 @@ impl Worker {
     /// Writes the rows of a run that is in the state already, if they do not count yet.
     fn finish(&mut self, run: u32, position: Position) -> Result<(), WalkError> {
         let mut client = (self.connect)()?;
-        if write::finished(&mut client)?.contains(&run) {
+        if write::finished(&mut client)?.contains_key(&run) {
             return Ok(());
         }
         tracing::info!(run, "finishing a restatement that was interrupted");
-        let (mut reader, mut writer, mut corrected) = self.begin(run)?;
+        let (mut reader, mut writer, mut corrected) = self.begin(run, position)?;
         self.close(&mut reader, &mut writer, &mut corrected, run, position)
     }
 
-    fn begin(&mut self, run: u32) -> Result<(Client, RunWriter, Corrected), WalkError> {
-        let reader = (self.connect)()?;
+    fn begin(
+        &mut self,
+        run: u32,
+        at_most: Position,
+    ) -> Result<(Client, RunWriter, Corrected), WalkError> {
+        let mut reader = (self.connect)()?;
         let mut writer = RunWriter::over((self.connect)()?)?;
         write::clear(writer.client(), run)?;
         let covered = write::covered(writer.client(), run)?;
-        let corrected = Corrected::new(run, self.corrections.edits(run), covered);
+        let kept = Kept::read(&mut reader)?;
+        let corrections = &self.corrections;
+        let walk = begin::begin(&mut reader, &self.snapshots, corrections, run, at_most)?;
+        let corrected = Corrected::new(run, walk, covered).from(kept.levels);
         Ok((reader, writer, corrected))
     }
 
@@ -338,14 +363,6 @@ impl Worker {
     ) -> Result<Position, WalkError> {
         let from = corrected.engine().next_position();
         let mut history = History::open(reader, from)?;
-        match history.oldest()? {
-            Some(oldest) if oldest > from => {
-                return Err(WalkError::Impossible(format!(
-                    "the history before position {oldest} is gone: it cannot be walked again"
-                )));
-            }
-            _ => {}
-        }
         while end.is_none_or(|end| corrected.engine().next_position() < end)
             && let Some(stored) = history.next_batch()?
         {

@@ -1,8 +1,10 @@
 //! The rows of a run: staged under its number, counted all at once.
 
+use std::collections::BTreeMap;
+
 use divisor_engine::Time;
 use divisor_engine::definition::Restate;
-use postgres::Client;
+use postgres::{Client, Row};
 
 use super::walk::{Corrected, Covered, Span};
 use crate::store::{Numeric, PartitionUnit, RunWriter, Stamp, StoreError};
@@ -14,8 +16,8 @@ const STAGE_ROWS: usize = 20_000;
 pub(super) fn clear(client: &mut Client, run: u32) -> Result<(), StoreError> {
     let run = run.cast_signed();
     for sql in [
-        "delete from index_level where run = $1",
-        "delete from official_close where run = $1",
+        "delete from index_level where run = $1 and run > 0",
+        "delete from official_close where run = $1 and run > 0",
     ] {
         let deleted = client.execute(sql, &[&run]);
         deleted.map_err(StoreError::during("delete an unfinished run"))?;
@@ -23,14 +25,15 @@ pub(super) fn clear(client: &mut Client, run: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The runs up to one that count already.
-pub(super) fn finished(client: &mut Client) -> Result<Vec<u32>, StoreError> {
-    let rows = client.query("select run from correction_run", &[]);
+/// The runs that count already, with the positions that their walks have begun with.
+pub(super) fn finished(client: &mut Client) -> Result<BTreeMap<u32, u64>, StoreError> {
+    let rows = client.query("select run, begun from correction_run", &[]);
     let rows = rows.map_err(StoreError::during("read the runs"))?;
-    Ok(rows
-        .iter()
-        .map(|row| row.get::<_, i32>(0).cast_unsigned())
-        .collect())
+    let run = |row: &Row| {
+        let (run, begun) = (row.get::<_, i32>(0), row.get::<_, i64>(1));
+        (run.cast_unsigned(), begun.cast_unsigned())
+    };
+    Ok(rows.iter().map(run).collect())
 }
 
 /// What runs before this one cover.
@@ -80,8 +83,12 @@ pub(super) fn finish(
     tx.execute("select position from projection for update", &[])
         .map_err(during("lock the projection"))?;
     tx.execute(
-        "insert into correction_run (run, position) values ($1, $2)",
-        &[&run.cast_signed(), &position.cast_signed()],
+        "insert into correction_run (run, position, begun) values ($1, $2, $3)",
+        &[
+            &run.cast_signed(),
+            &position.cast_signed(),
+            &corrected.begun().cast_signed(),
+        ],
     )
     .map_err(during("note a run"))?;
     for (index, span) in corrected.spans() {

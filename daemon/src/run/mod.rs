@@ -75,7 +75,7 @@ pub fn run(start: Start, trigger: Trigger, shutdown: &Shutdown) -> Result<(), Fa
     let snapshots = open_snapshots(&state)?;
     let snapshot = start_from(&snapshots, &recovered)?;
     let store = StoreThread::start(config, &state, &journal, &snapshots, &health)?;
-    let (restating, desk) = Restating::start(config, &health)?;
+    let (restating, desk) = Restating::start(config, &snapshots, &health)?;
     let counters = Arc::default();
     let door_settings = settings::door(config);
     let exchange = Exchange::start(&door_settings, Arc::clone(&counters)).map_err(internal)?;

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::exit::{self, Failure};
 use crate::health::Health;
 use crate::restate::{Connect, Desk, Worker};
+use crate::snapshots::Snapshots;
 use crate::store::StoreError;
 
 /// How long the thread may take to notice that it should end.
@@ -25,14 +26,19 @@ pub(super) struct Restating {
 
 impl Restating {
     /// Starts the thread, and gives the sequencer's side of it.
-    pub(super) fn start(config: &Config, health: &Health) -> Result<(Self, Option<Desk>), Failure> {
+    pub(super) fn start(
+        config: &Config,
+        snapshots: &Snapshots,
+        health: &Health,
+    ) -> Result<(Self, Option<Desk>), Failure> {
         let give_up = Arc::new(AtomicBool::new(false));
         let Some(connect) = connect(config)? else {
             let thread = None;
             return Ok((Self { thread, give_up }, None));
         };
         let unit = settings::partition(config);
-        let (worker, desk) = Worker::new(connect, unit, health.clone(), Arc::clone(&give_up));
+        let ends = Arc::clone(&give_up);
+        let (worker, desk) = Worker::new(connect, snapshots.clone(), unit, health.clone(), ends);
         let thread = thread::Builder::new()
             .name("restate".to_owned())
             .spawn(move || worker.run())

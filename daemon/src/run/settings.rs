@@ -92,6 +92,8 @@ pub(super) fn sequencer(config: &Config) -> sequencer::Settings {
         },
         compact_levels: config.sequencer.compact_levels,
         snapshot_bytes: config.sequencer.snapshot_bytes,
+        late_quiet: config.ticks.late_quiet,
+        late_longest: config.ticks.late_longest,
         ..sequencer::Settings::default()
     }
 }

@@ -1,10 +1,11 @@
 //! Corrections: what is stated becomes an open run, and what the walk brings becomes its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use divisor_engine::{
-    Correction, CorrectionState, Currency, Decimal, Engine, Found, Input, LabelId, Origin, Outcome,
-    Stated, Time,
+    Correction, CorrectionState, Currency, Decimal, Edit, Engine, Found, Input, LabelId, Origin,
+    Outcome, Stated, Time, Walk,
 };
 use divisor_wire::command::{
     CommandError, Corrected, CorrectionEffect, CorrectionRequest, CorrectionRow, CorrectionSummary,
@@ -23,6 +24,10 @@ use crate::restate::{Ask, Handover, ReplyTo, Report, Sought};
 
 /// Inputs that are caught up with here at the most; nothing else happens meanwhile.
 const CATCH_UP_MAX: u64 = 20_000;
+
+/// Why a run is opened that nobody has stated, and who opens it.
+const LATE: &str = "late price";
+const DAEMON: &str = gather::FIRST_LABELS[0];
 
 /// The longest reason.
 const REASON_MAX: usize = 500;
@@ -162,11 +167,11 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
             }
             Report::Walked {
                 through,
-                engine,
+                walk,
                 found,
                 answer,
             } => {
-                let handover = self.take_over(through, *engine, found, go_on)?;
+                let handover = self.take_over(through, *walk, found, go_on)?;
                 self.tell_corrections();
                 let _ = answer.send(handover);
             }
@@ -179,6 +184,37 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         }
         self.announce_status(false);
         self.flush_announcements();
+        Ok(())
+    }
+
+    /// Opens a run for the late prices that have gathered, if it is time. While an earlier one is
+    /// under way they go on gathering: however many come, they wait for one walk.
+    pub(super) fn take_in_late(&mut self, go_on: &dyn Fn() -> bool) -> Result<(), SequencerError> {
+        let late = self.engine.late();
+        if late.is_empty() || self.desk.is_none() {
+            return Ok(());
+        }
+        let nanos = |wait: Duration| i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX);
+        let quiet = nanos(self.settings.late_quiet);
+        let due = late.due(quiet, nanos(self.settings.late_longest));
+        let is_late = |c: &Correction| matches!(c.stated.edit, Edit::Late { .. });
+        let waits = !late.is_many() && self.engine.corrections().open().any(is_late);
+        if waits || due.is_none_or(|due| due > self.batch.time) {
+            return Ok(());
+        }
+        let ranges = late.ranges().to_vec();
+        let stated = Box::new(Stated {
+            edit: Edit::Late { ranges },
+            what: match late.count() {
+                1 => "1 late price".to_owned(),
+                count => format!("{count} late prices"),
+            },
+            reason: LATE.to_owned(),
+        });
+        let by = self.gathering.label(&self.engine, &mut self.batch, DAEMON);
+        self.batch.inputs.push(Input::Correct { by, stated });
+        self.commit(go_on)?;
+        self.tell_corrections();
         Ok(())
     }
 
@@ -198,34 +234,33 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
     fn take_over(
         &mut self,
         through: u32,
-        mut corrected: Engine,
+        mut walk: Walk,
         found: Vec<Found>,
         go_on: &dyn Fn() -> bool,
     ) -> Result<Handover, SequencerError> {
         if !self.is_open(through) {
             return Ok(Handover::Over);
         }
-        if self.engine.next_position() - corrected.next_position() > CATCH_UP_MAX {
+        if self.engine.next_position() - walk.engine().next_position() > CATCH_UP_MAX {
             return Ok(Handover::Nearer);
         }
         // What is due by the clock happens first, on both sides alike: between the comparison and
         // the end of the run nothing may.
         self.commit(go_on)?;
-        let mut records = match self.log.reader_from(corrected.next_position()) {
+        let mut records = match self.log.reader_from(walk.engine().next_position()) {
             Ok(records) => records,
             Err(ReadError::OutOfReach { .. }) => return Ok(Handover::Nearer),
             Err(error) => return Err(error.into()),
         };
-        let edits = self.engine.corrections().edits(through);
         let mut batch = divisor_engine::Batch::default();
-        while corrected.next_position() < self.engine.next_position()
+        while walk.engine().next_position() < self.engine.next_position()
             && let Some(record) = records.next_record()?
         {
             record::decode(&record, &mut batch).map_err(record::ReplayError::from)?;
-            corrected.apply_edited(&batch, &edits);
-            while corrected.poll_output().is_some() {}
+            walk.apply(&batch);
+            while walk.poll_output().is_some() {}
         }
-        let outcome = match self.engine.patch_to(&corrected) {
+        let outcome = match self.engine.patch_to(&walk) {
             Ok(patch) => Outcome::Restated {
                 patch: Box::new(patch),
                 found,

@@ -79,6 +79,11 @@ pub struct Settings {
     pub snapshot_bytes: u64,
     /// Bytes of all staged loads together.
     pub load_bytes_max: usize,
+    /// For how long no late price must have come before a run takes them in, and how long it waits
+    /// for that at the most.
+    pub late_quiet: Duration,
+    /// See [`Self::late_quiet`].
+    pub late_longest: Duration,
 }
 
 impl Default for Settings {
@@ -91,6 +96,8 @@ impl Default for Settings {
             compact_levels: false,
             snapshot_bytes: 64 << 20,
             load_bytes_max: 64 << 20,
+            late_quiet: Duration::from_secs(2),
+            late_longest: Duration::from_secs(60),
         }
     }
 }
@@ -387,6 +394,7 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         if !self.batch.inputs.is_empty() || due {
             self.commit(go_on)?;
         }
+        self.take_in_late(go_on)?;
         self.announce_status(false);
         self.flush_announcements();
         for (read, messages) in self.arrivals.drain(..) {
@@ -542,6 +550,8 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         let inputs = self.batch.inputs.len() as u64;
         self.metrics.applied(tally, inputs, self.batch.time);
         self.metrics.set_gaps(self.engine.gaps());
+        let late = self.engine.late();
+        self.metrics.set_late(late.count(), late.lost());
     }
 
     /// Prepares an empty batch at the present time, which never falls.

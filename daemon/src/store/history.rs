@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use divisor_engine::{
     Batch, Currency, Decimal, Input, Kind, LabelId, Origin, Rate, SecurityId, Tick, Time,
 };
-use postgres::{Client, IsolationLevel, Portal, Row, Transaction};
+use postgres::{Client, GenericClient, IsolationLevel, Portal, Row, Transaction};
 
 use super::encode::{Numeric, Stamp};
 use super::error::StoreError;
@@ -144,11 +144,11 @@ const ACTIONS: &str = "select position, place, index_id, security_id, kind, ex_d
      body::text from corporate_action where position >= $1 order by position, place";
 
 const RUN_LEVELS: &str = "select position, index_id, seq, level, prev_close, ts, ts_nanos, ts_calc, \
-     ts_calc_nanos, revision, run, stale, status from index_level where run = $1 \
+     ts_calc_nanos, revision, run, stale, status from index_level where run = $1 and run > 0 \
      order by index_id, position, seq";
 
 const RUN_CLOSES: &str = "select position, index_id, day::text, run, revision, ts, ts_nanos, level, \
-     status, seq, prev_close, divisor, soq, body::text from official_close where run = $1 \
+     status, seq, prev_close, divisor, soq, body::text from official_close where run = $1 and run > 0 \
      order by index_id, position, seq";
 
 /// The rows of a run of corrections, by index and position.
@@ -357,9 +357,7 @@ impl<'a> History<'a> {
             put(row.position, input)?;
         }
         for row in &stored.rows.ticks {
-            let input = self
-                .tick(row)
-                .map_err(|why| wrong(row.origin.position, why))?;
+            let input = tick(&self.places, row).map_err(|why| wrong(row.origin.position, why))?;
             put(row.origin.position, input)?;
         }
         for row in &stored.rows.rates {
@@ -426,23 +424,24 @@ impl<'a> History<'a> {
             other => Err(format!("unknown command `{other}`")),
         }
     }
+}
 
-    fn tick(&self, row: &TickRow) -> Result<Input, String> {
-        let places = self.places.get(row.security as usize);
-        let places = places.ok_or_else(|| format!("there is no security {}", row.security))?;
-        let price = row.price.at_places(*places).map(i64::try_from);
-        let Some(Ok(price)) = price else {
-            return Err(format!("a price of {} with {places} places", row.price));
-        };
-        Ok(Input::Tick(Tick {
-            security: SecurityId(row.security),
-            price,
-            origin: origin(&row.origin),
-            size: row.size,
-            venue: row.venue.map(LabelId),
-            kind: row.kind,
-        }))
-    }
+/// The price that a row came from, by the places of all securities.
+pub(super) fn tick(places: &[u8], row: &TickRow) -> Result<Input, String> {
+    let places = places.get(row.security as usize);
+    let places = places.ok_or_else(|| format!("there is no security {}", row.security))?;
+    let price = row.price.at_places(*places).map(i64::try_from);
+    let Some(Ok(price)) = price else {
+        return Err(format!("a price of {} with {places} places", row.price));
+    };
+    Ok(Input::Tick(Tick {
+        security: SecurityId(row.security),
+        price,
+        origin: origin(&row.origin),
+        size: row.size,
+        venue: row.venue.map(LabelId),
+        kind: row.kind,
+    }))
 }
 
 /// An input that takes a position and changes nothing: a text that has its number already.
@@ -450,7 +449,8 @@ fn nothing() -> Input {
     Input::Label("divisord".into())
 }
 
-fn rate(row: &RateRow) -> Result<Input, String> {
+/// The rate that a row came from.
+pub(super) fn rate(row: &RateRow) -> Result<Input, String> {
     let currency = |text: &str| Currency::parse(text).map_err(|e| e.to_string());
     let mantissa = i64::try_from(row.rate.mantissa());
     Ok(Input::Rate(Rate {
@@ -524,8 +524,8 @@ impl<R> Cursor<R> {
 }
 
 /// Places by security id; ids are dense.
-fn places(tx: &mut Transaction<'_>) -> Result<Vec<u8>, StoreError> {
-    let rows = tx
+pub(super) fn places(client: &mut impl GenericClient) -> Result<Vec<u8>, StoreError> {
+    let rows = client
         .query("select price_places from security order by id", &[])
         .map_err(StoreError::during("read the securities"))?;
     let place = |row: &Row| u8::try_from(row.get::<_, i16>(0)).unwrap_or(0);
@@ -609,7 +609,7 @@ fn origin_row(row: &Row) -> Result<rows::Origin, postgres::Error> {
     })
 }
 
-fn tick_row(row: &Row) -> Result<TickRow, postgres::Error> {
+pub(super) fn tick_row(row: &Row) -> Result<TickRow, postgres::Error> {
     Ok(TickRow {
         origin: origin_row(row)?,
         security: unsigned(row, 9),
@@ -623,7 +623,7 @@ fn tick_row(row: &Row) -> Result<TickRow, postgres::Error> {
     })
 }
 
-fn rate_row(row: &Row) -> Result<RateRow, postgres::Error> {
+pub(super) fn rate_row(row: &Row) -> Result<RateRow, postgres::Error> {
     Ok(RateRow {
         origin: origin_row(row)?,
         base: row.get::<_, &str>(9).into(),

@@ -1,4 +1,5 @@
-//! Dropping what need not be kept: whole partitions, by their name, never single rows.
+//! Dropping what need not be kept: whole partitions, by their name, never single rows. How far they
+//! reached is noted, since a walk through the history must not begin before it.
 //!
 //! It is asked for only while everything committed is projected, so nothing that the journal still
 //! holds belongs to what is dropped; a late row makes its partition again, until the next time.
@@ -28,10 +29,10 @@ pub struct Keep {
 
 /// Drops the partitions that end before what is to be kept.
 pub(super) fn drop_old(client: &mut Client, keep: Keep, now: Time) -> Result<(), StoreError> {
-    for (table, keep) in [
-        (TickRow::TABLE, keep.ticks),
-        (RateRow::TABLE, keep.ticks),
-        (LevelRow::TABLE, keep.levels),
+    for (table, keep, note) in [
+        (TickRow::TABLE, keep.ticks, "prices_from"),
+        (RateRow::TABLE, keep.ticks, "prices_from"),
+        (LevelRow::TABLE, keep.levels, "levels_from"),
     ] {
         let Some(keep) = keep else { continue };
         let keep = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
@@ -39,7 +40,12 @@ pub(super) fn drop_old(client: &mut Client, keep: Keep, now: Time) -> Result<(),
         let oldest = oldest.to_zoned(jiff::tz::TimeZone::UTC).date();
         for name in ended(client, table, oldest)? {
             // The name came from the catalogue and was read back as ours: letters and digits.
-            let sql = format!("set local lock_timeout = '{LOCK_TIMEOUT}'; drop table {name}");
+            let sql = format!(
+                "set local lock_timeout = '{LOCK_TIMEOUT}'; \
+                 update projection set {note} = greatest({note}, 1 + coalesce( \
+                     (select max(position) from {name}), -1)); \
+                 drop table {name}"
+            );
             let mut dropping = || -> Result<(), postgres::Error> {
                 let mut tx = client.transaction()?;
                 tx.batch_execute(&sql)?;

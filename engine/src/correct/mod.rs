@@ -1,18 +1,24 @@
 //! Corrections: the past as it should have been (METHODOLOGY §1.11 and §4).
 //!
 //! A correction is an edit of the input sequence: an input replaced, dropped or added. It opens a
-//! run. Whoever has the history walks it again with [`Engine::apply_edited`], and the
+//! run. Whoever has the history goes it again with a [`Walk`], and the
 //! [`Patch`] between what is and what should be ends the run as one input, so that a replay of the
 //! sequence needs no history. What was published stays what it was: the walk's levels are rows of
 //! their own.
 
+mod late;
+mod merge;
 mod patch;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use late::Late;
+pub(crate) use merge::LateInputs;
 pub use patch::{Found, Outcome, Patch, Unpatched};
+pub use walk::Walk;
 
 use crate::definition::Definitions;
 use crate::input::{Batch, Input, Rate, Tick};
@@ -47,6 +53,11 @@ pub enum Edit {
         before: Position,
         /// The input.
         input: Inserted,
+    },
+    /// What came late counts at its own time, for the indexes that restate late prices.
+    Late {
+        /// The positions of the late prices and rates, from one up to before another.
+        ranges: Vec<(Position, Position)>,
     },
     /// An earlier correction was wrong.
     Withdraw {
@@ -164,11 +175,11 @@ impl Corrections {
 
     /// The same with one correction more, which is not stated yet.
     #[must_use]
-    pub fn edits_with(&self, through: u32, edit: &Edit) -> Edits {
+    pub fn with(&self, edit: &Edit) -> Self {
         let mut all = self.clone();
-        all.runs.truncate(through as usize);
+        let run = u32::try_from(all.runs.len() + 1).unwrap_or(u32::MAX);
         all.runs.push(Correction {
-            run: through.saturating_add(1),
+            run,
             stated: Stated {
                 edit: edit.clone(),
                 what: String::new(),
@@ -179,7 +190,7 @@ impl Corrections {
             position: 0,
             state: CorrectionState::Open,
         });
-        all.edits(through.saturating_add(1))
+        all
     }
 
     /// What the past should have been, by the corrections up to a run. Where two speak of the same
@@ -187,58 +198,84 @@ impl Corrections {
     #[must_use]
     pub fn edits(&self, through: u32) -> Edits {
         let mut edits = Edits::default();
-        let failed = |c: &&Correction| !matches!(c.state, CorrectionState::Failed { .. });
-        let counted: Vec<_> = self
-            .runs
-            .iter()
-            .take(through as usize)
-            .filter(failed)
-            .collect();
-        let mut withdrawn = BTreeSet::new();
-        for correction in counted.iter().rev() {
-            if let Edit::Withdraw { run } = correction.stated.edit
-                && !withdrawn.contains(&correction.run)
-            {
-                withdrawn.insert(run);
-            }
-        }
-        for correction in counted {
-            if !withdrawn.contains(&correction.run) {
-                edits.add(&correction.stated.edit);
+        for run in self.standing(|c| c.run <= through) {
+            if let Some(correction) = self.get(run) {
+                edits.add(run, &correction.stated.edit);
             }
         }
         edits
+    }
+
+    /// Those of some runs that have neither failed nor been withdrawn by another of them.
+    fn standing(&self, of: impl Fn(&Correction) -> bool) -> BTreeSet<u32> {
+        let failed = |c: &Correction| matches!(c.state, CorrectionState::Failed { .. });
+        let mut standing = BTreeSet::new();
+        let mut withdrawn = BTreeSet::new();
+        for correction in self.runs.iter().rev() {
+            if failed(correction) || !of(correction) || withdrawn.contains(&correction.run) {
+                continue;
+            }
+            standing.insert(correction.run);
+            if let Edit::Withdraw { run } = correction.stated.edit {
+                withdrawn.insert(run);
+            }
+        }
+        standing
     }
 }
 
 /// Edits by position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits {
-    replaced: BTreeMap<Position, Right>,
-    inserted: BTreeMap<Position, Vec<Inserted>>,
+    replaced: BTreeMap<Position, (u32, Right)>,
+    inserted: BTreeMap<Position, Vec<(u32, Inserted)>>,
+    /// Late inputs: from one position up to another, by the first, with the run.
+    late: BTreeMap<Position, (Position, u32)>,
 }
 
 impl Edits {
-    /// The first position that is edited.
-    #[must_use]
-    pub fn first(&self) -> Option<Position> {
-        let (replaced, inserted) = (self.replaced.keys().next(), self.inserted.keys().next());
-        replaced.into_iter().chain(inserted).min().copied()
+    /// Where late inputs are that are to count at their own times, from one position up to another.
+    pub fn late(&self) -> impl Iterator<Item = (Position, Position)> + '_ {
+        self.late.iter().map(|(from, (until, _))| (*from, *until))
     }
 
-    /// Adds one behind the others. A price of a security's time, or a rate of a pair's, that was
-    /// added before is replaced.
-    pub fn add(&mut self, edit: &Edit) {
+    /// The run that a late input belongs to.
+    fn late_run(&self, position: Position) -> Option<u32> {
+        let (_, (until, run)) = self.late.range(..=position).next_back()?;
+        (position < *until).then_some(*run)
+    }
+
+    /// Puts what was stated about an input in its place; false where it never was.
+    fn amend(&self, position: Position, input: &mut Input) -> bool {
+        match (self.replaced.get(&position), input) {
+            (Some((_, Right::Nothing)), _) => return false,
+            (Some((_, Right::Price(right))), Input::Tick(tick)) => tick.price = *right,
+            (Some((_, Right::Rate { mantissa, places })), Input::Rate(rate)) => {
+                (rate.mantissa, rate.places) = (*mantissa, *places);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Adds the edit of a run behind the others. A price of a security's time, or a rate of a pair's,
+    /// that was added before is replaced.
+    fn add(&mut self, run: u32, edit: &Edit) {
         match edit {
             Edit::Replace { position, right } => {
-                self.replaced.insert(*position, right.clone());
+                self.replaced.insert(*position, (run, right.clone()));
             }
             Edit::Insert { before, input } => {
                 let there = self.inserted.entry(*before).or_default();
-                there.retain(|other| !other.is_replaced_by(input));
-                there.push(input.clone());
+                there.retain(|(_, other)| !other.is_replaced_by(input));
+                there.push((run, input.clone()));
                 // Added in the order of their times, whatever the order of the corrections.
-                there.sort_by_key(Inserted::ts);
+                there.sort_by_key(|(_, inserted)| inserted.ts());
+            }
+            Edit::Late { ranges } => {
+                let ranges = ranges.iter();
+                self.late
+                    .extend(ranges.map(|(from, until)| (*from, (*until, run))));
             }
             Edit::Withdraw { .. } => {}
         }
@@ -277,6 +314,10 @@ impl Engine {
 
     pub(crate) fn open_run(&mut self, position: Position, by: LabelId, stated: &Stated) {
         let run = u32::try_from(self.corrections.runs.len() + 1).unwrap_or(u32::MAX);
+        if let Edit::Late { ranges } = &stated.edit {
+            let until = ranges.iter().map(|(_, until)| *until).max();
+            self.late.taken(until.unwrap_or(0));
+        }
         self.corrections.runs.push(Correction {
             run,
             stated: stated.clone(),
@@ -296,24 +337,26 @@ impl Engine {
     }
 
     /// The inputs of a batch as they should have been.
-    pub(crate) fn edited(&mut self, batch: &Batch, edits: &Edits) {
-        let last = batch.next() - 1;
-        if edits.inserted.range(batch.first..=last).next().is_none()
-            && edits.replaced.range(batch.first..=last).next().is_none()
-        {
-            for (position, input) in (batch.first..).zip(&batch.inputs) {
-                self.walked(position, input);
-            }
-            return;
-        }
+    pub(crate) fn edited(&mut self, batch: &Batch, edits: &Edits, late: &mut LateInputs) {
         if batch.inputs.is_empty() {
-            self.insert(batch.first, edits);
+            self.insert(batch.first, edits, late);
         }
         for (position, input) in (batch.first..).zip(&batch.inputs) {
-            self.insert(position, edits);
-            match (edits.replaced.get(&position), input) {
-                (None, input) => self.walked(position, input),
-                (Some(right), input) => self.right(position, input, right),
+            self.insert(position, edits, late);
+            if late.is_own(position) {
+                self.passed(position, input, late);
+                continue;
+            }
+            match edits.replaced.get(&position) {
+                None => match self.met(position, input, None, late) {
+                    Some(replaced) => self.input(position, &replaced),
+                    None => self.walked(position, input),
+                },
+                Some((_, Right::Nothing)) => self.right(position, input, &Right::Nothing),
+                Some((run, right)) => match self.met(position, input, Some(*run), late) {
+                    Some(replaced) => self.input(position, &replaced),
+                    None => self.right(position, input, right),
+                },
             }
         }
     }
@@ -326,15 +369,20 @@ impl Engine {
         }
     }
 
-    fn insert(&mut self, position: Position, edits: &Edits) {
-        for input in edits.inserted.get(&position).into_iter().flatten() {
-            match input {
-                Inserted::Tick(tick) => self.believed(position, &Input::Tick(*tick)),
-                Inserted::Rate(rate) => self.believed(position, &Input::Rate(*rate)),
+    fn insert(&mut self, position: Position, edits: &Edits, late: &mut LateInputs) {
+        for (run, inserted) in edits.inserted.get(&position).into_iter().flatten() {
+            let input = match inserted {
+                Inserted::Tick(tick) => Input::Tick(*tick),
+                Inserted::Rate(rate) => Input::Rate(*rate),
                 Inserted::Definitions(definitions) => {
                     self.define(position, definitions);
                     self.publish_each_tick(position);
+                    continue;
                 }
+            };
+            match self.met(position, &input, Some(*run), late) {
+                Some(replaced) => self.input(position, &replaced),
+                None => self.believed(position, &input),
             }
         }
     }

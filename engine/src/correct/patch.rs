@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::CorrectionState;
+use super::{CorrectionState, Walk};
 use crate::action::Actions;
 use crate::definition::Restate;
 use crate::engine::Mark;
@@ -89,11 +89,12 @@ pub enum Unpatched {
 }
 
 impl Engine {
-    /// The way from this state to a corrected one at the same position.
+    /// The way from this state to the end of a walk at the same position.
     ///
     /// # Errors
     /// [`Unpatched`].
-    pub fn patch_to(&self, corrected: &Self) -> Result<Patch, Unpatched> {
+    pub fn patch_to(&self, walk: &Walk) -> Result<Patch, Unpatched> {
+        let corrected = walk.engine();
         if corrected.next_position() != self.next_position() {
             return Err(Unpatched::Position {
                 corrected: corrected.next_position(),
@@ -107,18 +108,22 @@ impl Engine {
         if !same {
             return Err(Unpatched::Definitions);
         }
-        let pairs = (0u32..).zip(self.securities.iter().zip(&corrected.securities));
-        let securities = pairs
-            .filter(|(_, (is, should))| is != should)
-            .filter(|(_, (is, _))| {
-                let stands_for = is.component;
-                stands_for.is_none_or(|index| self.restates(index) != Restate::Never)
-            })
-            .map(|(id, (_, should))| (SecurityId(id), should.clone()));
+        let security = |(id, is): (u32, &Security)| {
+            let stands_for = is.component;
+            if stands_for.is_some_and(|index| self.restates(index) == Restate::Never) {
+                return None;
+            }
+            let column = stands_for.map_or(corrected, |index| walk.of(self, index));
+            let should = &column.securities[id as usize];
+            (is != should).then(|| (SecurityId(id), should.clone()))
+        };
+        let securities = (0u32..).zip(&self.securities).filter_map(security);
         let ids = (0u32..).map(IndexId).take(self.indexes.len());
         Ok(Patch {
             securities: securities.collect(),
-            indexes: ids.filter_map(|id| self.patched(corrected, id)).collect(),
+            indexes: ids
+                .filter_map(|id| self.patched(walk.of(self, id), id))
+                .collect(),
             rates: (self.rates != corrected.rates).then(|| corrected.rates.clone()),
             actions: (!self.actions.is_same(&corrected.actions)).then(|| corrected.actions.clone()),
             held: (self.held != corrected.held).then(|| corrected.held.clone()),

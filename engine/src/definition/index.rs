@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionRules, Caps, Constituent, CorrectionRules, Dissemination, FloatRule, FxRule, Rounding,
-    ScoreRule, SessionRules, StaleRule, Variant, Weighting, Window,
+    ActionRules, Caps, Constituent, CorrectionRules, Dissemination, FloatRule, FxRule, LatePrices,
+    Rounding, ScoreRule, SessionRules, StaleRule, Variant, Weighting, Window,
 };
 use crate::{Currency, Decimal};
 
@@ -131,6 +131,20 @@ impl IndexDefinition {
         let held = self.basket.iter();
         let held = held.filter_map(|m| m.symbol.strip_prefix(crate::component::PREFIX));
         self.of.as_deref().into_iter().chain(held)
+    }
+
+    /// What late prices do to it. Where nothing is stated a return chain of constant weights restates,
+    /// as a series by dates does that is computed from its prices again; a variant does as its parent;
+    /// every other index keeps what was published.
+    #[must_use]
+    pub fn late_prices(&self) -> LatePrices {
+        let follows = self.weighting == Weighting::ConstantWeight || self.variant.is_some();
+        let usual = if follows {
+            LatePrices::Restate
+        } else {
+            LatePrices::Keep
+        };
+        self.corrections.late_prices.unwrap_or(usual)
     }
 
     /// What kind of index it is, in one word: the scheme, or what it is of another one.

@@ -26,7 +26,7 @@ pub use action::{ActionDefinition, Event};
 pub use basket::Constituent;
 pub use calendar::{Break, CalendarDefinition, SpecialDay, TimeOfDay, Week, Weekday};
 pub use caps::{Caps, Concentration, FloatRule, LeastVariance, ScoreRule, Trigger};
-pub use corrections::{CorrectionRules, Restate};
+pub use corrections::{CorrectionRules, LatePrices, Restate};
 pub use dissemination::Dissemination;
 pub use gate::{CrossCheck, Gate, PairDefinition, SourceRule};
 pub use index::{Base, Day, IndexDefinition};

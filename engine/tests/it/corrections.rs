@@ -2,13 +2,14 @@
 //! wrong in them, corrected later, against the same histories without it.
 
 use divisor_engine::{
-    Batch, CorrectionState, Currency, Decimal, Edit, Engine, Input, Inserted, LabelId, Level,
-    Origin, Outcome, Output, Patch, Rate, Right, SecurityId, Stated, Status, Tick, Time,
+    Batch, CorrectionState, Currency, Decimal, Edit, Edits, Engine, Input, Inserted, LabelId,
+    Level, Origin, Outcome, Output, Patch, Rate, Right, SecurityId, Stated, Status, Tick, Time,
+    Walk,
 };
 
-const HOUR: i64 = 3_600_000_000_000;
+pub(crate) const HOUR: i64 = 3_600_000_000_000;
 /// Thursday 2026-01-01.
-const START: i64 = 1_767_225_600_000_000_000;
+pub(crate) const START: i64 = 1_767_225_600_000_000_000;
 
 /// One index of each weighting that keeps something of the past, over two currencies, and variants.
 const DEFINITIONS: &str = r#"{
@@ -38,10 +39,10 @@ const DEFINITIONS: &str = r#"{
          "kind": "special"}]}"#;
 
 /// Numbers that follow from a seed (splitmix64).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -50,7 +51,7 @@ impl Random {
     }
 }
 
-fn origin(ts: i64, number: u64) -> Origin {
+pub(crate) fn origin(ts: i64, number: u64) -> Origin {
     Origin {
         ts: Time::from_nanos(ts),
         received: Time::from_nanos(ts),
@@ -60,7 +61,7 @@ fn origin(ts: i64, number: u64) -> Origin {
     }
 }
 
-fn nothing() -> Input {
+pub(crate) fn nothing() -> Input {
     Input::Label("feed".into())
 }
 
@@ -114,29 +115,28 @@ fn price(random: &mut Random) -> i64 {
     }
 }
 
-fn currency(text: &str) -> Currency {
+pub(crate) fn currency(text: &str) -> Currency {
     Currency::parse(text).unwrap()
 }
 
 /// Applies batches and gathers what a reader sees of the levels.
-struct Line {
-    engine: Engine,
-    levels: Vec<Level>,
+pub(crate) struct Line {
+    pub(crate) engine: Engine,
+    pub(crate) levels: Vec<Level>,
 }
 
 /// A level without the numbers of its publication.
-type Seen = (u32, Decimal, Option<Decimal>, Time, Status, u32);
+pub(crate) type Seen = (u32, Decimal, Option<Decimal>, Time, Status, u32);
 
 impl Line {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             engine: Engine::new(),
             levels: Vec::new(),
         }
     }
 
-    fn batch(&self, inputs: &[Input]) -> Batch {
-        let first = self.engine.next_position();
+    fn batch_at(&self, first: u64, inputs: &[Input]) -> Batch {
         let at = i64::try_from(first).unwrap();
         Batch {
             first,
@@ -145,26 +145,29 @@ impl Line {
         }
     }
 
-    fn apply(&mut self, inputs: &[Input]) {
-        let batch = self.batch(inputs);
+    pub(crate) fn apply(&mut self, inputs: &[Input]) {
+        let batch = self.batch_at(self.engine.next_position(), inputs);
         self.engine.apply(&batch);
-        self.gather();
+        while let Some(output) = self.engine.poll_output() {
+            self.gather(&output);
+        }
     }
 
-    fn gather(&mut self) {
-        while let Some(output) = self.engine.poll_output() {
-            if let Output::Level(level) = output {
-                self.levels.push(level);
-            } else {
-                assert!(!matches!(output, Output::Refused { .. }), "{output:?}");
-            }
+    fn gather(&mut self, output: &Output) {
+        if let Output::Level(level) = output {
+            self.levels.push(*level);
+        } else {
+            assert!(!matches!(output, Output::Refused { .. }), "{output:?}");
         }
     }
 
     fn seen(&self, from: usize) -> Vec<Seen> {
-        let seen = |l: &Level| (l.index.0, l.level, l.prev_close, l.ts, l.status, l.stale);
         self.levels[from..].iter().map(seen).collect()
     }
+}
+
+pub(crate) fn seen(l: &Level) -> Seen {
+    (l.index.0, l.level, l.prev_close, l.ts, l.status, l.stale)
 }
 
 /// What is wrong: a price or rate, one that never was, one that is missing.
@@ -240,38 +243,97 @@ fn spoil(
     (wrong, right, edit)
 }
 
-/// The corrected state and its levels, by a walk from the beginning.
-fn walk(history: &[Vec<Input>], through: u32, present: &Engine) -> Line {
-    let edits = present.corrections().edits(through);
-    let mut line = Line::new();
+/// The inputs of a history that came late, by what edits say.
+fn late(history: &[Vec<Input>], edits: &Edits) -> Vec<(u64, Input)> {
+    let ranges: Vec<_> = edits.late().collect();
+    let mut first = 0;
+    let mut found = Vec::new();
     for inputs in history {
-        let batch = line.batch(inputs);
-        line.engine.apply_edited(&batch, &edits);
-        line.gather();
+        for (position, input) in (first..).zip(inputs) {
+            if ranges
+                .iter()
+                .any(|(from, until)| (*from..*until).contains(&position))
+            {
+                found.push((position, input.clone()));
+            }
+        }
+        first += (inputs.len() as u64).max(1);
     }
-    line
+    found
 }
 
-fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+/// The corrected past and its levels, by a walk from a state on; none where that has gone too far.
+pub(crate) fn walk_from(
+    from: &Engine,
+    history: &[Vec<Input>],
+    through: u32,
+    present: &Engine,
+) -> Option<(Walk, Vec<Level>)> {
+    let edits = present.corrections().edits_from(from, through)?;
+    let late = late(history, &edits);
+    let mut walk = Walk::new(from.clone(), edits, &late)?;
+    let mut levels = Vec::new();
+    let (mut first, mut line) = (0, Line::new());
+    for inputs in history {
+        let batch = line.batch_at(first, inputs);
+        first = batch.next();
+        if batch.first < from.next_position() {
+            continue;
+        }
+        walk.apply(&batch);
+        while let Some(output) = walk.poll_output() {
+            line.gather(&output);
+        }
+    }
+    levels.append(&mut line.levels);
+    Some((walk, levels))
+}
+
+/// The same from the beginning.
+pub(crate) fn walk(history: &[Vec<Input>], through: u32, present: &Engine) -> (Walk, Vec<Level>) {
+    walk_from(&Engine::new(), history, through, present).unwrap()
+}
+
+/// What is still to be patched between a state and one that is right.
+pub(crate) fn rest(is: &Engine, should: &Engine) -> Patch {
+    let should = Walk::new(should.clone(), Edits::default(), &[]).unwrap();
+    is.patch_to(&should).unwrap()
+}
+
+pub(crate) fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
 }
 
 /// The history as it came and was corrected, and the one that was right from the start.
-struct Both {
-    live: Line,
-    should: Line,
-    came: Vec<Vec<Input>>,
+pub(crate) struct Both {
+    pub(crate) live: Line,
+    pub(crate) should: Line,
+    pub(crate) came: Vec<Vec<Input>>,
+    /// States of the past that are kept to begin walks with.
+    pub(crate) states: Vec<Engine>,
 }
 
 impl Both {
-    fn apply(&mut self, live: Vec<Input>, should: &[Input]) {
+    pub(crate) fn new() -> Self {
+        Self {
+            live: Line::new(),
+            should: Line::new(),
+            came: Vec::new(),
+            states: Vec::new(),
+        }
+    }
+
+    pub(crate) fn apply(&mut self, live: Vec<Input>, should: &[Input]) {
         self.live.apply(&live);
+        if self.came.len().is_multiple_of(7) {
+            self.states.push(self.live.engine.clone());
+        }
         self.should.apply(should);
         self.came.push(live);
     }
 
-    /// Corrects the past, as a run of this number.
-    fn correct(&mut self, run: u32, edit: Edit) {
+    /// Corrects the past, as a run of this number. Says with how many of the states walks can begin.
+    pub(crate) fn correct(&mut self, run: u32, edit: Edit) -> usize {
         let stated = Box::new(Stated {
             edit,
             what: String::new(),
@@ -279,13 +341,23 @@ impl Both {
         });
         let by = LabelId(0);
         self.apply(vec![Input::Correct { by, stated }], &[nothing()]);
-        let walked = walk(&self.came, run, &self.live.engine);
-        let patch = Box::new(self.live.engine.patch_to(&walked.engine).unwrap());
-        let found = Vec::new();
-        let outcome = through_json(&Outcome::Restated { patch, found });
-        let outcome = Box::new(outcome);
+        let present = &self.live.engine;
+        let (walked, levels) = walk(&self.came, run, present);
+        let patch = present.patch_to(&walked).unwrap();
+        let mut begun = 0;
+        for state in &self.states {
+            if let Some((from_there, later)) = walk_from(state, &self.came, run, present) {
+                begun += 1;
+                let at = state.next_position();
+                assert_eq!(present.patch_to(&from_there).unwrap(), patch, "from {at}");
+                assert!(ends_with(&levels, &later), "the levels from {at} on");
+            }
+        }
+        let (patch, found) = (Box::new(patch), Vec::new());
+        let outcome = Box::new(through_json(&Outcome::Restated { patch, found }));
         let through = run;
         self.apply(vec![Input::Restate { through, outcome }], &[nothing()]);
+        begun
     }
 
     /// The state and the series are the right ones, and a walk from the beginning gives them again.
@@ -296,14 +368,14 @@ impl Both {
             matches!(state, CorrectionState::Restated { .. }),
             "seed {seed}: {state:?}"
         );
-        let rest = live.patch_to(&self.should.engine).unwrap();
+        let rest = rest(live, &self.should.engine);
         assert_eq!(rest, Patch::default(), "seed {seed}, run {run}: the states");
-        let again = walk(&self.came, run, live);
-        let rest = live.patch_to(&again.engine).unwrap();
+        let (again, restated) = walk(&self.came, run, live);
+        let rest = live.patch_to(&again).unwrap();
         assert_eq!(rest, Patch::default(), "seed {seed}, run {run}: a walk");
-        let (restated, right) = (&again.levels, &self.should.levels);
+        let right = &self.should.levels;
         assert_eq!(
-            values(restated, live),
+            values(&restated, live),
             values(right, live),
             "seed {seed}, run {run}"
         );
@@ -311,15 +383,11 @@ impl Both {
 }
 
 /// Corrects two faults one after the other, with trading before, between and behind.
-fn check(seed: u64, faults: [Fault; 2]) {
+fn check(seed: u64, faults: [Fault; 2], begun_later: &mut usize) {
     let mut random = Random(seed);
     let whole = history(&mut random, 120);
     let parts = [30 + random.below(20), 60 + random.below(20)].map(|n| usize::try_from(n).unwrap());
-    let mut both = Both {
-        live: Line::new(),
-        should: Line::new(),
-        came: Vec::new(),
-    };
+    let mut both = Both::new();
     let mut begun = 0;
     for (run, (fault, end)) in (1u32..).zip(faults.into_iter().zip(parts)) {
         let (wrong, right, edit) = spoil(&whole[begun..end], fault, &mut random);
@@ -328,7 +396,7 @@ fn check(seed: u64, faults: [Fault; 2]) {
             both.apply(wrong, right);
         }
         begun = end;
-        both.correct(run, shifted(edit, shift));
+        *begun_later += both.correct(run, shifted(edit, shift));
         both.compare(run, seed);
     }
     let (from_live, from_should) = (both.live.levels.len(), both.should.levels.len());
@@ -339,6 +407,16 @@ fn check(seed: u64, faults: [Fault; 2]) {
     assert_eq!(live, should, "seed {seed}: later levels differ");
     assert!(live.len() > 20, "seed {seed}: the test compares something");
     contiguous(&both.live.levels, seed);
+}
+
+/// The last levels are these, but for the numbers of their publication.
+fn ends_with(all: &[Level], last: &[Level]) -> bool {
+    let of = |index: u32, levels: &[Level]| -> Vec<Seen> {
+        let levels = levels.iter().filter(|level| level.index.0 == index);
+        levels.map(seen).collect()
+    };
+    let indexes = all.iter().map(|level| level.index.0).max().unwrap_or(0);
+    (0..=indexes).all(|index| of(index, all).ends_with(&of(index, last)))
 }
 
 /// The levels of an input or batch; those of a run's end are news of the same state.
@@ -352,7 +430,6 @@ fn values(levels: &[Level], engine: &Engine) -> Vec<Seen> {
             CorrectionState::Open | CorrectionState::Failed { .. } => None,
         })
         .collect();
-    let seen = |l: &Level| (l.index.0, l.level, l.prev_close, l.ts, l.status, l.stale);
     levels
         .iter()
         .filter(|l| !ends.contains(&l.position))
@@ -370,7 +447,7 @@ fn shifted(edit: Edit, by: u64) -> Edit {
             before: before + by,
             input,
         },
-        Edit::Withdraw { run } => Edit::Withdraw { run },
+        other @ (Edit::Withdraw { .. } | Edit::Late { .. }) => other,
     }
 }
 
@@ -385,6 +462,7 @@ fn contiguous(levels: &[Level], seed: u64) {
 #[test]
 fn a_restated_series_is_the_right_one() {
     use Fault::{Extra, Missing, Wrong};
+    let mut begun_later = 0;
     for seed in 0..12 {
         for faults in [
             [Wrong, Wrong],
@@ -392,7 +470,11 @@ fn a_restated_series_is_the_right_one() {
             [Extra, Wrong],
             [Wrong, Missing],
         ] {
-            check(seed, faults);
+            check(seed, faults, &mut begun_later);
         }
     }
+    assert!(
+        begun_later > 100,
+        "walks begin with states of the past: {begun_later}"
+    );
 }

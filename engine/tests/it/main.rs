@@ -14,6 +14,7 @@ mod days;
 mod exact;
 mod explore;
 mod kinds;
+mod late;
 mod life;
 mod model;
 mod properties;

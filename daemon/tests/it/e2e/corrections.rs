@@ -51,7 +51,7 @@ fn trade(desk: &Mqtt, days: std::ops::RangeInclusive<u32>, wrong: &str) {
 }
 
 /// The levels of an index: `ts level` of what is right as of a time.
-fn series(database: &TestDatabase, code: &str, as_of: &str) -> Vec<String> {
+pub(super) fn series(database: &TestDatabase, code: &str, as_of: &str) -> Vec<String> {
     let counts = match as_of {
         "published" => "l.run = 0".to_owned(),
         time => format!("counts(l.index_id, l.position, l.run, 'level', '{time}')"),
@@ -78,7 +78,7 @@ fn correct(desk: &Mqtt, database: &TestDatabase, what: Value) -> u64 {
     run
 }
 
-fn wait_counted(desk: &Mqtt, database: &TestDatabase, run: u64) {
+pub(super) fn wait_counted(desk: &Mqtt, database: &TestDatabase, run: u64) {
     eventually(&format!("run {run} counts"), || {
         let list = desk.done("correct.list", json!({}));
         let row = list["rows"]
@@ -93,7 +93,7 @@ fn wait_counted(desk: &Mqtt, database: &TestDatabase, run: u64) {
     });
 }
 
-fn verify(options: &Options, daemon: &Daemon) {
+pub(super) fn verify(options: &Options, daemon: &Daemon) {
     let mut command: Command = options.verb(daemon.state(), &["verify"]);
     let output = command.output().unwrap();
     let told = format!(

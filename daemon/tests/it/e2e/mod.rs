@@ -7,6 +7,7 @@ mod faults;
 mod http;
 mod input;
 mod kinds;
+mod late;
 mod life;
 mod load;
 mod methodology;

@@ -25,6 +25,11 @@ fn with_pair() -> (Daemon, Mqtt) {
     (daemon, desk)
 }
 
+/// A page as text.
+pub(super) fn get_text(daemon: &Daemon, path: &str) -> String {
+    client::get(daemon, path).text()
+}
+
 /// The JSON of a request to the daemon that must succeed.
 pub(super) fn get_json(daemon: &Daemon, path: &str) -> Value {
     client::json(daemon, path)
