@@ -44,10 +44,10 @@ pub(crate) struct Opts {
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
 
-    /// Levels as they were right at a time: `published`, `now` (as without it), or RFC 3339
+    /// What was right as of a time: `published`, `now` (as without it), or RFC 3339
     ///
     /// `published` leaves every correction out, a time those that came later.
-    #[arg(long, value_name = "TIME", conflicts_with = "candles")]
+    #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
 
     /// Candles of this length instead of levels
@@ -204,7 +204,7 @@ async fn closes(site: &Site, index: &str, opts: &Opts, format: Format) -> anyhow
     loop {
         let limit = (wanted - rows.len()).min(PAGE);
         let mut path = format!("api/v1/indexes/{index}/closes?limit={limit}");
-        for (name, value) in [("from", &opts.from), ("to", &to)] {
+        for (name, value) in [("from", &opts.from), ("to", &to), ("as_of", &opts.as_of)] {
             if let Some(value) = value {
                 path.push_str(&format!("&{name}={}", escape(value)));
             }

@@ -6,7 +6,8 @@
 //! | 1m, 5m, 15m | candles of a minute | 15 for each |
 //! | 1s, 5s | levels | 40,000 of `limit` steps of time |
 //!
-//! So the work of an answer is bounded by its limit and not by the range that is asked for. A page of
+//! Candles as of a time that is not now are made of levels, whatever their step: the store's own are
+//! those of now. So the work of an answer is bounded by its limit and not by the range that is asked for. A page of
 //! the shortest ends earlier where levels are dense, and the cursor goes on.
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::History;
+use super::as_of::{AsOf, Of, counts};
 use super::span::{Cursor, Named, Span, get};
 use crate::http::Http;
 use crate::http::answer::{self, Form, Record};
@@ -84,6 +86,7 @@ pub(in crate::http) struct Parameters {
     step: Option<String>,
     cursor: Option<String>,
     limit: Option<u32>,
+    as_of: Option<String>,
 }
 
 /// A candle.
@@ -129,8 +132,14 @@ pub(in crate::http) async fn candles(
     };
     let span = span.read(step.limit.0, step.limit.1)?;
     let history = History::of(&http)?;
-    let (found, next) = if step.of == 0 {
-        short(history, &named, step, &span).await?
+    let as_of = AsOf::read(parameters.as_of.as_deref())?;
+    let (found, next) = if step.of == 0 || !as_of.is_now() {
+        let levels = Levels {
+            history,
+            named: &named,
+            as_of,
+        };
+        short(&levels, step, &span).await?
     } else {
         long(history, &named, step, &span).await?
     };
@@ -213,15 +222,14 @@ async fn long(
 
 /// Candles made of levels: those of a window of `limit` steps, and of [`LEVELS_MAX`] levels.
 async fn short(
-    history: &History,
-    named: &Named,
+    levels: &Levels<'_>,
     step: &Step,
     span: &Span,
 ) -> Result<(Vec<Candle>, Option<Time>), Problem> {
     let window = i64::try_from(span.limit)
         .unwrap_or(i64::MAX)
         .saturating_mul(step.seconds * NANOS);
-    let Some((first, last)) = ends(history, named, step, span).await? else {
+    let Some((first, last)) = levels.ends(step, span).await? else {
         return Ok((Vec::new(), None));
     };
     let (begin, end) = if span.is_from_the_end() {
@@ -235,8 +243,9 @@ async fn short(
         (begin, begin.saturating_add(window).min(span.to))
     };
     let last_only = span.is_from_the_end();
-    let mut part =
-        made_of_levels(history, named, step, (begin, end), last_only, LEVELS_MAX).await?;
+    let mut part = levels
+        .candles(step, (begin, end), last_only, LEVELS_MAX)
+        .await?;
     let mut cut = None;
     if part.is_cut {
         // The candle at the edge lacks levels: it belongs to the next page, or stands alone.
@@ -249,7 +258,7 @@ async fn short(
         } else {
             let behind = bin.saturating_add(step.seconds * NANOS).min(end);
             let whole = (bin.max(begin), behind);
-            part = made_of_levels(history, named, step, whole, last_only, usize::MAX).await?;
+            part = levels.candles(step, whole, last_only, usize::MAX).await?;
             cut = Some(behind);
         }
     }
@@ -266,77 +275,90 @@ struct Part {
     is_cut: bool,
 }
 
-/// Candles of the first levels, or of the last, from one time to another.
-async fn made_of_levels(
-    history: &History,
-    named: &Named,
-    step: &Step,
-    (begin, end): (Time, Time),
-    last_only: bool,
-    levels_max: usize,
-) -> Result<Part, Problem> {
-    let order = if last_only { "desc" } else { "asc" };
-    let most = i64::try_from(levels_max).unwrap_or(i64::MAX);
-    let sql = format!(
-        "with part as materialized ( \
-             select ts, seq, run, level from level_now \
-             where index_id = $1 and ts >= $2 and ts < $3 \
-             order by ts {order}, seq {order}, run {order} limit $5 \
-         ), kept as ( \
-             select distinct on (ts, seq) ts, seq, level from part order by ts, seq, run desc \
-         ) \
-         select date_bin(make_interval(secs => $4), ts, timestamptz '2000-01-01 00:00:00+00') as bin, \
-                (array_agg(level order by ts, seq))[1], max(level), min(level), \
-                (array_agg(level order by ts desc, seq desc))[1], count(*), \
-                (select count(*) from part) = $5 \
-         from kept group by bin order by bin"
-    );
-    let rows = history
-        .query(
-            &sql,
-            &[
-                (&named.key(), Type::INT4),
-                (&Stamp(begin), Type::TIMESTAMPTZ),
-                (&Stamp(end), Type::TIMESTAMPTZ),
-                (&(step.seconds as f64), Type::FLOAT8),
-                (&most, Type::INT8),
-            ],
-        )
-        .await?;
-    let is_cut = rows.first().map_or(Ok(false), |row| get(row, 6))?;
-    let bin = |row| Ok(get::<Stamp>(row, 0)?.0);
-    Ok(Part {
-        candles: rows.iter().map(read).collect::<Result<_, _>>()?,
-        bins: rows.iter().map(bin).collect::<Result<_, Problem>>()?,
-        is_cut,
-    })
+/// The levels of an index as of a time.
+struct Levels<'a> {
+    history: &'a History,
+    named: &'a Named,
+    as_of: AsOf,
 }
 
-/// The first and the last level of a span.
-async fn ends(
-    history: &History,
-    named: &Named,
-    step: &Step,
-    span: &Span,
-) -> Result<Option<(Time, Time)>, Problem> {
-    let rows = history
-        .query(
-            "(select ts from level_now where index_id = $1 and ts >= $2 and ts < $3 \
-              order by ts limit 1) union all \
-             (select ts from level_now where index_id = $1 and ts >= $2 and ts < $3 \
-              order by ts desc limit 1)",
-            &[
-                (&named.key(), Type::INT4),
-                (&Stamp(begin(step, span)), Type::TIMESTAMPTZ),
-                (&Stamp(span.to), Type::TIMESTAMPTZ),
-            ],
-        )
-        .await?;
-    let [first, last] = rows.as_slice() else {
-        return Ok(None);
-    };
-    let (first, last): (Stamp, Stamp) = (get(first, 0)?, get(last, 0)?);
-    Ok(Some((first.0.min(last.0), last.0.max(first.0))))
+impl Levels<'_> {
+    /// Candles of the first levels, or of the last, from one time to another.
+    async fn candles(
+        &self,
+        step: &Step,
+        (begin, end): (Time, Time),
+        last_only: bool,
+        levels_max: usize,
+    ) -> Result<Part, Problem> {
+        let order = if last_only { "desc" } else { "asc" };
+        let most = i64::try_from(levels_max).unwrap_or(i64::MAX);
+        let sql = format!(
+            "with part as materialized ( \
+                 select ts, seq, run, level from index_level l \
+                 where index_id = $1 and ts >= $2 and ts < $3 and {} \
+                 order by ts {order}, seq {order}, run {order} limit $5 \
+             ), kept as ( \
+                 select distinct on (ts, seq) ts, seq, level from part order by ts, seq, run desc \
+             ) \
+             select date_bin(make_interval(secs => $4), ts, timestamptz '2000-01-01 00:00:00+00') as bin, \
+                    (array_agg(level order by ts, seq))[1], max(level), min(level), \
+                    (array_agg(level order by ts desc, seq desc))[1], count(*), \
+                    (select count(*) from part) = $5 \
+             from kept group by bin order by bin",
+            counts(Of::Levels, "$6")
+        );
+        let rows = self
+            .history
+            .query(
+                &sql,
+                &[
+                    (&self.named.key(), Type::INT4),
+                    (&Stamp(begin), Type::TIMESTAMPTZ),
+                    (&Stamp(end), Type::TIMESTAMPTZ),
+                    (&(step.seconds as f64), Type::FLOAT8),
+                    (&most, Type::INT8),
+                    (&Stamp(self.as_of.0), Type::TIMESTAMPTZ),
+                ],
+            )
+            .await?;
+        let is_cut = rows.first().map_or(Ok(false), |row| get(row, 6))?;
+        let bin = |row| Ok(get::<Stamp>(row, 0)?.0);
+        Ok(Part {
+            candles: rows.iter().map(read).collect::<Result<_, _>>()?,
+            bins: rows.iter().map(bin).collect::<Result<_, Problem>>()?,
+            is_cut,
+        })
+    }
+
+    /// The first and the last level of a span.
+    async fn ends(&self, step: &Step, span: &Span) -> Result<Option<(Time, Time)>, Problem> {
+        let counts = counts(Of::Levels, "$4");
+        let edge = |order: &str| {
+            format!(
+                "(select ts from index_level l where index_id = $1 and ts >= $2 and ts < $3 \
+                  and {counts} order by ts {order} limit 1)"
+            )
+        };
+        let sql = format!("{} union all {}", edge("asc"), edge("desc"));
+        let rows = self
+            .history
+            .query(
+                &sql,
+                &[
+                    (&self.named.key(), Type::INT4),
+                    (&Stamp(begin(step, span)), Type::TIMESTAMPTZ),
+                    (&Stamp(span.to), Type::TIMESTAMPTZ),
+                    (&Stamp(self.as_of.0), Type::TIMESTAMPTZ),
+                ],
+            )
+            .await?;
+        let [first, last] = rows.as_slice() else {
+            return Ok(None);
+        };
+        let (first, last): (Stamp, Stamp) = (get(first, 0)?, get(last, 0)?);
+        Ok(Some((first.0.min(last.0), last.0.max(first.0))))
+    }
 }
 
 fn read(row: &Row) -> Result<Candle, Problem> {

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use divisor_engine::{Decimal, Time};
+use divisor_engine::Decimal;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::History;
+use super::as_of::{AsOf, Of, counts};
 use super::span::{Cursor, Named, SpanParameters, get, time_at};
 use crate::http::Http;
 use crate::http::answer::{self, Form, Record, Rows};
 use crate::http::problem::Problem;
-use crate::http::query::{self, Query};
+use crate::http::query::Query;
 use crate::store::{Numeric, Stamp};
 
 /// Rows of a page where the request does not say, and at the most.
@@ -23,14 +24,6 @@ const LIMIT: (usize, usize) = (1_000, 10_000);
 
 const COLUMNS: &str = "ts, ts_nanos, ts_calc, ts_calc_nanos, level, seq, revision, status, stale, \
      position, run";
-
-/// What makes a level the right one as of `$5`: no run recorded by then that covers it is newer.
-const COUNTS: &str = "(l.run = 0 or exists (select from correction_run r \
-         where r.run = l.run and r.recorded_at <= $5)) \
-     and not exists (select from restatement s join correction_run r using (run) \
-         where s.index_id = l.index_id and s.run > l.run and s.policy = 'full' \
-         and r.recorded_at <= $5 \
-         and s.from_position <= l.position and l.position < s.until_position)";
 
 /// The parameters of a series of levels.
 #[derive(Debug, Default, Deserialize)]
@@ -50,15 +43,6 @@ impl Parameters {
             to: self.to.clone(),
             cursor: self.cursor.clone(),
             limit: self.limit,
-        }
-    }
-
-    /// When what is asked for was right: now, at a time, or, before any correction, as published.
-    fn as_of(&self) -> Result<Time, Problem> {
-        match self.as_of.as_deref() {
-            None | Some("now") => Ok(Time::MAX),
-            Some("published") => Ok(Time::MIN),
-            time => Ok(query::time("as_of", time)?.unwrap_or(Time::MAX)),
         }
     }
 }
@@ -91,7 +75,7 @@ pub(in crate::http) async fn levels(
     uri: Uri,
     Query(parameters): Query<Parameters>,
 ) -> Result<Response, Problem> {
-    let as_of = parameters.as_of()?;
+    let AsOf(as_of) = AsOf::read(parameters.as_of.as_deref())?;
     let span = parameters.span().read(LIMIT.0, LIMIT.1)?;
     let history = History::of(&http)?;
     let begin = span.begin();
@@ -103,8 +87,9 @@ pub(in crate::http) async fn levels(
     // One more than is wanted tells whether there are more.
     let sql = format!(
         "select {COLUMNS} from index_level l where index_id = $1 and ts >= $2 and ts < $4 \
-         and $3::int8 is not null {behind} and {COUNTS} \
+         and $3::int8 is not null {behind} and {} \
          order by ts {order}, seq {order}, run {order} limit {}",
+        counts(Of::Levels, "$5"),
         span.limit + 1
     );
     let rows = history

@@ -3,6 +3,7 @@
 //! While PostgreSQL is away every answer here is 503 and everything live goes on. Pages go on by a
 //! cursor, the place of a row, so that what is written meanwhile moves nothing.
 
+mod as_of;
 mod baskets;
 mod candles;
 mod changes;

@@ -10,23 +10,19 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
 use super::History;
+use super::as_of::{AsOf, Of, counts};
 use super::span::{Named, decimal, get, time_at};
 use crate::http::Http;
 use crate::http::answer::{self, Form, Record, Rows};
 use crate::http::problem::Problem;
 use crate::http::query::{self, Query};
+use crate::store::Stamp;
 
 /// Rows of a page where the request does not say, and at the most.
 const LIMIT: (usize, usize) = (1_000, 10_000);
 
-/// Of each day the last word.
-const SQL: &str = "
-select distinct on (day) day::text, level, prev_close, status, divisor, soq, revision, ts, ts_nanos,
-       seq, position
-from official_close
-where index_id = $1 and day >= coalesce($2::text::date, '-infinity')
-and day < coalesce($3::text::date, 'infinity') and run = 0
-order by day desc, position desc";
+const COLUMNS: &str = "day::text, level, prev_close, status, divisor, soq, revision, ts, ts_nanos, \
+     seq, position, run";
 
 /// Days, and how many at the most.
 #[derive(Debug, Deserialize)]
@@ -35,6 +31,7 @@ pub(in crate::http) struct Days {
     from: Option<String>,
     to: Option<String>,
     limit: Option<u32>,
+    as_of: Option<String>,
 }
 
 /// A close.
@@ -50,6 +47,7 @@ struct Close {
     ts: String,
     seq: u64,
     pos: u64,
+    run: i32,
 }
 
 impl Record for Close {
@@ -64,10 +62,12 @@ impl Record for Close {
         "ts",
         "seq",
         "pos",
+        "run",
     ];
 }
 
-/// `GET api/v1/indexes/{code}/closes`: the last days, the oldest of them first.
+/// `GET api/v1/indexes/{code}/closes`: the last days, the oldest of them first, each as it was right
+/// as of a time.
 pub(in crate::http) async fn closes(
     State(http): State<Arc<Http>>,
     named: Named,
@@ -78,7 +78,16 @@ pub(in crate::http) async fn closes(
     let limit = query::limit(days.limit, LIMIT.0, LIMIT.1)?;
     let from = date("from", days.from.as_deref())?;
     let to = date("to", days.to.as_deref())?;
-    let sql = format!("{SQL} limit {}", limit + 1);
+    let AsOf(as_of) = AsOf::read(days.as_of.as_deref())?;
+    // Of each day the last word.
+    let sql = format!(
+        "select distinct on (day) {COLUMNS} from official_close l \
+         where index_id = $1 and day >= coalesce($2::text::date, '-infinity') \
+         and day < coalesce($3::text::date, 'infinity') and {} \
+         order by day desc, position desc, run desc limit {}",
+        counts(Of::Closes, "$4"),
+        limit + 1
+    );
     let found = History::of(&http)?
         .query(
             &sql,
@@ -86,6 +95,7 @@ pub(in crate::http) async fn closes(
                 (&named.key(), Type::INT4),
                 (&from, Type::TEXT),
                 (&to, Type::TEXT),
+                (&Stamp(as_of), Type::TIMESTAMPTZ),
             ],
         )
         .await?;
@@ -102,6 +112,7 @@ pub(in crate::http) async fn closes(
             ts: time_at(row, 7)?.to_string(),
             seq: get::<i64>(row, 9)?.cast_unsigned(),
             pos: get::<i64>(row, 10)?.cast_unsigned(),
+            run: get(row, 11)?,
         });
     }
     // Backwards: older days end before the first of this page.

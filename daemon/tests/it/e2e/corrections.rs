@@ -189,6 +189,54 @@ fn is_among_events(daemon: &Daemon, event: &Value) {
     assert!(text.starts_with("run 1 restates"), "{text}");
 }
 
+/// What HTTP says of the past, as of a time. Of the last day a run publishes the present again.
+#[derive(Debug, PartialEq)]
+struct Pages {
+    candles: [Vec<Value>; 3],
+    closes: Value,
+}
+
+impl Pages {
+    fn read(daemon: &Daemon, as_of: &str) -> Self {
+        let page = |path: &str| super::http::get_json(daemon, path);
+        let candles = ["1m", "1h", "1d"].map(|step| {
+            let path = format!(
+                "/api/v1/indexes/CW/candles?step={step}&from=2026-01-05&to=2026-01-08&as_of={as_of}"
+            );
+            let mut rows = Vec::new();
+            let mut next = Some(String::new());
+            while let Some(cursor) = next {
+                let found = page(&format!("{path}{cursor}"));
+                rows.extend(found["rows"].as_array().unwrap().clone());
+                next = found["next"].as_str().map(|next| format!("&cursor={next}"));
+            }
+            assert!(rows.len() > 1, "{step}");
+            rows
+        });
+        let closes = page(&format!("/api/v1/indexes/CLOSES/closes?as_of={as_of}"));
+        let [close] = closes["rows"].as_array().unwrap().as_slice() else {
+            panic!("one day was closed: {closes}");
+        };
+        Self {
+            candles,
+            closes: close.clone(),
+        }
+    }
+}
+
+/// The closes that are right now are those of the other, beside those that were published.
+fn closes_are_restated(two: &Two) {
+    let closes = |database: &TestDatabase| {
+        let sql = "select day || ' ' || level || ' ' || divisor from official_close c \
+                   where counts(c.index_id, c.position, c.run, 'close', 'infinity') order by 1";
+        column(database, sql)
+    };
+    let [corrected, other] = &two.databases;
+    assert_eq!(closes(corrected), closes(other));
+    let runs = "select run::text from official_close order by 1";
+    assert_eq!(column(corrected, runs), ["0", "1"]);
+}
+
 #[test]
 fn a_wrong_price_of_two_days_ago_is_corrected() {
     let mut two = Two::start("99");
@@ -206,7 +254,18 @@ fn a_wrong_price_of_two_days_ago_is_corrected() {
         "a preview changes nothing"
     );
 
+    let before = Pages::read(&two.corrected, "published");
+    assert_eq!(Pages::read(&two.corrected, "now"), before);
+    let sql =
+        "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+    let earlier = column(database, sql).remove(0);
     assert_eq!(correct(&two.desk, database, what), 1);
+    let now = Pages::read(&two.corrected, "now");
+    assert_ne!(now.candles, before.candles);
+    assert_ne!(now.closes, before.closes);
+    assert_eq!(now, Pages::read(&two.corrected, "2099-01-01"));
+    assert_eq!(before, Pages::read(&two.corrected, "published"));
+    assert_eq!(before, Pages::read(&two.corrected, &earlier));
     let event = two.desk.wait("the event of CW", |m| {
         let json = m.json();
         (m.topic == "indexes/CW/event" && json["event"] == "correction").then_some(json)
@@ -236,16 +295,7 @@ fn a_wrong_price_of_two_days_ago_is_corrected() {
         "never is never"
     );
 
-    let closes = |database: &TestDatabase| {
-        let sql = "select day || ' ' || level || ' ' || divisor from official_close c \
-                   where counts(c.index_id, c.position, c.run, 'close', 'infinity') order by 1";
-        column(database, sql)
-    };
-    assert_eq!(closes(database), closes(&two.databases[1]));
-    assert_eq!(
-        column(database, "select run::text from official_close order by 1"),
-        ["0", "1"]
-    );
+    closes_are_restated(&two);
     let intraday = series(database, "CLOSES", "infinity");
     assert_eq!(
         intraday,
