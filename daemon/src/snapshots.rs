@@ -540,4 +540,29 @@ mod tests {
         check(6, 5, &[5, 8]);
         check(9, 8, &[8]);
     }
+
+    #[test]
+    fn states_of_the_past_are_fewer_the_further_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::new(dir.path().to_owned());
+        for position in 1..=40 {
+            snapshots.write(engine(position)).unwrap();
+            snapshots.retire(u64::MAX, SPARE).unwrap();
+        }
+        assert_eq!(snapshots.positions().unwrap(), [39, 40]);
+        let all = snapshots.all_positions().unwrap();
+        assert_eq!(all.len(), PAST_MAX + 2);
+        assert_eq!((all[0], all[PAST_MAX - 1]), (1, 38));
+        let gaps: Vec<u64> = all.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(
+            gaps[0] > 8 && gaps[5..].iter().all(|gap| *gap <= 2),
+            "{all:?}"
+        );
+        for position in all {
+            assert_eq!(snapshots.read(position).unwrap().next_position(), position);
+        }
+        // While the journal is full they go.
+        snapshots.retire(u64::MAX, 1).unwrap();
+        assert_eq!(snapshots.all_positions().unwrap(), [40]);
+    }
 }

@@ -29,6 +29,9 @@ const CATCH_UP_MAX: u64 = 20_000;
 const LATE: &str = "late price";
 const DAEMON: &str = gather::FIRST_LABELS[0];
 
+/// What a piece of the sequence takes in a record at the most, with some to spare.
+const RANGE_BYTES: u64 = 100;
+
 /// The longest reason.
 const REASON_MAX: usize = 500;
 
@@ -202,13 +205,16 @@ impl<L: Log, O: Outlet, C: Clock> Sequencer<L, O, C> {
         if waits || due.is_none_or(|due| due > self.batch.time) {
             return Ok(());
         }
-        let ranges = late.ranges().to_vec();
+        // What does not fit a record waits for the next one.
+        let most = usize::try_from(self.log.body_bytes_max() / RANGE_BYTES).unwrap_or(usize::MAX);
+        let ranges: Vec<_> = late.ranges().iter().take(most.max(1)).copied().collect();
+        let what = match ranges.iter().map(|(from, until)| until - from).sum() {
+            1 => "1 late price".to_owned(),
+            count => format!("{count} late prices"),
+        };
         let stated = Box::new(Stated {
             edit: Edit::Late { ranges },
-            what: match late.count() {
-                1 => "1 late price".to_owned(),
-                count => format!("{count} late prices"),
-            },
+            what,
             reason: LATE.to_owned(),
         });
         let by = self.gathering.label(&self.engine, &mut self.batch, DAEMON);

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use divisor_engine::definition::Definitions;
-use divisor_engine::{Edit, Input, Kind, LabelId, Level, Rate, SecurityId, Tick, Time};
+use divisor_engine::{
+    Edit, Input, Kind, LabelId, Level, Origin, Rate, Right, SecurityId, Tick, Time,
+};
 
 use super::corrections::{
     Both, HOUR, Line, Random, START, currency, nothing, origin, rest, seen, through_json, walk,
@@ -271,4 +273,105 @@ fn late_prices_gather() {
     let last = line.engine.time().as_nanos();
     assert_eq!(line.engine.late().count(), 20_003);
     assert!(due(&line).is_some_and(|due| due <= last), "many");
+}
+
+/// A price of one day in the middle is said to be another one, several times.
+struct Told {
+    both: Both,
+    run: u32,
+    day: i64,
+    place: u64,
+}
+
+impl Told {
+    fn new() -> Self {
+        let mut inputs = Vec::new();
+        of(&mut inputs, SUM);
+        let mut both = Both::new();
+        both.apply(inputs[0].clone(), &inputs[0]);
+        for day in 0..6 {
+            let tick = price(day, 10 + day);
+            both.apply(vec![tick.clone()], &[tick]);
+        }
+        // The label and the definitions come first.
+        let (day, place) = (3, 2 + 3);
+        Self {
+            both,
+            run: 0,
+            day,
+            place,
+        }
+    }
+
+    /// The level of the day after a correction.
+    fn level(&mut self, edit: Edit) -> Option<i128> {
+        self.run += 1;
+        self.both.correct(self.run, edit);
+        let (_, levels) = walk(&self.both.came, self.run, &self.both.live.engine);
+        let ts = Time::from_nanos(START + self.day * 24 * HOUR);
+        let of_day = levels.iter().rev().find(|level| level.ts == ts)?;
+        Some(of_day.level.mantissa() / 100)
+    }
+
+    /// The same price once more, and the run that takes it in.
+    fn late(&mut self, figure: i64) -> Edit {
+        let tick = price(self.day, figure);
+        self.both.apply(vec![tick], &[nothing()]);
+        let ranges = self.both.live.engine.late().ranges().to_vec();
+        Edit::Late { ranges }
+    }
+
+    fn stated(&self, figure: i64) -> Edit {
+        Edit::Replace {
+            position: self.place,
+            right: Right::Price(figure * 1_000_000),
+        }
+    }
+}
+
+const SUM: &str = r#"{"securities": [{"symbol": "A", "currency": "USD"}],
+    "indexes": [{"code": "SUM", "currency": "USD", "weighting": {"scheme": "fixed_units"},
+        "base": {"divisor": "1"}, "basket": [{"symbol": "A", "units": "1"}],
+        "corrections": {"late_prices": "restate"}, "dissemination": {"mode": "tick"}}]}"#;
+
+fn price(day: i64, figure: i64) -> Input {
+    let ts = Time::from_nanos(START + day * 24 * HOUR);
+    Input::Tick(Tick {
+        security: SecurityId(0),
+        price: figure * 1_000_000,
+        origin: Origin {
+            ts,
+            received: ts,
+            source: LabelId(0),
+            inc: None,
+            seq: None,
+        },
+        size: None,
+        venue: None,
+        kind: Kind::Trade,
+    })
+}
+
+/// Of all that is said of one price the last is right, whether it came or was stated.
+#[test]
+fn the_last_word_about_a_price_is_right() {
+    let mut told = Told::new();
+    let late = told.late(50);
+    assert_eq!(told.level(late), Some(50), "it came again");
+    let stated = told.stated(60);
+    assert_eq!(told.level(stated), Some(60), "it was corrected");
+    let late = told.late(70);
+    assert_eq!(told.level(late), Some(70), "and came once more");
+    assert_eq!(told.level(Edit::Withdraw { run: 3 }), Some(60));
+    assert_eq!(told.level(Edit::Withdraw { run: 2 }), Some(50));
+    assert_eq!(told.level(Edit::Withdraw { run: 1 }), Some(13), "as it was");
+    assert_eq!(told.level(Edit::Withdraw { run: 4 }), Some(70));
+    // The late price itself is corrected, and then never was.
+    let position = told.both.live.engine.next_position();
+    let late = told.late(80);
+    assert_eq!(told.level(late), Some(80));
+    let right = Right::Price(90_000_000);
+    assert_eq!(told.level(Edit::Replace { position, right }), Some(90));
+    let right = Right::Nothing;
+    assert_eq!(told.level(Edit::Replace { position, right }), Some(70));
 }

@@ -275,6 +275,47 @@ fn late_prices_survive_the_death_of_the_daemon() {
     verify(&options, &daemon);
 }
 
+/// A walk begins with a snapshot of before what it corrects, and gives what one from the beginning gives.
+#[test]
+fn a_walk_begins_with_a_state_of_the_past() {
+    let case = Case::new(120);
+    let right = Right::of(&case);
+    let database = Postgres::shared().database();
+    let options = options(&database, "400ms").set("sequencer.snapshot_bytes=\"2 KiB\"");
+    let daemon = options.clone().start();
+    let desk = Mqtt::v5(&daemon, "desk");
+    desk.load(&case.items());
+    let all = case.prices();
+    let wrong = [all.len() - 30, all.len() - 20, 4];
+    for (place, price) in all.iter().enumerate() {
+        let (symbol, day, _) = *price;
+        if wrong.contains(&place) {
+            send(&desk, &(symbol, day, "3.5".into()));
+        } else {
+            send(&desk, price);
+        }
+        // So that snapshots are written on the way, and known to be in PostgreSQL.
+        if place % 30 == 0 {
+            desk.wait_acked();
+            desk.wait_projected();
+        }
+    }
+    desk.wait_acked();
+    for (run, place) in (1..).zip(wrong) {
+        send(&desk, &all[place]);
+        desk.wait_acked();
+        eventually("a run is open", || {
+            let rows = desk.done("correct.list", json!({}))["rows"].clone();
+            (rows.as_array().unwrap().len() == run).then_some(())
+        });
+        wait_counted(&desk, &database, run as u64);
+    }
+    wait_restated(&desk, &database, &right);
+    let begun = "select run || ' ' || (begun > 0) from correction_run order by run";
+    assert_eq!(column(&database, begun)[..2], ["1 true", "2 true"]);
+    verify(&options, &daemon);
+}
+
 /// Prices that are not kept any more cannot be walked again: the run says so and changes nothing.
 #[test]
 fn a_run_without_its_history_fails() {
