@@ -85,6 +85,11 @@ impl LateInputs {
         self.right.keys().map(|(_, time)| *time).min()
     }
 
+    /// True where late inputs may come before an input or in its place.
+    pub(super) fn may_meet(&self, input: &Input) -> bool {
+        !self.is_empty() && key(input).is_some()
+    }
+
     /// True where a late input has come.
     pub(super) fn is_own(&self, position: Position) -> bool {
         self.own.contains(&position)
@@ -157,33 +162,40 @@ const fn origin_mut(input: &mut Input) -> Option<&mut Origin> {
 }
 
 impl Engine {
-    /// What is to be applied at the place of an input of the past: late prices before it count
-    /// first, and one of its very time replaces it. `stated` is the run that has put it there.
+    /// What happens at the place of an input of the past: late prices before it count first, and one
+    /// of its very time counts in its place. `stated` is the run that has put it there. False where
+    /// the input itself is to be applied, then or still: a gate has held what came late.
     pub(super) fn met(
         &mut self,
         position: Position,
-        input: &Input,
+        input: &mut Input,
         stated: Option<u32>,
         late: &mut LateInputs,
-    ) -> Option<Input> {
-        let key = key(input)?;
-        self.bring(position, key, late);
-        let right = late.right.get(&key)?;
-        let run = right.run;
-        let replaced = match (input, &right.input) {
-            (Input::Tick(tick), Input::Tick(right)) => {
-                let price = right.price;
-                Input::Tick(Tick { price, ..*tick })
-            }
-            (Input::Rate(rate), Input::Rate(right)) => Input::Rate(Rate {
-                mantissa: right.mantissa,
-                places: right.places,
-                ..*rate
-            }),
-            _ => return None,
+    ) -> bool {
+        let Some(key) = key(input) else {
+            return false;
         };
+        self.bring(position, key, late);
+        let Some(right) = late.right.get(&key) else {
+            return false;
+        };
+        let (own, run, right) = (right.position, right.run, right.input.clone());
         late.counts(key);
-        stated.is_none_or(|stated| stated < run).then_some(replaced)
+        if stated.is_some_and(|stated| stated > run) {
+            return false;
+        }
+        let mut replaced = input.clone();
+        if let (Input::Tick(tick), Input::Tick(right)) = (&mut replaced, &right) {
+            tick.price = right.price;
+        } else if let (Input::Rate(rate), Input::Rate(right)) = (&mut replaced, &right) {
+            (rate.mantissa, rate.places) = (right.mantissa, right.places);
+        }
+        let counts = self.put(position, own, &replaced);
+        if !counts {
+            // Its identity has counted with the other.
+            *input = anonymous(input.clone());
+        }
+        counts
     }
 
     /// The place where a late input has come.
@@ -223,18 +235,24 @@ impl Engine {
         }
     }
 
-    /// Applies one at a position; what a gate holds waits under its own.
+    /// Applies one at a position.
     fn put_late(&mut self, position: Position, own: Position, mut input: Input) {
         let now = self.time;
         if let Some(origin) = origin_mut(&mut input) {
             origin.received = now.max(origin.ts);
         }
+        self.put(position, own, &input);
+    }
+
+    /// Applies an input; false where a gate holds it, under the position `own`.
+    fn put(&mut self, position: Position, own: Position, input: &Input) -> bool {
         let held = self.held.remove(&position);
-        self.input(position, &input);
-        if let Some(doubted) = self.held.remove(&position) {
-            self.held.insert(own, doubted);
-        }
+        self.input(position, input);
+        let doubted = self.held.remove(&position);
+        let counts = doubted.is_none();
         self.held.extend(held.map(|held| (position, held)));
+        self.held.extend(doubted.map(|doubted| (own, doubted)));
+        counts
     }
 
     fn first_late(

@@ -347,16 +347,21 @@ impl Engine {
                 self.passed(position, input, late);
                 continue;
             }
-            match edits.replaced.get(&position) {
-                None => match self.met(position, input, None, late) {
-                    Some(replaced) => self.input(position, &replaced),
-                    None => self.walked(position, input),
-                },
-                Some((_, Right::Nothing)) => self.right(position, input, &Right::Nothing),
-                Some((run, right)) => match self.met(position, input, Some(*run), late) {
-                    Some(replaced) => self.input(position, &replaced),
-                    None => self.right(position, input, right),
-                },
+            let stated = edits.replaced.get(&position);
+            if let Some((_, Right::Nothing)) = stated {
+                self.right(position, input, &Right::Nothing);
+                continue;
+            }
+            if stated.is_none() && !late.may_meet(input) {
+                self.walked(position, input);
+                continue;
+            }
+            let mut input = input.clone();
+            if !self.met(position, &mut input, stated.map(|(run, _)| *run), late) {
+                match stated {
+                    Some((_, right)) => self.right(position, &input, right),
+                    None => self.walked(position, &input),
+                }
             }
         }
     }
@@ -371,7 +376,7 @@ impl Engine {
 
     fn insert(&mut self, position: Position, edits: &Edits, late: &mut LateInputs) {
         for (run, inserted) in edits.inserted.get(&position).into_iter().flatten() {
-            let input = match inserted {
+            let mut input = match inserted {
                 Inserted::Tick(tick) => Input::Tick(*tick),
                 Inserted::Rate(rate) => Input::Rate(*rate),
                 Inserted::Definitions(definitions) => {
@@ -380,9 +385,8 @@ impl Engine {
                     continue;
                 }
             };
-            match self.met(position, &input, Some(*run), late) {
-                Some(replaced) => self.input(position, &replaced),
-                None => self.believed(position, &input),
+            if !self.met(position, &mut input, Some(*run), late) {
+                self.believed(position, &input);
             }
         }
     }

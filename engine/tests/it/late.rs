@@ -284,9 +284,9 @@ struct Told {
 }
 
 impl Told {
-    fn new() -> Self {
+    fn new(definitions: &str) -> Self {
         let mut inputs = Vec::new();
-        of(&mut inputs, SUM);
+        of(&mut inputs, definitions);
         let mut both = Both::new();
         both.apply(inputs[0].clone(), &inputs[0]);
         for day in 0..6 {
@@ -355,7 +355,7 @@ fn price(day: i64, figure: i64) -> Input {
 /// Of all that is said of one price the last is right, whether it came or was stated.
 #[test]
 fn the_last_word_about_a_price_is_right() {
-    let mut told = Told::new();
+    let mut told = Told::new(SUM);
     let late = told.late(50);
     assert_eq!(told.level(late), Some(50), "it came again");
     let stated = told.stated(60);
@@ -374,4 +374,25 @@ fn the_last_word_about_a_price_is_right() {
     assert_eq!(told.level(Edit::Replace { position, right }), Some(90));
     let right = Right::Nothing;
     assert_eq!(told.level(Edit::Replace { position, right }), Some(70));
+}
+
+/// What a gate would have held is held, and what had come stays in its place until an operator looks.
+#[test]
+fn a_gate_holds_late_prices_too() {
+    let gate = r#""gate": {"last": "15"}"#;
+    let guarded = SUM.replace(
+        r#""currency": "USD"}],"#,
+        &format!(r#""currency": "USD", {gate}}}],"#),
+    );
+    assert_ne!(guarded, SUM);
+    let mut told = Told::new(&guarded);
+    let at = |told: &Told| told.both.live.engine.next_position();
+    let position = at(&told);
+    let late = told.late(60);
+    assert_eq!(told.level(late), Some(13), "far away");
+    let held =
+        |told: &Told| -> Vec<u64> { told.both.live.engine.held().map(|(at, _)| at).collect() };
+    assert_eq!(held(&told), [position]);
+    let late = told.late(12);
+    assert_eq!(told.level(late), Some(12), "near enough");
 }
