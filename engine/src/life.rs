@@ -145,7 +145,13 @@ impl Engine {
         match order {
             Order::Deactivate { of, .. } => {
                 let subject = self.expect(of, Life::Active)?;
-                self.check_unused(subject, Life::is_active)
+                self.check_unused(subject, Life::is_active)?;
+                match subject {
+                    // It goes on following actions and reviews.
+                    Subject::Index(_) => Ok(()),
+                    // An action or review would bring it back into an index.
+                    Subject::Security(_) => self.check_unannounced(subject),
+                }
             }
             Order::Reactivate { of, .. } => {
                 let subject = self.expect(of, Life::Inactive)?;
@@ -264,7 +270,10 @@ impl Engine {
     fn check_unannounced(&self, subject: Subject) -> Result<(), OrderError> {
         let names = |event: &crate::definition::Event| match subject {
             Subject::Index(id) => event.index().and_then(|code| self.index_id(code)) == Some(id),
-            Subject::Security(id) => self.security_of(event) == Some(id),
+            Subject::Security(id) => {
+                let brought = |symbol| self.security_id(symbol) == Some(id);
+                self.security_of(event) == Some(id) || event.brings().any(brought)
+            }
         };
         if let Some(action) = self.announced().find(|action| names(&action.event)) {
             return Err(OrderError::Announced(action.id.clone()));
@@ -278,10 +287,16 @@ impl Engine {
             }
             Subject::Security(id) => {
                 let symbol = &self.securities[id.at()].definition.symbol;
-                revision
-                    .adjust
+                let mut members = revision
+                    .indexes
                     .iter()
-                    .any(|change| change.symbol == *symbol)
+                    .filter_map(|change| change.basket.as_ref())
+                    .flatten();
+                members.any(|member| member.symbol == *symbol)
+                    || revision
+                        .adjust
+                        .iter()
+                        .any(|change| change.symbol == *symbol)
             }
         };
         match revisions.find(names) {

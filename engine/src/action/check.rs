@@ -49,12 +49,14 @@ impl Engine {
         if let Event::Merger(merger) = event {
             symbols.extend(merger.acquirer.as_deref());
         } else if let Event::Addition(addition) = event {
+            self.refuse_retired(std::slice::from_ref(&*addition.member))?;
             symbols.push(&addition.member.symbol);
         } else if let Event::Deletion(deletion) = event {
             symbols.push(&deletion.symbol);
         } else if let Event::CapReset(reset) = event {
             symbols.extend(reset.caps.iter().map(|cap| cap.symbol.as_str()));
         } else if let Event::Rebalance(review) = event {
+            self.refuse_retired(review.basket.as_deref().unwrap_or_default())?;
             let members = review.basket.iter().flatten();
             symbols.extend(members.map(|member| member.symbol.as_str()));
             symbols.extend(review.reference.iter().map(|price| price.symbol.as_str()));

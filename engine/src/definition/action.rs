@@ -404,6 +404,35 @@ impl Event {
         }
     }
 
+    /// Securities that it can bring into an index.
+    pub fn brings(&self) -> impl Iterator<Item = &str> {
+        let (one, basket): (Option<&str>, &[Constituent]) = match self {
+            Self::Addition(x) => (Some(&x.member.symbol), &[]),
+            Self::Rebalance(x) => (None, x.basket.as_deref().unwrap_or_default()),
+            Self::SpinOff(x) => (Some(&x.child), &[]),
+            Self::Merger(x) => (x.acquirer.as_deref(), &[]),
+            Self::Split(_)
+            | Self::ReverseSplit(_)
+            | Self::Bonus(_)
+            | Self::StockDividend(_)
+            | Self::Dividend(_)
+            | Self::ReturnOfCapital(_)
+            | Self::Rights(_)
+            | Self::Delisting(_)
+            | Self::Bankruptcy(_)
+            | Self::ShareChange(_)
+            | Self::FloatChange(_)
+            | Self::CapReset(_)
+            | Self::SymbolChange(_)
+            | Self::Redenomination(_)
+            | Self::Suspension(_)
+            | Self::Resumption(_)
+            | Self::Deletion(_) => (None, &[]),
+        };
+        let members = basket.iter().map(|member| member.symbol.as_str());
+        one.into_iter().chain(members)
+    }
+
     /// The one index that it concerns; none for what happens to a security wherever it is held.
     #[must_use]
     pub fn index(&self) -> Option<&str> {

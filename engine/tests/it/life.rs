@@ -209,6 +209,20 @@ fn names_and_numbers_are_never_given_again() {
     let of_c = r#"{"indexes":[{"code":"N","currency":"USD","weighting":{"scheme":"price"},
         "base":{"divisor":"1"},"basket":[{"symbol":"C"}]}]}"#;
     assert!(world.refusal(of_c).contains("`C` is inactive"));
+    let addition = |symbol: &str| {
+        format!(
+            r#"{{"actions":[{{"id":"add-{symbol}","ex_date":"2026-02-02","type":"addition","index":"T",
+            "member":{{"symbol":"{symbol}"}}}}]}}"#
+        )
+    };
+    let review = r#"{"actions":[{"id":"review","ex_date":"2026-02-02","type":"rebalance","index":"T",
+        "basket":[{"symbol":"indexes/X"},{"symbol":"C"}]}]}"#;
+    for wanted in [&*addition("C"), review] {
+        assert!(world.refusal(wanted).contains("`C` is inactive"));
+    }
+    world.load(r#"{"securities":[{"symbol":"E","currency":"USD"}]}"#);
+    world.load(&addition("E"));
+    world.refuses("deactivate security E", "add-E");
     world.give("delete security C");
     assert!(world.refusal(of_c).contains("not a known security"));
     let again = r#"{"indexes":[{"code":"Y","currency":"USD","weighting":{"scheme":"price"},
