@@ -306,6 +306,14 @@ fn check_rules(definition: &IndexDefinition) -> Result<(), Problem> {
         } else {
             cap::check(&definition.basket, caps)?;
         }
+        // Weights that are stated are known before any price is.
+        if matches!(weighting, Weighting::FixedWeight { .. }) {
+            let stated = definition.basket.iter();
+            let stated = stated.map(|member| member.weight.map(Ratio::from));
+            if let Some(stated) = stated.collect::<Option<Vec<Ratio>>>() {
+                cap::capped(&stated, &definition.basket, caps)?;
+            }
+        }
     }
     if let Some(rule) = definition.float {
         let one = crate::pow10(rule.step.places()).unwrap_or(i128::MAX);

@@ -40,7 +40,7 @@ impl Index {
             | Weighting::VolumeMedian => self.stated_weights(),
         };
         match &definition.caps {
-            Some(caps) => cap::capped(&base, &definition.basket, caps),
+            Some(caps) => cap::capped_anyhow(&base, &definition.basket, caps),
             None => Ok(base),
         }
     }

@@ -47,7 +47,40 @@ impl Issuer {
     }
 }
 
+/// Weights within the limits, as fractions of 1, for an index in force: where no such weights are in
+/// the order of `base`, those that equal weights would give, since [`check`] has found them possible.
+pub(crate) fn capped_anyhow(
+    base: &[Ratio],
+    basket: &[Constituent],
+    caps: &Caps,
+) -> Result<Vec<Ratio>, Problem> {
+    let capped = capped(base, basket, caps);
+    if !matches!(capped, Err(Problem::Caps)) {
+        return capped;
+    }
+    let equal = |weight: &Ratio| {
+        if weight.is_zero() {
+            Ratio::zero()
+        } else {
+            Ratio::one()
+        }
+    };
+    let equal: Vec<Ratio> = base.iter().map(equal).collect();
+    self::capped(&equal, basket, &untriggered(caps))
+}
+
+/// The same limits, in force whatever the weights are.
+fn untriggered(caps: &Caps) -> Caps {
+    Caps {
+        trigger: None,
+        ..caps.clone()
+    }
+}
+
 /// Weights within the limits, as fractions of 1.
+///
+/// # Errors
+/// [`Problem::Caps`] when there are none in the order of `base`.
 pub(crate) fn capped(
     base: &[Ratio],
     basket: &[Constituent],
@@ -124,15 +157,7 @@ pub(crate) fn check(basket: &[Constituent], caps: &Caps) -> Result<(), Problem> 
         return Err(Problem::Limits("name a group that no member belongs to"));
     }
     let equal = vec![Ratio::one(); basket.len()];
-    capped(
-        &equal,
-        basket,
-        &Caps {
-            trigger: None,
-            ..caps.clone()
-        },
-    )
-    .map(drop)
+    capped(&equal, basket, &untriggered(caps)).map(drop)
 }
 
 /// The issuers with their limits, and the largest weight of each limited group.
