@@ -1,6 +1,6 @@
 //! Where a walk begins: with the newest state of the past that has not passed what it corrects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use divisor_engine::{CorrectionState, Corrections, Edit, Edits, Engine, Input, Position, Walk};
 use postgres::Client;
@@ -86,9 +86,12 @@ impl Kept {
     }
 }
 
-/// Late inputs that have been read already, by their ranges.
+/// Late inputs that have been read already, and their ranges.
 #[derive(Default)]
-struct Late(BTreeMap<(Position, Position), Vec<(Position, Input)>>);
+struct Late {
+    read: BTreeSet<(Position, Position)>,
+    inputs: BTreeMap<Position, Input>,
+}
 
 impl Late {
     fn of(
@@ -96,20 +99,15 @@ impl Late {
         client: &mut Client,
         edits: &Edits,
     ) -> Result<Vec<(Position, Input)>, HistoryError> {
-        let ranges: Vec<_> = edits.late().collect();
-        let unread = ranges.iter().filter(|range| !self.0.contains_key(range));
-        let unread: Vec<_> = unread.copied().collect();
-        let mut inputs = late_inputs(client, &unread)?;
-        for range in unread {
-            let (there, rest) = inputs
-                .into_iter()
-                .partition(|(position, _)| (range.0..range.1).contains(position));
-            inputs = rest;
-            self.0.insert(range, there);
-        }
-        Ok(ranges
-            .iter()
-            .flat_map(|range| self.0[range].clone())
+        let unread = edits.late().filter(|range| !self.read.contains(range));
+        let unread: Vec<_> = unread.collect();
+        self.inputs.extend(late_inputs(client, &unread)?);
+        self.read.extend(unread);
+        let within = edits
+            .late()
+            .flat_map(|(from, until)| self.inputs.range(from..until));
+        Ok(within
+            .map(|(position, input)| (*position, input.clone()))
             .collect())
     }
 }
