@@ -36,14 +36,14 @@ const BACKLOG_PAUSE: Duration = Duration::from_micros(200);
 /// Publications of one connection that the helper thread is handed at once. Connections take turns
 /// by such pieces, so a client with a few messages waits for a piece of each other, not for all that
 /// a louder one has to say.
-const ASIDE_PIECE: usize = 32;
+const ASIDE_PIECE: usize = 16;
 
 /// Pieces that wait for the helper thread.
-const ASIDE_PIECES_MAX: usize = 4;
+const ASIDE_PIECES_MAX: usize = 1;
 
-/// Messages that wait for the router before the helper thread waits for it too: a millisecond or
-/// two of its work, which levels of the daemon find before them.
-const ASIDE_BACKLOG_MAX: usize = 256;
+/// Messages that wait for the router before the helper thread waits for it too, which levels of the
+/// daemon find before them. One that ten clients read takes the router 10 µs.
+const ASIDE_BACKLOG_MAX: usize = 32;
 
 /// Messages the router hands over to one reader before the next has its turn; it pauses a reader at
 /// 200 anyway.
