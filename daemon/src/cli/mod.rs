@@ -78,7 +78,7 @@ enum Verb {
     /// Runs the daemon
     ///
     /// Runs in the foreground until SIGTERM or SIGINT. SIGHUP reloads users, rights, certificates
-    /// and the log filter; nobody is disconnected but users who are gone.
+    /// and the log filter; nobody is disconnected but users who are gone or have another password.
     #[command(after_help = "Examples:\n  \
         divisord run\n  \
         divisord run --state /tmp/try --listen 127.0.0.1:11883\n  \
