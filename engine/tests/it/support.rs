@@ -60,10 +60,18 @@ impl World {
         self.apply_at(Time::from_nanos(NOW + self.batches), inputs);
     }
 
-    /// Lets a second pass, and what is due by then happen.
+    /// Lets a second pass, and what is due by then happen; then another one for the levels at
+    /// intervals that waited for those below them.
     pub(crate) fn pass_second(&mut self) {
         self.batches += 1_000_000_000;
         self.apply(Vec::new());
+        let until = Time::from_nanos(NOW + self.batches + 1_000_000_000);
+        while let Some(due) = self.engine.poll_timeout().filter(|due| *due < until) {
+            self.batches = self.batches.max(due.as_nanos() - NOW);
+            self.apply(Vec::new());
+            let next = self.engine.poll_timeout();
+            assert!(next.is_none_or(|next| next > due), "a timer stands still");
+        }
     }
 
     /// Applies inputs as one batch of a given time.
