@@ -225,6 +225,7 @@ impl Engine {
         self.move_sums(component, units - before, ts, behind);
         if before == 0 {
             self.first_price(component, position);
+            self.show_complete(component);
         } else if units == 0 {
             for at in 0..self.kernel.entries(component).len() {
                 let holder = self.kernel.entries(component)[at].index;

@@ -468,7 +468,10 @@ impl Engine {
         }
         self.rates.set(rate);
         for index in affected {
-            self.indexes[index.at()].refresh_rates(&self.rates);
+            let state = &mut self.indexes[index.at()];
+            let was_complete = state.is_complete();
+            state.refresh_rates(&self.rates);
+            let is_first = !was_complete && state.is_complete();
             let mark = &mut self.marks[index.at()];
             if ts >= mark.newest {
                 mark.newest = ts;
@@ -484,7 +487,8 @@ impl Engine {
             if self.indexes[index.at()].weighs_stale() {
                 self.weigh_stale(index, false, ts, position);
             }
-            if !is_quiet {
+            // A closed index has a level, too, as soon as its last part is there.
+            if !is_quiet || is_first {
                 self.touch(index, ts);
             }
         }

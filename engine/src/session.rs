@@ -406,7 +406,7 @@ impl Engine {
         }
     }
 
-    /// An index that is closed when its last missing price comes has a level all the same.
+    /// An index that is closed when its last missing price or level comes has a level all the same.
     pub(crate) fn show_complete(&mut self, security: SecurityId) {
         for at in 0..self.kernel.entries(security).len() {
             let index = self.kernel.entries(security)[at].index;

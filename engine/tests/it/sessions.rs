@@ -183,6 +183,45 @@ fn a_replay_of_the_past_is_not_overtaken() {
 }
 
 #[test]
+fn has_a_level_as_soon_as_the_last_part_comes_even_when_closed() {
+    let check = |base: &str, order: &[&str]| {
+        let mut world = early(&format!(
+            r#"{{"calendars":[{NEW_YORK}],
+                "securities":[{{"symbol":"A","currency":"USD"}},{{"symbol":"B","currency":"EUR"}},
+                              {{"symbol":"C","currency":"USD"}}],
+                "indexes":[
+                    {{"code":"X","currency":"USD","weighting":{{"scheme":"price"}},"base":{{"divisor":"1"}},
+                      "basket":[{{"symbol":"C"}}],"stale":{{"after_s":60,"weight":"0.01"}}}},
+                    {{"code":"Y","currency":"USD","weighting":{{"scheme":"price"}},{base},"calendar":"N",
+                      "basket":[{{"symbol":"A"}},{{"symbol":"B"}},{{"symbol":"indexes/X"}}]}}]}}"#
+        ));
+        // A Saturday.
+        for (at, part) in order.iter().enumerate() {
+            assert_eq!(world.level("Y"), "-", "{base} {order:?} before {part}");
+            let ts = format!("2021-11-27T10:00:0{at}Z");
+            if *part == "rate" {
+                let rate = world.rate("EUR", "USD", "1.5", &ts);
+                world.apply_at(time(&ts), vec![rate]);
+            } else {
+                world.trade(part, "10", &ts);
+            }
+        }
+        let expected = if base.contains("divisor") {
+            "35.00"
+        } else {
+            "100.00"
+        };
+        assert_eq!(world.level("Y"), expected, "{base} {order:?}");
+        assert_eq!(world.index("Y").status, Status::Closed);
+    };
+    for base in [r#""base":{"divisor":"1"}"#, r#""base":{"value":"100"}"#] {
+        check(base, &["B", "C", "rate", "A"]);
+        check(base, &["A", "B", "rate", "C"]);
+        check(base, &["A", "B", "C", "rate"]);
+    }
+}
+
+#[test]
 fn opens_when_enough_has_traded() {
     let mut world = world("", r#""session":{"opening":"60"},"#);
     for symbol in ["A", "B", "C"] {
