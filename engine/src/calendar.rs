@@ -52,6 +52,25 @@ struct Hours {
     pause: Option<Break>,
 }
 
+/// The `count`-th day after a date, Mondays to Fridays counted.
+pub(crate) fn working_day_after(day: Date, count: u16) -> Option<Date> {
+    days_after(day, count, is_working)
+}
+
+fn is_working(day: Date) -> bool {
+    day.weekday().to_monday_zero_offset() < 5
+}
+
+/// The `count`-th date after `day` that counts.
+fn days_after(mut day: Date, count: u16, counts: impl Fn(Date) -> bool) -> Option<Date> {
+    let mut left = count;
+    while left > 0 {
+        day = day.tomorrow().ok()?;
+        left -= u16::from(counts(day));
+    }
+    Some(day)
+}
+
 impl Calendar {
     /// Checks a definition.
     pub(crate) fn new(definition: CalendarDefinition) -> Result<Self, Problem> {
@@ -179,6 +198,17 @@ impl Calendar {
             from = session.close;
         }
         Time::MAX
+    }
+
+    /// The date of the `count`-th session after a date; beyond the dates that the calendar knows,
+    /// Mondays to Fridays.
+    pub(crate) fn day_after(&self, day: Date, count: u16) -> Option<Date> {
+        let (from, to) = (self.definition.from, self.definition.to);
+        let is_known = |day| from.is_none_or(|from| from <= day) && to.is_none_or(|to| day <= to);
+        days_after(day, count, |day| match is_known(day) {
+            true => self.session(day).is_some(),
+            false => is_working(day),
+        })
     }
 
     /// The parts of a session without its break.

@@ -279,6 +279,7 @@ impl Engine {
             span: None,
             prev_close: None,
             dividends: Vec::new(),
+            deferred: std::collections::BTreeMap::new(),
             due: Time::MIN,
             waiting: false,
             life: Life::Active,
@@ -355,7 +356,9 @@ impl Engine {
         let in_force = std::mem::take(&mut state.definition.basket);
         state.stated = definition.clone();
         state.definition = definition.clone();
-        if !new_basket {
+        if new_basket {
+            state.deferred.clear();
+        } else {
             state.definition.basket = in_force;
         }
         // The day it is in, by the new zone and reset.

@@ -104,6 +104,14 @@ impl Ratio {
         }
     }
 
+    pub(crate) fn abs(self) -> Self {
+        if self.is_positive() {
+            self
+        } else {
+            Self::zero().subtract(&self)
+        }
+    }
+
     pub(crate) fn is_zero(&self) -> bool {
         self.numerator.sign() == Sign::NoSign
     }

@@ -1,5 +1,7 @@
 //! The state of one index: basket, divisor, and the level that follows from the sums.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +83,16 @@ pub(crate) struct Index {
     /// Dividends of members whose day is the present one, for total returns.
     #[serde(default)]
     pub(crate) dividends: Vec<ExDividend>,
+    /// Changes of shares that wait for the next review.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) deferred: BTreeMap<SecurityId, Deferred>,
+}
+
+/// A change of shares and free float that was too small to count at once.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct Deferred {
+    pub(crate) shares: Decimal,
+    pub(crate) float: Option<Decimal>,
 }
 
 /// Stands in until a snapshot's zones are looked up.

@@ -4,12 +4,15 @@
 use crate::calendar::Calendar;
 use crate::define::Change;
 use crate::definition::{
-    CalendarDefinition, Definitions, Gate, IndexDefinition, PairDefinition, SecurityDefinition,
-    StaleRule,
+    ActionRules, Adjust, CalendarDefinition, Child, Definitions, Gate, IndexDefinition,
+    PairDefinition, SecurityDefinition, StaleRule,
 };
 use crate::gate::{PERCENT_MAX, PERCENT_PLACES_MAX};
 use crate::problem::{DefinitionError, Problem};
 use crate::{Decimal, Engine, IndexId};
+
+/// The longest that a member which an action brought stays by a rule, in days of the index.
+const LEAVES_MAX: u16 = 1000;
 
 impl Engine {
     /// Takes what securities and indexes refer to.
@@ -135,6 +138,7 @@ pub(crate) fn check_index(definition: &IndexDefinition) -> Result<(), Problem> {
             "the day of a variant is that of its parent: state `calendar` and `stale` there",
         ));
     }
+    check_actions(&definition.actions)?;
     if definition.calendar.is_none() && !session.is_default() {
         return Err(Problem::Rule("`session` needs a `calendar`"));
     }
@@ -153,6 +157,49 @@ pub(crate) fn check_index(definition: &IndexDefinition) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// The rules of an index about corporate actions.
+fn check_actions(rules: &ActionRules) -> Result<(), Problem> {
+    let special = &rules.special_dividends;
+    if special.adjust == Adjust::Above && special.share.is_none() {
+        return Err(Problem::Rule(
+            "`special_dividends.adjust` of `above` needs a `share`",
+        ));
+    }
+    if special.first == Some(0) {
+        return Err(Problem::Rule(
+            "`special_dividends.first` must be 1 or above; `adjust` of `never` takes none",
+        ));
+    }
+    let leaves = [&rules.spin_offs.leaves, &rules.rights.leaves];
+    let mut leaves = leaves.into_iter().flatten();
+    if leaves.any(|rule| !(1..=LEAVES_MAX).contains(&rule.after)) {
+        return Err(Problem::Rule("`leaves.after` must be in 1 to 1000 days"));
+    }
+    if rules.spin_offs.leaves.is_some() && rules.spin_offs.child != Child::Keep {
+        return Err(Problem::Rule(
+            "`spin_offs.leaves` needs a child that is kept",
+        ));
+    }
+    let shares = &rules.share_changes;
+    let dilutive = rules.rights.dilutive.as_ref().map(|rule| rule.from);
+    let bounds = [
+        special.share,
+        dilutive,
+        shares.from,
+        shares.value,
+        shares.alone,
+        shares.float,
+    ];
+    match bounds
+        .into_iter()
+        .flatten()
+        .all(|bound| bound.mantissa() >= 0)
+    {
+        true => Ok(()),
+        false => Err(Problem::Rule("bounds of `actions` must not be below 0")),
+    }
 }
 
 fn percent(field: &'static str, value: Option<Decimal>) -> Result<(), Problem> {

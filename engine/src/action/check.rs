@@ -1,6 +1,6 @@
 //! What can be said of an action before its day: names, ranges, and when the day begins.
 
-use crate::definition::action::{Exchange, Issue, Merger, Rebalance};
+use crate::definition::action::{Dividend, DividendKind, Exchange, Issue, Merger, Rebalance};
 use crate::definition::{ActionDefinition, Event};
 use crate::exact::Ratio;
 use crate::problem::Problem;
@@ -27,6 +27,9 @@ impl Engine {
             }
         };
         self.check_names(&definition.event)?;
+        if let Event::Rebalance(review) = &definition.event {
+            self.check_transition(review)?;
+        }
         let zone = match &definition.zone {
             Some(name) => {
                 period::zone(name).ok_or_else(|| Problem::Zone(name.chars().take(64).collect()))?
@@ -43,6 +46,19 @@ impl Engine {
         Ok(due)
     }
 
+    /// Over several days stated quantities need a basket that states where they go.
+    fn check_transition(&self, review: &Rebalance) -> Result<(), Problem> {
+        let index = self.known_index(&review.index)?;
+        let weighting = self.indexes[index.at()].definition.weighting;
+        if review.days() > 1 && review.basket.is_none() && !weighting.follows_weights() {
+            return Err(Problem::Terms(
+                "basket",
+                "stated for several days where units follow from stated shares",
+            ));
+        }
+        Ok(())
+    }
+
     /// The further names that an event needs.
     fn check_names(&self, event: &Event) -> Result<(), Problem> {
         let mut symbols: Vec<&str> = Vec::new();
@@ -51,8 +67,12 @@ impl Engine {
         } else if let Event::Addition(addition) = event {
             self.refuse_retired(std::slice::from_ref(&*addition.member))?;
             symbols.push(&addition.member.symbol);
+            symbols.extend(addition.replaces.as_deref());
         } else if let Event::Deletion(deletion) = event {
             symbols.push(&deletion.symbol);
+            symbols.extend(deletion.proceeds.as_deref());
+        } else if let Event::Rights(rights) = event {
+            symbols.extend(rights.line.as_deref());
         } else if let Event::CapReset(reset) = event {
             symbols.extend(reset.caps.iter().map(|cap| cap.symbol.as_str()));
         } else if let Event::Rebalance(review) = event {
@@ -79,7 +99,7 @@ fn check_terms(event: &Event) -> Result<(), Problem> {
         Event::Bonus(Issue { held, new, .. }) | Event::StockDividend(Issue { held, new, .. }) => {
             positive("held", *held).and_then(|()| positive("new", *new))
         }
-        Event::Dividend(x) => positive("amount", x.amount).and_then(|()| tax(x.tax)),
+        Event::Dividend(x) => check_dividend(x),
         Event::ReturnOfCapital(x) => {
             positive("amount", x.amount)?;
             positive("from", x.from)?;
@@ -111,6 +131,18 @@ fn check_terms(event: &Event) -> Result<(), Problem> {
         | Event::Resumption(_)
         | Event::Addition(_)
         | Event::Deletion(_) => Ok(()),
+    }
+}
+
+fn check_dividend(dividend: &Dividend) -> Result<(), Problem> {
+    positive("amount", dividend.amount)?;
+    match dividend.occurrence {
+        Some(0) => Err(Problem::Terms("occurrence", "1 or above")),
+        Some(_) if dividend.kind == DividendKind::Ordinary => Err(Problem::Terms(
+            "occurrence",
+            "stated of special dividends only",
+        )),
+        _ => tax(dividend.tax),
     }
 }
 

@@ -1,9 +1,11 @@
 //! An index on its way through the actions of a day: its members with the prices and coefficients
 //! that each action leaves, exact until all are done.
 
+use std::collections::BTreeMap;
+
 use crate::definition::{Constituent, Cut, Weighting};
 use crate::exact::Ratio;
-use crate::index::Index;
+use crate::index::{Deferred, Index};
 use crate::problem::Problem;
 use crate::security::Security;
 use crate::{Decimal, SecurityId};
@@ -29,7 +31,11 @@ pub(super) struct Draft {
     pub(super) blend: Option<Ratio>,
     /// The constant part of the sum, where it changes.
     pub(super) cash: Option<Ratio>,
-    /// The same at first.
+    /// Changes of shares that wait for the next review.
+    pub(super) deferred: BTreeMap<SecurityId, Deferred>,
+    /// Members that have left today.
+    gone: Vec<Line>,
+    /// The cash at first.
     held_cash: Ratio,
     /// What takeovers and removals do to the level, once one has come.
     leaving: Option<Leaving>,
@@ -58,6 +64,8 @@ pub(super) struct Line {
     pub(super) rate: Option<Ratio>,
     /// In force; none while the index waits.
     pub(super) coefficient: Option<Ratio>,
+    /// What a share turned out to be worth, in the index currency, where not its price.
+    pub(super) worth: Option<Ratio>,
     /// On its way out of the index, with the review that takes several days.
     pub(super) leaves: bool,
 }
@@ -73,6 +81,7 @@ impl Draft {
                 price: holding.price(securities).map(Ratio::from),
                 rate: basket.rates[basket.slots[at]].map(Ratio::from),
                 coefficient: basket.coefficients.get(at).copied().map(Ratio::from),
+                worth: None,
                 leaves: false,
             }
         };
@@ -93,6 +102,8 @@ impl Draft {
             reference: Vec::new(),
             blend: None,
             cash: None,
+            deferred: index.deferred.clone(),
+            gone: Vec::new(),
             held_cash: Ratio::scaled(basket.cash, basket.scale),
             leaving: None,
         }
@@ -100,11 +111,7 @@ impl Draft {
 
     /// What the members are worth at the prices and coefficients that the actions so far leave.
     fn worth(&self) -> Ratio {
-        let value = |line: &Line| {
-            let (price, rate) = line.price.as_ref().zip(line.rate.as_ref())?;
-            Some(price.multiply(rate).multiply(line.coefficient.as_ref()?))
-        };
-        let values = self.members.iter().filter_map(value);
+        let values = self.members.iter().filter_map(Line::value);
         values.fold(self.held_cash.clone(), |sum, value| sum.add(&value))
     }
 
@@ -140,8 +147,18 @@ impl Draft {
         } else if self.weighting.ignores_splits() {
             Ok(())
         } else {
-            self.members[at].multiply(factor, self.cut)
+            self.multiply(at, factor)
         }
+    }
+
+    /// A member has `factor` times the shares, also those of a change that waits.
+    pub(super) fn multiply(&mut self, at: usize, factor: &Ratio) -> Result<(), Problem> {
+        let line = &mut self.members[at];
+        if let Some(deferred) = self.deferred.get_mut(&line.security) {
+            let shares = Ratio::from(deferred.shares).multiply(factor);
+            deferred.shares = decimal(&shares, self.cut)?;
+        }
+        line.multiply(factor, self.cut)
     }
 
     /// The price falls by `less` without a trade; a member of target weights keeps its weight:
@@ -184,17 +201,58 @@ impl Draft {
             let grown = leaving.worth.add(&leaving.gain).divide(&leaving.worth);
             self.value = grown.map(|grown| leaving.value.multiply(&grown));
         }
+        // Only now: what the basket was worth before has been taken at prices.
+        self.members[at].worth = Some(worth.clone());
         self.is_changed = true;
     }
 
     pub(super) fn remove(&mut self, at: usize) -> Line {
         self.leaving();
         self.is_changed = true;
-        self.members.remove(at)
+        let line = self.members.remove(at);
+        self.deferred.remove(&line.security);
+        self.gone.push(line.clone());
+        line
+    }
+
+    /// The line of a member that is there or has left today.
+    pub(super) fn former(&self, security: SecurityId) -> Option<&Line> {
+        let gone = self.gone.iter().rev();
+        self.members
+            .iter()
+            .chain(gone)
+            .find(|line| line.security == security)
+    }
+
+    /// What a member was worth goes to another: its units grow, and its stated weight.
+    pub(super) fn endow(&mut self, heir: usize, gone: &Line) -> Result<(), Problem> {
+        let values = gone.value().zip(self.members[heir].value());
+        let grown = values.and_then(|(more, own)| own.add(&more).divide(&own));
+        if let Some(factor) = grown
+            && !self.weighting.ignores_splits()
+        {
+            if self.weighting.follows_weights() {
+                self.members[heir].grow(&factor);
+            } else {
+                self.multiply(heir, &factor)?;
+            }
+        }
+        let stated = &mut self.members[heir].constituent.weight;
+        if let (Some(weight), Some(more)) = (stated.as_mut(), gone.constituent.weight) {
+            *weight = decimal(&Ratio::from(*weight).add(&more.into()), self.cut)?;
+        }
+        Ok(())
     }
 }
 
 impl Line {
+    /// What all units are worth in the index currency; none without a price, rate or coefficient.
+    pub(super) fn value(&self) -> Option<Ratio> {
+        let quoted = || Some(self.price.as_ref()?.multiply(self.rate.as_ref()?));
+        let each = self.worth.clone().or_else(quoted)?;
+        Some(each.multiply(self.coefficient.as_ref()?))
+    }
+
     /// Scales the coefficient in force.
     pub(super) fn grow(&mut self, factor: &Ratio) {
         self.coefficient = self.coefficient.as_ref().map(|q| q.multiply(factor));

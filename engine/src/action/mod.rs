@@ -4,16 +4,22 @@
 //! - here: the list of actions, and which of them an input brings about
 //! - `check`: what can be said of an action before its day
 //! - `opening`: all actions of a day together, with one new divisor for each index
-//! - `event`: what each kind of action does
+//! - `event`: what each kind of action does to prices and names
+//! - `shares`: changes of shares and free float, and those that wait
+//! - `part`: rights and spin-offs, where one security becomes two
+//! - `members`: who leaves and who joins, and reviews
 //! - `draft`: an index on its way through them
 //! - `preview`, `proforma`: what an action, or a review, would do now
 
 mod check;
 mod draft;
 mod event;
+mod members;
 mod opening;
+mod part;
 mod preview;
 mod proforma;
+mod shares;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -456,6 +462,16 @@ impl Engine {
             .iter()
             .take_while(move |(due, ..)| *due <= ts);
         due.filter_map(|(_, _, id)| Some(&self.actions.known.get(id)?.definition.event))
+    }
+
+    /// Units of `to`'s currency for one of `from`'s, both securities.
+    fn currency_rate(
+        &self,
+        from: SecurityId,
+        to: SecurityId,
+    ) -> Result<crate::exact::Ratio, Problem> {
+        let currency = |id: SecurityId| self.securities[id.at()].definition.currency;
+        self.plain_rate(currency(from), currency(to))
     }
 
     /// Units of `to` for one `from` by the direct rate or, failing that, by its inverse.

@@ -6,13 +6,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::draft::Draft;
-use crate::definition::action::Dividend;
-use crate::definition::{ActionRules, Event, Reset};
+use crate::calendar::working_day_after;
+use crate::definition::action::{Deletion, Dividend};
+use crate::definition::{ActionDefinition, ActionRules, Event, Leaves, Proceeds, Reset};
 use crate::exact::Ratio;
 use crate::index::{Basket, Kept, Overrides, Weigh};
 use crate::output::{ActionState, Cause};
 use crate::problem::Problem;
 use crate::{Currency, Decimal, Engine, IndexId, Position, RoundingMode, SecurityId, Time, period};
+
+/// The longest name of an action.
+const ID_MAX: usize = 64;
 
 /// A dividend of a member whose day has come and that the price index lets pass: what total
 /// returns reinvest.
@@ -58,6 +62,10 @@ pub(super) struct Opening {
     pub(super) drafts: BTreeMap<IndexId, Draft>,
     /// Dividends that total returns reinvest.
     paid: Vec<(IndexId, ExDividend)>,
+    /// The action that is being carried out.
+    current: Option<ActionDefinition>,
+    /// Actions that follow from these.
+    announced: Vec<ActionDefinition>,
     /// The beginning of the day, of the last one where several come together.
     effective: Time,
 }
@@ -75,6 +83,8 @@ impl Engine {
             prices: BTreeMap::new(),
             drafts: BTreeMap::new(),
             paid: Vec::new(),
+            current: None,
+            announced: Vec::new(),
             effective: Time::MIN,
         };
         let mut concerned = Vec::with_capacity(ids.len());
@@ -82,6 +92,7 @@ impl Engine {
             let known = self.actions.known.get(id).ok_or(Problem::UnknownAction)?;
             opening.effective = opening.effective.max(known.due);
             let event = &known.definition.event;
+            opening.current = Some(known.definition.clone());
             concerned.push(opening.engine.concerned(event).1);
             if let Event::Rebalance(review) = event {
                 opening.rebalance(review, review.days() - known.steps)?;
@@ -91,9 +102,13 @@ impl Engine {
         }
         let restored = opening.drafts.iter().filter(|(_, draft)| draft.restores);
         let restored = restored.map(|(index, _)| *index).collect();
+        let announced = std::mem::take(&mut opening.announced);
         let mut engine = opening.close(position)?;
         for (id, indexes) in ids.iter().zip(concerned) {
             engine.applied(id, indexes, ts, position);
+        }
+        for definition in &announced {
+            engine.enlist(definition, position)?;
         }
         Ok((engine, restored))
     }
@@ -215,6 +230,42 @@ impl Opening {
         rate.map(Ratio::from)
     }
 
+    /// Announces that a member which the present action brought into an index leaves it again.
+    pub(super) fn leave(
+        &mut self,
+        index: IndexId,
+        member: SecurityId,
+        parent: SecurityId,
+        rule: &Leaves,
+    ) -> Result<(), Problem> {
+        let Some(cause) = &self.current else {
+            return Ok(());
+        };
+        let definition = &self.engine.indexes[index.at()].definition;
+        let calendar = definition.calendar.as_ref();
+        let calendar = calendar.and_then(|name| self.engine.calendars.get(name));
+        let ex_date = calendar.map_or_else(
+            || working_day_after(cause.ex_date, rule.after),
+            |calendar| calendar.day_after(cause.ex_date, rule.after),
+        );
+        let symbol = |id: SecurityId| self.engine.securities[id.at()].definition.symbol.clone();
+        let room = ID_MAX.saturating_sub(definition.code.len() + 1);
+        let cause_id: String = cause.id.chars().take(room).collect();
+        self.announced.push(ActionDefinition {
+            id: format!("{cause_id}@{}", definition.code),
+            ex_date: ex_date.ok_or(Problem::Overflow)?,
+            zone: cause.zone.clone(),
+            note: Some(format!("follows from {}", cause.id)),
+            event: Event::Deletion(Deletion {
+                index: definition.code.clone(),
+                symbol: symbol(member),
+                proceeds: (rule.proceeds == Proceeds::Parent).then(|| symbol(parent)),
+                untraded: rule.untraded,
+            }),
+        });
+        Ok(())
+    }
+
     pub(super) fn pay(&mut self, index: IndexId, dividend: ExDividend) {
         self.paid.push((index, dividend));
     }
@@ -271,6 +322,7 @@ impl Engine {
     fn conclude(&mut self, id: IndexId, mut draft: Draft) -> Result<(), Problem> {
         self.blend(id, &mut draft)?;
         let mut state = self.indexes[id.at()].clone();
+        state.deferred = std::mem::take(&mut draft.deferred);
         let constituents = draft.members.iter().map(|line| line.constituent.clone());
         state.definition.basket = constituents.collect();
         if draft.is_changed {

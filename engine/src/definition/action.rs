@@ -118,6 +118,10 @@ pub struct Dividend {
     /// Ordinary ones move no price index; special ones adjust as the index's rule says.
     #[serde(default)]
     pub kind: DividendKind,
+    /// Which of a row of special dividends it is, from 1, for indexes that take only the
+    /// [first](super::SpecialDividends::first) for special; the first when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurrence: Option<u32>,
     /// The country that withholds, for the withholding table of an index: `US`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
@@ -174,6 +178,10 @@ pub struct Rights {
     /// A dividend that the new shares do not get yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed_dividend: Option<Decimal>,
+    /// The security as which the rights themselves trade, one for each share; needed where an
+    /// index [keeps them](super::Take::Line).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
 }
 
 /// A spin-off.
@@ -302,6 +310,10 @@ pub struct Addition {
     pub index: String,
     /// The member, as its basket would state it.
     pub member: Box<Constituent>,
+    /// A member that leaves with it, or left it on the same day: where units follow from target
+    /// weights, the new one takes over its weight, and the others keep theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 /// A member that leaves.
@@ -312,6 +324,12 @@ pub struct Deletion {
     pub index: String,
     /// The member.
     pub symbol: String,
+    /// The member whose units grow by what it is worth; the whole index's value when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proceeds: Option<String>,
+    /// It stays where it has traded by then.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub untraded: bool,
 }
 
 /// A review of one index.
@@ -410,6 +428,7 @@ impl Event {
             Self::Addition(x) => (Some(&x.member.symbol), &[]),
             Self::Rebalance(x) => (None, x.basket.as_deref().unwrap_or_default()),
             Self::SpinOff(x) => (Some(&x.child), &[]),
+            Self::Rights(x) => (x.line.as_deref(), &[]),
             Self::Merger(x) => (x.acquirer.as_deref(), &[]),
             Self::Split(_)
             | Self::ReverseSplit(_)
@@ -417,7 +436,6 @@ impl Event {
             | Self::StockDividend(_)
             | Self::Dividend(_)
             | Self::ReturnOfCapital(_)
-            | Self::Rights(_)
             | Self::Delisting(_)
             | Self::Bankruptcy(_)
             | Self::ShareChange(_)
@@ -497,6 +515,14 @@ impl Event {
                 | Self::Redenomination(_)
         )
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 const fn one() -> Decimal {

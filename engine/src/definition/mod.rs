@@ -33,8 +33,8 @@ pub use index::{Base, Day, IndexDefinition};
 pub use revision::{Adjustment, IndexRevision, RevisionDefinition, Split};
 pub use rounding::{Cut, FxRule, Rounding};
 pub use rules::{
-    ActionRules, Adjust, Child, ChildPrice, MergerPrice, MergerRule, Reinvest, RemovalRule,
-    RightsRule, ShareRule, SpecialDividends, SpinOffRule, Take,
+    ActionRules, Adjust, Child, ChildPrice, Dilutive, Leaves, MergerPrice, MergerRule, Proceeds,
+    Reinvest, RemovalRule, RightsRule, ShareRule, SpecialDividends, SpinOffRule, Take,
 };
 pub use security::SecurityDefinition;
 pub use session::{CloseAt, CloseRule, SessionRules, StaleRule};

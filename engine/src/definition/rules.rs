@@ -47,6 +47,11 @@ pub struct SpecialDividends {
     /// With `adjust = above`: from this share of the last price on, such as 0.05.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<Decimal>,
+    /// Of special dividends in a row only so many adjust; from the next on they are thought to be
+    /// regular and count as ordinary ones. The dividend states its
+    /// [`occurrence`](super::action::Dividend::occurrence). All when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<u32>,
     /// The price falls by the amount net of tax.
     #[serde(skip_serializing_if = "is_default")]
     pub net: bool,
@@ -89,6 +94,22 @@ pub struct RightsRule {
     /// What becomes of the rights.
     #[serde(skip_serializing_if = "is_default")]
     pub take: Take,
+    /// A rule of their own for issues that dilute much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dilutive: Option<Dilutive>,
+    /// When rights that are members leave; with an announced deletion when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<Leaves>,
+}
+
+/// Rights issues that dilute much.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dilutive {
+    /// From so many new shares for one held on, such as 2.
+    pub from: Decimal,
+    /// What becomes of their rights.
+    pub take: Take,
 }
 
 /// What becomes of rights.
@@ -100,6 +121,9 @@ pub enum Take {
     Up,
     /// They are sold: the price falls, shares stay.
     Sold,
+    /// They become a member of their own, the security that the action names, one for each share,
+    /// at the value that the price falls by.
+    Line,
 }
 
 /// Spin-offs.
@@ -112,6 +136,36 @@ pub struct SpinOffRule {
     /// What the child is worth until it trades.
     #[serde(skip_serializing_if = "is_default")]
     pub price: ChildPrice,
+    /// When a kept child leaves again; never by itself when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<Leaves>,
+}
+
+/// When a member that an action brought leaves again. With the action its
+/// [deletion](super::Event::Deletion) is announced, as `ID@INDEX`, and can be cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaves {
+    /// After so many days of the index: sessions of its calendar, without one Mondays to Fridays.
+    /// At 1 it leaves before the day after the ex-date.
+    pub after: u16,
+    /// It stays where it has traded by then.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub untraded: bool,
+    /// Where what it is worth goes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub proceeds: Proceeds,
+}
+
+/// Where the value of a member that leaves goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proceeds {
+    /// Into the whole index, by its divisor.
+    #[default]
+    Index,
+    /// Into the member that it came from, whose units grow.
+    Parent,
 }
 
 /// What becomes of a spun-off child.
@@ -123,6 +177,9 @@ pub enum Child {
     Keep,
     /// It stays outside: the value leaves by the divisor.
     Drop,
+    /// It stays outside and counts as a dividend: the price index falls with the parent, total
+    /// returns reinvest the value.
+    Paid,
 }
 
 /// What a spun-off child is worth until it trades.
@@ -132,6 +189,8 @@ pub enum ChildPrice {
     /// The stated price or its last one; the parent falls by it.
     #[default]
     Estimate,
+    /// Its last price of when-issued trading, whatever is stated; without one the placeholder.
+    WhenIssued,
     /// The smallest price that it can have; the parent hardly falls.
     Placeholder,
 }
@@ -168,14 +227,27 @@ pub struct RemovalRule {
     pub bankrupt: Option<Decimal>,
 }
 
-/// Changes of shares and free float.
+/// Which changes of shares and free float count at once. The others wait on the index for its next
+/// review: one that states a basket states them anew, one that states none puts them into force.
+///
+/// What is compared is shares times float, with what is in force; a change that follows one that
+/// waits adds to it. Without any bound all count at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShareRule {
-    /// The smallest change of shares times float that counts at once, as a share of what was
-    /// there, such as 0.05; a smaller one waits for the next review, which states it.
+    /// From this share of what was there on, such as 0.05.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Decimal>,
+    /// And from this value on, in the index currency at the last price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<Decimal>,
+    /// Or from this value on, whatever share it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alone: Option<Decimal>,
+    /// A change of the float factor alone: from this difference on, such as 0.05, instead of the
+    /// bounds above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub float: Option<Decimal>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

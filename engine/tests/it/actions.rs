@@ -11,7 +11,7 @@ fn three() -> World {
 }
 
 /// The same, with rules for all three indexes.
-fn three_with(rules: &str) -> World {
+pub(crate) fn three_with(rules: &str) -> World {
     let rules = if rules.is_empty() {
         String::new()
     } else {
@@ -38,22 +38,22 @@ fn three_with(rules: &str) -> World {
     world
 }
 
-fn action(terms: &str) -> String {
+pub(crate) fn action(terms: &str) -> String {
     format!(r#"{{"actions":[{{"id":"x","ex_date":"2026-01-06",{terms}}}]}}"#)
 }
 
-fn state(world: &World) -> ActionState {
+pub(crate) fn state(world: &World) -> ActionState {
     world.engine.action("x").unwrap().state.clone()
 }
 
-fn price(world: &World, symbol: &str) -> String {
+pub(crate) fn price(world: &World, symbol: &str) -> String {
     let id = world.engine.security_id(symbol).unwrap();
     let price = world.engine.security(id).unwrap().price.unwrap();
     price.normalized().to_string()
 }
 
 /// The stated shares or units of a member and its coefficient.
-fn held(world: &World, code: &str, symbol: &str) -> (String, String) {
+pub(crate) fn held(world: &World, code: &str, symbol: &str) -> (String, String) {
     let index = world.index(code);
     let at = index
         .definition

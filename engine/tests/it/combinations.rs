@@ -220,13 +220,38 @@ fn action_rules(d: &mut Draw<'_>) -> Value {
         "reinvest": d.pick(&["index", "security"]), "net": d.once_in(2)});
     maybe(d, 2, &mut dividends, "share", |d| d.hundredths(1, 20));
     maybe(d, 2, &mut dividends, "tax", |d| d.hundredths(0, 101));
+    maybe(d, 4, &mut dividends, "first", |d| json!(1 + d.below(3)));
+    let mut rights = json!({"take": d.pick(&["up", "sold", "line"])});
+    maybe(
+        d,
+        3,
+        &mut rights,
+        "dilutive",
+        |d| json!({"from": d.hundredths(0, 100), "take": d.pick(&["up", "sold", "line"])}),
+    );
+    maybe(d, 3, &mut rights, "leaves", leaves);
+    let child = d.pick(&["keep", "keep", "drop", "paid"]);
+    let price = d.pick(&["estimate", "placeholder", "when_issued"]);
+    let mut spin_offs = json!({"child": child, "price": price});
+    if child == "keep" || d.once_in(20) {
+        maybe(d, 3, &mut spin_offs, "leaves", leaves);
+    }
+    let mut shares = json!({"from": d.hundredths(0, 20)});
+    for bound in ["value", "alone"] {
+        maybe(d, 4, &mut shares, bound, |d| d.hundredths(0, 1_000_000));
+    }
+    maybe(d, 4, &mut shares, "float", |d| d.hundredths(0, 20));
     json!({
         "special_dividends": dividends,
-        "rights": {"take": d.pick(&["up", "sold"])},
-        "spin_offs": {"child": d.pick(&["keep", "drop"]), "price": d.pick(&["estimate", "placeholder"])},
+        "rights": rights,
+        "spin_offs": spin_offs,
         "mergers": {"price": d.pick(&["last", "terms"])},
-        "share_changes": {"from": d.hundredths(0, 20)},
+        "share_changes": shares,
     })
+}
+
+fn leaves(d: &mut Draw<'_>) -> Value {
+    json!({"after": 1 + d.below(2), "untraded": d.once_in(2), "proceeds": d.pick(&["index", "parent"])})
 }
 
 fn session(d: &mut Draw<'_>) -> Value {
@@ -411,7 +436,7 @@ fn variant_index(d: &mut Draw<'_>, code: &str, parent: &Value) -> Value {
 fn action(d: &mut Draw<'_>, id: usize, day: &str, code: &str) -> Value {
     let symbol = d.pick(&SYMBOLS);
     let (a, b) = (1 + d.below(9), 1 + d.below(9));
-    let terms = match d.below(16) {
+    let terms = match d.below(17) {
         0 => json!({"type": "split", "symbol": symbol, "from": a, "to": a + b}),
         1 => json!({"type": "bonus", "symbol": symbol, "held": a, "new": b}),
         2 => {
@@ -422,7 +447,8 @@ fn action(d: &mut Draw<'_>, id: usize, day: &str, code: &str) -> Value {
             json!({"type": "return_of_capital", "symbol": symbol, "amount": d.hundredths(1, 100), "from": a, "to": b})
         }
         4 => {
-            json!({"type": "rights", "symbol": symbol, "held": a, "new": b, "price": d.hundredths(1, 20_000)})
+            json!({"type": "rights", "symbol": symbol, "held": a, "new": b, "price": d.hundredths(1, 20_000),
+            "line": d.pick(&SYMBOLS)})
         }
         5 => {
             json!({"type": "spin_off", "symbol": symbol, "child": d.pick(&SYMBOLS), "ratio": "0.1", "price": "1"})
@@ -443,7 +469,17 @@ fn action(d: &mut Draw<'_>, id: usize, day: &str, code: &str) -> Value {
             json!({"type": "redenomination", "symbol": symbol, "currency": d.pick(&["EUR", "JPY"]), "rate": "1.9"})
         }
         13 => json!({"type": "suspension", "symbol": symbol}),
-        14 => json!({"type": "deletion", "index": code, "symbol": symbol}),
+        14 => {
+            json!({"type": "deletion", "index": code, "symbol": symbol, "proceeds": d.pick(&SYMBOLS)})
+        }
+        15 => {
+            let (new, scheme) = (
+                d.pick(&SYMBOLS),
+                d.pick(&["price", "market_cap", "fixed_weight", "equal"]),
+            );
+            let new = member(d, new, scheme);
+            json!({"type": "addition", "index": code, "member": new, "replaces": symbol})
+        }
         _ => json!({"type": "rebalance", "index": code, "days": a}),
     };
     let mut action = json!({"id": id.to_string(), "ex_date": day});

@@ -6,6 +6,7 @@
 
 mod action_model;
 mod action_properties;
+mod action_rules;
 mod actions;
 mod bounds;
 mod combinations;
