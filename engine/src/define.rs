@@ -279,6 +279,7 @@ impl Engine {
             span: None,
             prev_close: None,
             dividends: Vec::new(),
+            day_rates: std::collections::BTreeMap::new(),
             deferred: std::collections::BTreeMap::new(),
             due: Time::MIN,
             waiting: false,
@@ -354,6 +355,9 @@ impl Engine {
             .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
         let new_basket = changed.contains(&"basket");
         let in_force = std::mem::take(&mut state.definition.basket);
+        if changed.contains(&"fx") {
+            state.day_rates.clear();
+        }
         state.stated = definition.clone();
         state.definition = definition.clone();
         if new_basket {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Actions;
 use crate::calendar::Calendar;
 use crate::correct::{Corrections, Edits, Late, LateInputs};
-use crate::definition::{Dissemination, PairDefinition, RevisionDefinition};
+use crate::definition::{Dissemination, FxRates, PairDefinition, RevisionDefinition};
 use crate::fx::Rates;
 use crate::gate::Held;
 use crate::index::Index;
@@ -472,6 +472,7 @@ impl Engine {
             let was_complete = state.is_complete();
             state.refresh_rates(&self.rates);
             let is_first = !was_complete && state.is_complete();
+            let moves = is_first || state.definition.fx.rates == FxRates::Live;
             let mark = &mut self.marks[index.at()];
             if ts >= mark.newest {
                 mark.newest = ts;
@@ -488,7 +489,7 @@ impl Engine {
                 self.weigh_stale(index, false, ts, position);
             }
             // A closed index has a level, too, as soon as its last part is there.
-            if !is_quiet || is_first {
+            if moves && (!is_quiet || is_first) {
                 self.touch(index, ts);
             }
         }
@@ -773,6 +774,9 @@ impl Index {
     pub(crate) fn depends_on(&self, base: Currency, quote: Currency) -> bool {
         if let Some(follow) = &self.follow {
             return follow.depends_on(self, base, quote);
+        }
+        if self.definition.fx.rates == FxRates::One {
+            return false;
         }
         let foreign = &self.basket.currencies[1..];
         let own = self.definition.currency;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Cut, FxRule};
+use crate::definition::{Cut, FxRates, FxRule};
 use crate::exact::Ratio;
 use crate::input::{Origin, Rate};
 use crate::view::RateView;
@@ -72,7 +72,7 @@ pub fn convert(
     rule: FxRule,
     rate: impl Fn(Currency, Currency) -> Option<Decimal>,
 ) -> Option<Decimal> {
-    if from == to {
+    if from == to || rule.rates == FxRates::One {
         return Some(Decimal::ONE);
     }
     if let Some(direct) = rate(from, to) {
@@ -125,7 +125,7 @@ mod tests {
         let check = |from: &str, to: &str, pivot: Option<&str>, expected: Option<&str>| {
             let rule = FxRule {
                 pivot: pivot.map(|p| Currency::parse(p).unwrap()),
-                places: 12,
+                ..FxRule::default()
             };
             let (a, b) = (Currency::parse(from).unwrap(), Currency::parse(to).unwrap());
             let got = rates

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::ExDividend;
 use crate::basket::{Holding, Rule};
 use crate::combine::Combine;
-use crate::definition::{Cut, IndexDefinition, Reset, Weighting};
+use crate::definition::{Cut, FxRates, IndexDefinition, Reset, Weighting};
 use crate::exact::Ratio;
 use crate::follow::Follow;
 use crate::fx::Rates;
@@ -83,6 +83,9 @@ pub(crate) struct Index {
     /// Dividends of members whose day is the present one, for total returns.
     #[serde(default)]
     pub(crate) dividends: Vec<ExDividend>,
+    /// Where the rates before a day count for the whole day: those.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) day_rates: BTreeMap<Currency, Decimal>,
     /// Changes of shares that wait for the next review.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) deferred: BTreeMap<SecurityId, Deferred>,
@@ -256,11 +259,23 @@ pub(crate) struct Kept {
 impl Index {
     /// Reads the rates anew.
     pub(crate) fn refresh_rates(&mut self, table: &Rates) {
-        let (own, rule) = (self.definition.currency, self.definition.fx);
-        for (currency, rate) in self.basket.currencies.iter().zip(&mut self.basket.rates) {
-            *rate = table.convert(*currency, own, rule);
+        for at in 0..self.basket.currencies.len() {
+            let currency = self.basket.currencies[at];
+            let rate = self.currency_rate(currency, table);
+            if let (FxRates::PriorClose, Some(rate)) = (self.definition.fx.rates, rate) {
+                self.day_rates.insert(currency, rate);
+            }
+            self.basket.rates[at] = rate;
         }
         self.prepare();
+    }
+
+    /// Index currency for one of another.
+    pub(crate) fn currency_rate(&self, from: Currency, table: &Rates) -> Option<Decimal> {
+        let (own, rule) = (self.definition.currency, self.definition.fx);
+        let of_day = self.day_rates.get(&from).copied();
+        let of_day = of_day.filter(|_| rule.rates == FxRates::PriorClose);
+        of_day.or_else(|| table.convert(from, own, rule))
     }
 
     /// Works out what does not change from tick to tick.

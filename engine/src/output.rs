@@ -368,6 +368,8 @@ pub enum Cause {
     Revision,
     /// Target weights were restored at a period's end.
     Reset,
+    /// The rates before a day count from here on.
+    Rates,
     /// A variant was fixed anew at the levels before a day.
     Fixing,
     /// Corporate actions or a review.
@@ -385,6 +387,7 @@ impl Cause {
             Self::Base => "base",
             Self::Revision => "revision",
             Self::Reset => "reset",
+            Self::Rates => "rates",
             Self::Fixing => "fixing",
             Self::Action => "action",
             Self::Correction => "correction",

@@ -3,7 +3,7 @@
 
 use crate::basket::{self, Holding, Rule};
 use crate::define::Change;
-use crate::definition::{Adjustment, Constituent, RevisionDefinition, Weighting};
+use crate::definition::{Adjustment, Constituent, FxRates, RevisionDefinition, Weighting};
 use crate::exact::Ratio;
 use crate::follow::Closing;
 use crate::index::{Basket, Index, Kept, Overrides, Weigh};
@@ -133,6 +133,9 @@ impl Engine {
             .iter()
             .filter_map(|index| self.end_day(*index, ts, position))
             .collect();
+        for end in &ended {
+            self.renew_rates(end.index, end.day_end, position);
+        }
         let mut restored = Vec::new();
         if !actions.is_empty() {
             restored = self.apply_actions(&actions, ts, position);
@@ -194,6 +197,34 @@ impl Engine {
             period_end: (ts >= span.period_end).then_some(span.period_end),
             closings,
         })
+    }
+
+    /// Takes the last rates for a day that begins, where they count for the whole of it; the level
+    /// stays.
+    fn renew_rates(&mut self, index: IndexId, effective: Time, position: Position) {
+        let state = &self.indexes[index.at()];
+        if state.definition.fx.rates != FxRates::PriorClose || !state.is_complete() {
+            return;
+        }
+        let Some(level) = self.exact_by(index, false) else {
+            return;
+        };
+        let mut next = state.clone();
+        next.day_rates.clear();
+        next.refresh_rates(&self.rates);
+        if next.basket.rates == state.basket.rates {
+            return;
+        }
+        let renewed = next.keep(&[]).and_then(|kept| match kept {
+            Some(kept) => next.carry(&level, kept, &Overrides::new(), &self.securities),
+            None => next.establish(&level, &Overrides::new(), &self.securities, Weigh::Keep),
+        });
+        // Rates under which there is no divisor stay away; those of the day before go on.
+        if renewed.is_ok() {
+            self.indexes[index.at()] = next;
+            self.put_in_force(index);
+            self.revised(index, Cause::Rates, effective, position);
+        }
     }
 
     /// Restores the target weights of an index at the last prices.

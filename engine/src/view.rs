@@ -266,8 +266,9 @@ impl Engine {
     /// Index currency for one of another, as the index's rule makes it of the last rates.
     #[must_use]
     pub fn conversion(&self, index: IndexId, from: Currency) -> Option<Decimal> {
-        let definition = &self.indexes.get(index.at())?.definition;
-        self.rates.convert(from, definition.currency, definition.fx)
+        self.indexes
+            .get(index.at())?
+            .currency_rate(from, &self.rates)
     }
 
     /// The members of an index whose price is stale by its rule.

@@ -17,7 +17,7 @@ pub enum EventMessage {
         index: String,
         /// The number of the revision.
         rev: u32,
-        /// Why: `definition`, `base`, `revision`, `reset`, `action`.
+        /// Why: `definition`, `base`, `revision`, `reset`, `rates`, `fixing`, `action`, `correction`.
         cause: String,
         /// The divisor from here on; absent while the index waits for prices.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -223,10 +223,8 @@ impl Opening {
 
     /// Currency of the index for one of the security's.
     pub(super) fn rate(&self, index: IndexId, security: SecurityId) -> Option<Ratio> {
-        let definition = &self.engine.indexes[index.at()].definition;
         let currency = self.engine.securities[security.at()].definition.currency;
-        let rates = &self.engine.rates;
-        let rate = rates.convert(currency, definition.currency, definition.fx);
+        let rate = self.engine.indexes[index.at()].currency_rate(currency, &self.engine.rates);
         rate.map(Ratio::from)
     }
 

@@ -109,9 +109,7 @@ impl Engine {
                 .ok_or_else(|| Problem::NoPrice(member.symbol.clone()))?;
             let currency = self.securities[security.at()].definition.currency;
             let foreign = currency != definition.currency;
-            let rate = self
-                .rates
-                .convert(currency, definition.currency, definition.fx);
+            let rate = state.currency_rate(currency, &self.rates);
             reference.push(ReferencePrice {
                 symbol: member.symbol.clone(),
                 price: price.normalized(),

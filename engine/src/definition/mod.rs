@@ -31,7 +31,7 @@ pub use dissemination::Dissemination;
 pub use gate::{CrossCheck, Gate, PairDefinition, SourceRule};
 pub use index::{Base, Day, IndexDefinition};
 pub use revision::{Adjustment, IndexRevision, RevisionDefinition, Split};
-pub use rounding::{Cut, FxRule, Rounding};
+pub use rounding::{Cut, FxRates, FxRule, Rounding};
 pub use rules::{
     ActionRules, Adjust, Child, ChildPrice, Dilutive, Leaves, MergerPrice, MergerRule, Proceeds,
     Reinvest, RemovalRule, RightsRule, ShareRule, SpecialDividends, SpinOffRule, Take,

@@ -70,6 +70,34 @@ pub struct FxRule {
     pub pivot: Option<Currency>,
     /// Places of a rate that comes from such a division.
     pub places: u8,
+    /// Which of the rates that come count.
+    #[serde(skip_serializing_if = "FxRates::is_live")]
+    pub rates: FxRates,
+}
+
+/// Which rates of a currency count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FxRates {
+    /// Each as it comes.
+    #[default]
+    Live,
+    /// The last before the day, for the whole day: the return of a day is one in local currencies
+    /// (METHODOLOGY §1.4). With the first input of a day the divisor takes up what the rates have
+    /// moved.
+    PriorClose,
+    /// None: a unit of any currency counts as one of the index, for ever (quanto).
+    One,
+}
+
+impl FxRates {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature is serde's"
+    )]
+    const fn is_live(&self) -> bool {
+        matches!(self, Self::Live)
+    }
 }
 
 impl Default for FxRule {
@@ -77,6 +105,7 @@ impl Default for FxRule {
         Self {
             pivot: None,
             places: 12,
+            rates: FxRates::Live,
         }
     }
 }

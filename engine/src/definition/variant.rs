@@ -348,9 +348,10 @@ impl VolatilityControl {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Volatility {
-    /// The standard deviation of this many daily returns.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub days: Option<u16>,
+    /// The standard deviation of this many daily returns; of several windows, `[20, 60]`, the
+    /// largest counts, once the longest is full.
+    #[serde(skip_serializing_if = "Vec::is_empty", with = "one_or_more")]
+    pub days: Vec<u16>,
     /// Exponentially weighted squares of daily returns: `v = λ·v + (1-λ)·r²` for each `λ`, of
     /// which the largest counts: `["0.94", "0.97"]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -359,4 +360,32 @@ pub struct Volatility {
     pub log: bool,
     /// For `days`: squares around 0 divided by n, instead of around the mean divided by n-1.
     pub zero_mean: bool,
+}
+
+/// One number, or several in a list.
+mod one_or_more {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a number of days, or a list of them")]
+    enum Numbers {
+        One(u16),
+        More(Vec<u16>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(days: &[u16], serializer: S) -> Result<S::Ok, S::Error> {
+        match days {
+            [one] => one.serialize(serializer),
+            more => more.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u16>, D::Error> {
+        Ok(match Numbers::deserialize(deserializer)? {
+            Numbers::One(one) => vec![one],
+            Numbers::More(more) => more,
+        })
+    }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::definition::{
-    Hedged, IndexDefinition, Interest, Leveraged, Reset, Variant, VolatilityControl, Withholding,
+    FxRates, Hedged, IndexDefinition, Interest, Leveraged, Reset, Variant, VolatilityControl,
+    Withholding,
 };
 use crate::problem::Problem;
 use crate::{Decimal, pow10};
@@ -37,6 +38,9 @@ pub(crate) fn check(definition: &IndexDefinition) -> Result<(), Problem> {
         .is_some_and(|value| !value.is_positive())
     {
         return Err(Problem::Base);
+    }
+    if definition.fx.rates != FxRates::Live {
+        return refuse("follows live rates: state `fx.rates` at its parent");
     }
     match variant {
         Variant::TotalReturn(rule) => withholding(rule.net.as_ref()),
@@ -112,11 +116,12 @@ fn volatility(rule: &VolatilityControl) -> Result<(), Problem> {
     if !(1..=60).contains(&rule.lag) || rule.year == 0 {
         return refuse("needs a lag of 1 to 60 closes and a year of at least a day");
     }
-    match (rule.volatility.days, rule.volatility.decay.as_slice()) {
-        (Some(2..=1000), []) => {}
-        (Some(1), []) if rule.volatility.zero_mean => {}
-        (None, [_, ..]) => {
-            for decay in &rule.volatility.decay {
+    let least = if rule.volatility.zero_mean { 1 } else { 2 };
+    let is_window = |days: &u16| (least..=1000).contains(days);
+    match (&*rule.volatility.days, &*rule.volatility.decay) {
+        (days @ [_, ..], []) if days.iter().all(is_window) => {}
+        ([], decay @ [_, ..]) => {
+            for decay in decay {
                 within(*decay, 0, Some(1))?;
             }
         }

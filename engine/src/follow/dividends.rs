@@ -41,13 +41,12 @@ impl Engine {
             };
         }
         let divisor = Ratio::from(index.divisor?);
-        let (own, rule) = (index.definition.currency, index.definition.fx);
         let mut sum = Ratio::zero();
         for dividend in &index.dividends {
             let held = index.basket.holdings.iter();
             let place = held.clone().position(|h| h.security == dividend.security);
             let coefficient = place.and_then(|at| index.basket.coefficients.get(at));
-            let rate = self.rates.convert(dividend.currency, own, rule);
+            let rate = index.currency_rate(dividend.currency, &self.rates);
             let (Some(coefficient), Some(rate)) = (coefficient, rate) else {
                 continue;
             };

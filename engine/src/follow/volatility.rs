@@ -27,8 +27,8 @@ pub(super) fn take(
 ) {
     closes.push_back(close);
     let behind = usize::from(rule.lag.max(1)) - 1;
-    if let Some(days) = rule.volatility.days {
-        while closes.len() > usize::from(days) + 1 + behind {
+    if let Some(days) = rule.volatility.days.iter().max() {
+        while closes.len() > usize::from(*days) + 1 + behind {
             closes.pop_front();
         }
         return;
@@ -60,21 +60,17 @@ pub(super) fn exposure(
     variances: &[Decimal],
     cut: Cut,
 ) -> Option<Decimal> {
-    let daily = match rule.volatility.days {
-        Some(days) => {
-            let behind = usize::from(rule.lag.max(1)) - 1;
-            let usable = closes.len().checked_sub(behind)?;
-            let newest = usable.checked_sub(usize::from(days) + 1)?;
-            let window: Vec<Decimal> = closes.range(newest..usable).copied().collect();
-            variance(&rule.volatility, &window)
-        }
-        None => variances
-            .iter()
-            .map(|v| from_decimal(*v))
-            .fold(None, |most: Option<f64>, v| {
-                Some(most.map_or(v, |m| m.max(v)))
-            })?,
+    let behind = usize::from(rule.lag.max(1)) - 1;
+    let over = |days: &u16| {
+        let usable = closes.len().checked_sub(behind)?;
+        let first = usable.checked_sub(usize::from(*days) + 1)?;
+        let window: Vec<Decimal> = closes.range(first..usable).copied().collect();
+        Some(variance(&rule.volatility, &window))
     };
+    let windows: Option<Vec<f64>> = rule.volatility.days.iter().map(over).collect();
+    let decayed = variances.iter().map(|v| from_decimal(*v));
+    let measures = windows?.into_iter().chain(decayed);
+    let daily = measures.reduce(f64::max)?;
     let yearly = libm::sqrt(daily * f64::from(rule.year));
     let most = rule.exposure_max;
     if yearly <= 0.0 {
@@ -142,6 +138,20 @@ mod tests {
         // Returns 1 % and -1 %: σ = √(0.0002·252) = 0.224499; then none at all, exactly.
         let got = exposures(&rule, &["100", "101", "99.99", "99.99", "99.99"]);
         assert_eq!(got, ["-", "-", "0.445435", "0.890871", "1.5"]);
+    }
+
+    #[test]
+    fn takes_the_largest_of_several_windows() {
+        let rule =
+            rule(r#"{"target":"0.1","exposure_max":"9","lag":1,"volatility":{"days":[2,3]}}"#);
+        // Returns 1 %, -1 %, 0, 0: the short window first has σ² of 0.0002 and then 0.00005, the
+        // long one 0.0001 twice, then 1/30000.
+        let got = exposures(&rule, &["100", "101", "99.99", "99.99", "99.99", "99.99"]);
+        assert_eq!(
+            got,
+            ["-", "-", "-", "0.629941", "1.091089", "9"],
+            "0.1/√(0.0001·252), 0.1/√(252/30000)"
+        );
     }
 
     #[test]

@@ -330,13 +330,10 @@ fn basket_index(d: &mut Draw<'_>, code: &str, others: &[String]) -> Value {
 /// What every index may state.
 fn of_any(d: &mut Draw<'_>, index: &mut Value) {
     maybe(d, 2, index, "rounding", rounding);
-    maybe(
-        d,
-        3,
-        index,
-        "fx",
-        |d| json!({"pivot": d.pick(&["USD", "EUR"]), "places": 4 + d.below(15)}),
-    );
+    maybe(d, 3, index, "fx", |d| {
+        json!({"pivot": d.pick(&["USD", "EUR"]), "places": 4 + d.below(15),
+            "rates": d.pick(&["live", "live", "prior_close", "one"])})
+    });
     maybe(d, 3, index, "dissemination", |d| match d.below(3) {
         0 => json!({"mode": "tick"}),
         1 => json!({"mode": "conflate"}),
@@ -401,7 +398,7 @@ fn variant_index(d: &mut Draw<'_>, code: &str, parent: &Value) -> Value {
             json!({"kind": "volatility_control", "target": d.hundredths(1, 50), "exposure_max": "1.5",
             "lag": 1 + d.below(3),
             "volatility": match d.below(2) {
-                0 => json!({"days": 2}),
+                0 => json!({"days": [2, 2 + d.below(3)]}),
                 _ => json!({"decay": ["0.94", "0.97"], "log": true}),
             }})
         }

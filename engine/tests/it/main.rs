@@ -11,6 +11,7 @@ mod actions;
 mod bounds;
 mod combinations;
 mod corrections;
+mod currencies;
 mod days;
 mod exact;
 mod explore;
