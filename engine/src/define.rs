@@ -1,6 +1,6 @@
 //! Loading definitions: compared with what is there, applied whole or not at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::definition::{
     Definitions, Dissemination, IndexDefinition, RevisionDefinition, SecurityDefinition,
@@ -279,8 +279,8 @@ impl Engine {
             span: None,
             prev_close: None,
             dividends: Vec::new(),
-            day_rates: std::collections::BTreeMap::new(),
-            deferred: std::collections::BTreeMap::new(),
+            day_rates: BTreeMap::new(),
+            deferred: BTreeMap::new(),
             due: Time::MIN,
             waiting: false,
             life: Life::Active,
@@ -301,14 +301,13 @@ impl Engine {
         index.count_missing(&self.securities);
         self.indexes.push(index);
         self.codes.insert(definition.code.clone(), id);
-        let each_tick = definition.dissemination == Dissemination::Tick;
         self.marks.push(Mark {
             ts: Time::MIN,
             touched: false,
             newest: newest.unwrap_or(Time::MIN),
             behind: newest.map_or(0, |ts| self.time.as_nanos().saturating_sub(ts.as_nanos())),
             is_quiet: false,
-            each_tick,
+            each_tick: definition.dissemination == Dissemination::Tick,
             is_followed: false,
             is_moved: false,
         });
