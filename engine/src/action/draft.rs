@@ -23,6 +23,8 @@ pub(super) struct Draft {
     pub(super) is_changed: bool,
     /// How stated quantities are cut that follow from a division.
     pub(super) cut: Cut,
+    /// How levels are cut that are carried.
+    carried: Cut,
     /// Its target weights are restored.
     pub(super) restores: bool,
     /// Prices by which restored weights become units, in the index currency at today's rates.
@@ -98,6 +100,7 @@ impl Draft {
                 .map(Ratio::from),
             is_changed: false,
             cut: index.definition.rounding.coefficient,
+            carried: index.definition.rounding.carried,
             restores: false,
             reference: Vec::new(),
             blend: None,
@@ -201,9 +204,26 @@ impl Draft {
             let grown = leaving.worth.add(&leaving.gain).divide(&leaving.worth);
             self.value = grown.map(|grown| leaving.value.multiply(&grown));
         }
+        self.recognise_in_product(at, worth);
         // Only now: what the basket was worth before has been taken at prices.
         self.members[at].worth = Some(worth.clone());
         self.is_changed = true;
+    }
+
+    /// The same of a geometric index: its level moves with the relative to the member's exponent. A
+    /// worth of nothing would end it; there the member leaves at its last price.
+    fn recognise_in_product(&mut self, at: usize, worth: &Ratio) {
+        let line = &self.members[at];
+        let was = line.price.as_ref().zip(line.rate.as_ref());
+        let relative = was.and_then(|(price, rate)| worth.divide(&price.multiply(rate)));
+        let relative = relative.and_then(|relative| relative.round(self.carried));
+        let exponent = line.coefficient.as_ref().and_then(|w| w.round(self.cut));
+        let parts = (&self.level, relative.filter(|r| r.is_positive()), exponent);
+        if let (Some(level), Some(relative), Some(exponent)) = parts
+            && let Some(factor) = crate::float::power(relative, exponent, self.carried)
+        {
+            self.level = Some(level.multiply(&factor.into()));
+        }
     }
 
     pub(super) fn remove(&mut self, at: usize) -> Line {

@@ -214,6 +214,8 @@ impl Draft {
         line.security = child.security;
         line.constituent.symbol = child.symbol.to_owned();
         line.constituent.price = None;
+        // Nobody has measured it yet: weights of least variance wait for a review that states it.
+        line.constituent.covariances.clear();
         // A price-weighted parent counts one unit where none are stated.
         if line.constituent.shares.is_none() && self.weighting.ignores_splits() {
             line.constituent.units.get_or_insert(Decimal::ONE);

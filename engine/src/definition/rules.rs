@@ -215,7 +215,8 @@ pub enum MergerPrice {
     Terms,
 }
 
-/// Delistings and bankruptcies.
+/// Delistings and bankruptcies. The level takes up the value before the member leaves; a geometric
+/// one cannot take up nothing, so a member leaves it at its last price where the value is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RemovalRule {

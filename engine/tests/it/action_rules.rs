@@ -358,3 +358,43 @@ fn rules_and_terms_that_mean_nothing_are_refused() {
         "stated for several days",
     );
 }
+
+#[test]
+fn a_geometric_level_takes_up_what_a_member_is_worth() {
+    let check = |rules: &str, terms: &str, level: &str| {
+        let mut world = three_with("");
+        world.load(&format!(
+            r#"{{"indexes":[{{"code":"G","currency":"USD","weighting":{{"scheme":"geometric"}},"actions":{{{rules}}},
+            "base":{{"value":"1000"}},"basket":[{{"symbol":"A"}},{{"symbol":"B"}},{{"symbol":"C"}}]}}]}}"#
+        ));
+        world.ticks("2026-01-05T22:00:00Z", &[("A", "100")]);
+        world.load(&action(terms));
+        world.ticks("2026-01-06", &[("B", "100")]);
+        assert_eq!(members(&world, "G"), ["B", "C"], "{terms}");
+        assert_eq!(world.level("G"), level, "{rules}: {terms}");
+        world.ticks("2026-01-06T22:00:00Z", &[("B", "121")]);
+        let root = world.level("G").parse::<f64>().unwrap() / level.parse::<f64>().unwrap();
+        assert!((root - 1.1).abs() < 1e-4, "two members of one half each");
+    };
+    // 1000 · 0.4^(1/3), 1000 · 1.3^(1/3), 1000 · 0.0001^(1/3).
+    check(
+        "",
+        r#""type":"delisting","symbol":"A","price":"40""#,
+        "736.81",
+    );
+    let terms = r#""mergers":{"price":"terms"}"#;
+    check(
+        terms,
+        r#""type":"merger","symbol":"A","cash":"130""#,
+        "1091.39",
+    );
+    let floor = r#""removals":{"bankrupt":"0.01"}"#;
+    check(floor, r#""type":"bankruptcy","symbol":"A""#, "46.42");
+    // Nothing is no factor: it leaves at its last price.
+    check("", r#""type":"bankruptcy","symbol":"A""#, "1000.00");
+    check(
+        "",
+        r#""type":"merger","symbol":"A","cash":"130""#,
+        "1000.00",
+    );
+}
