@@ -78,6 +78,11 @@ impl Weighting {
         )
     }
 
+    /// True where coefficients are stated numbers of shares or units, which a split multiplies.
+    pub(crate) const fn counts_shares(self) -> bool {
+        !self.follows_weights() && !self.ignores_splits()
+    }
+
     /// True where a split leaves the coefficient alone, so that the divisor moves.
     pub(crate) const fn ignores_splits(self) -> bool {
         matches!(self, Self::Price)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gate::Held;
 use crate::life::{Life, Subject};
-use crate::{Decimal, IndexId, Position, SecurityId, Time};
+use crate::{Currency, Decimal, IndexId, Position, SecurityId, Time};
 
 /// One effect of a batch, in the order of the inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,6 +263,8 @@ pub struct Revised {
     pub members: Vec<Member>,
     /// What a variant is fixed at.
     pub follows: Option<Box<Followed>>,
+    /// Index currency for one of another, where the rates before the day count for all of it.
+    pub rates: Vec<(Currency, Decimal)>,
 }
 
 /// How a variant lies over its parent: `V = slope·U + offset`.

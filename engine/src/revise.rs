@@ -280,6 +280,11 @@ impl Engine {
             position,
             members: state.members(&self.securities),
             follows: None,
+            rates: state
+                .day_rates
+                .iter()
+                .map(|(c, rate)| (*c, *rate))
+                .collect(),
         };
         let revised = Revised {
             follows: self.followed(index).map(Box::new),

@@ -1,7 +1,7 @@
 //! `divisor price`: prices that wait for an operator.
 
 use clap::Subcommand;
-use divisor_engine::Order;
+use divisor_engine::{Named, Order};
 use divisor_wire::command::{HoldRow, Request};
 use serde::Serialize;
 
@@ -108,13 +108,17 @@ pub(crate) async fn carry_out(
 ) -> anyhow::Result<Exit> {
     let (mut done, mut refused) = (0, 0);
     for order in orders {
+        let said = done_by(&order);
         let request = Request {
             order: Some(order),
             ..Request::default()
         };
         let answer = connection.request::<serde_json::Value>("order", request, TIMEOUT);
         match answer.await {
-            Ok(_) => done += 1,
+            Ok(_) => {
+                done += 1;
+                output::say(format_args!("{said}"));
+            }
             Err(RequestError::Refused(error)) => {
                 refused += 1;
                 output::say(format_args!("error: {}", error.message));
@@ -127,4 +131,23 @@ pub(crate) async fn carry_out(
         (0, _) => Exit::Failure,
         _ => Exit::Partial,
     })
+}
+
+/// What an order has done, for people.
+fn done_by(order: &Order) -> String {
+    let name = |of: &Named| match of {
+        Named::Index(name) | Named::Security(name) => name.clone(),
+    };
+    match order {
+        Order::Release { held } => format!("{held} released"),
+        Order::Reject { held } => format!("{held} rejected"),
+        Order::Halt { index, .. } => format!("{index} halted"),
+        Order::Resume { index } => format!("{index} resumed"),
+        Order::Close { index } => format!("{index} closed"),
+        Order::Confirm { index } => format!("the close of {index} is final"),
+        Order::Deactivate { of, .. } => format!("{} deactivated", name(of)),
+        Order::Reactivate { of, .. } => format!("{} reactivated", name(of)),
+        Order::Delete { of, .. } => format!("{} deleted", name(of)),
+        Order::Rename { index, to, .. } => format!("{index} renamed {to}"),
+    }
 }

@@ -300,9 +300,12 @@ impl Projection {
         });
     }
 
-    /// The cause, and of a variant what it is fixed at.
+    /// The cause, of a variant what it is fixed at, and the rates that count for a whole day.
     fn revision_body(&self, revised: &Revised) -> String {
         let mut body = serde_json::json!({"cause": revised.cause.as_str()});
+        for (currency, rate) in &revised.rates {
+            body["rates"][currency.as_str()] = rate.to_string().into();
+        }
         if let Some(follows) = &revised.follows {
             let number = |value: Option<Decimal>| value.map(|value| value.to_string());
             body["of"] = self.engine.index_code(follows.parent).into();

@@ -16,7 +16,6 @@ const PLACES_MAX: u8 = 18;
 impl Engine {
     /// Checks what an action states; the beginning of its day.
     pub(super) fn check_action(&self, definition: &ActionDefinition) -> Result<Time, Problem> {
-        check_name(&definition.id)?;
         check_terms(&definition.event)?;
         let (security, indexes) = match definition.event.index() {
             Some(code) => (None, vec![self.known_index(code)?]),

@@ -5,15 +5,15 @@ use super::opening::{ExDividend, Opening};
 use crate::definition::action::{
     CapReset, Dividend, DividendKind, Redenomination, ReturnOfCapital, SymbolChange,
 };
-use crate::definition::{Adjust, Event, Reinvest, SpecialDividends};
+use crate::definition::{ActionDefinition, Adjust, Event, Reinvest, SpecialDividends};
 use crate::exact::Ratio;
 use crate::problem::Problem;
 use crate::{Decimal, IndexId, SecurityId};
 
 impl Opening {
-    /// Carries out one event.
-    pub(super) fn event(&mut self, event: &Event) -> Result<(), Problem> {
-        match event {
+    /// Carries out the event of an action.
+    pub(super) fn event(&mut self, action: &ActionDefinition) -> Result<(), Problem> {
+        match &action.event {
             Event::Split(x) | Event::ReverseSplit(x) => {
                 self.exchange(&x.symbol, &quotient(x.to, x.from)?)
             }
@@ -24,8 +24,8 @@ impl Opening {
             }
             Event::Dividend(x) => self.dividend(x),
             Event::ReturnOfCapital(x) => self.return_of_capital(x),
-            Event::Rights(x) => self.rights(x),
-            Event::SpinOff(x) => self.spin_off(x),
+            Event::Rights(x) => self.rights(x, action),
+            Event::SpinOff(x) => self.spin_off(x, action),
             Event::Merger(x) => self.merger(x),
             Event::Delisting(x) => self.removal(x, false),
             Event::Bankruptcy(x) => self.removal(x, true),
@@ -233,7 +233,7 @@ impl SpecialDividends {
 /// Units of the payer grow by what its price has lost.
 fn reinvest(draft: &mut Draft, at: usize, before: Option<&Ratio>) -> Result<(), Problem> {
     let after = draft.members[at].price.clone();
-    let by_shares = !draft.weighting.follows_weights() && !draft.weighting.ignores_splits();
+    let by_shares = draft.weighting.counts_shares();
     if let (true, Some(before), Some(after)) = (by_shares, before, after) {
         let factor = before.divide(&after).ok_or(Problem::Overflow)?;
         draft.multiply(at, &factor)?;

@@ -36,7 +36,7 @@ impl Opening {
             let draft = day.draft(index);
             let cut = draft.cut;
             let mut gone = draft.remove(at);
-            let by_shares = !draft.weighting.follows_weights() && !draft.weighting.ignores_splits();
+            let by_shares = draft.weighting.counts_shares();
             if let Some((acquirer, ratio)) = offered.filter(|_| by_shares)
                 && let Some(place) = draft.place(acquirer)
                 && let (Some(shares), Some(own)) =

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::definition::{ActionDefinition, Event};
 use crate::output::{ActionNews, ActionState, Output};
 use crate::problem::Problem;
+use crate::security::check_name;
 use crate::{Change, Currency, Engine, IndexId, Position, SecurityId, Time};
 
 pub use opening::ExDividend;
@@ -135,6 +136,7 @@ impl Engine {
         definition: &ActionDefinition,
         position: Position,
     ) -> Result<Change, Problem> {
+        check_name(&definition.id)?;
         let change = self.enlist(definition, position)?;
         let due = self
             .actions

@@ -15,9 +15,6 @@ use crate::output::{ActionState, Cause};
 use crate::problem::Problem;
 use crate::{Currency, Decimal, Engine, IndexId, Position, RoundingMode, SecurityId, Time, period};
 
-/// The longest name of an action.
-const ID_MAX: usize = 64;
-
 /// A dividend of a member whose day has come and that the price index lets pass: what total
 /// returns reinvest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +59,6 @@ pub(super) struct Opening {
     pub(super) drafts: BTreeMap<IndexId, Draft>,
     /// Dividends that total returns reinvest.
     paid: Vec<(IndexId, ExDividend)>,
-    /// The action that is being carried out.
-    current: Option<ActionDefinition>,
     /// Actions that follow from these.
     announced: Vec<ActionDefinition>,
     /// The beginning of the day, of the last one where several come together.
@@ -83,7 +78,6 @@ impl Engine {
             prices: BTreeMap::new(),
             drafts: BTreeMap::new(),
             paid: Vec::new(),
-            current: None,
             announced: Vec::new(),
             effective: Time::MIN,
         };
@@ -92,12 +86,11 @@ impl Engine {
             let known = self.actions.known.get(id).ok_or(Problem::UnknownAction)?;
             opening.effective = opening.effective.max(known.due);
             let event = &known.definition.event;
-            opening.current = Some(known.definition.clone());
             concerned.push(opening.engine.concerned(event).1);
             if let Event::Rebalance(review) = event {
                 opening.rebalance(review, review.days() - known.steps)?;
             } else {
-                opening.event(event)?;
+                opening.event(&known.definition)?;
             }
         }
         let restored = opening.drafts.iter().filter(|(_, draft)| draft.restores);
@@ -228,17 +221,14 @@ impl Opening {
         rate.map(Ratio::from)
     }
 
-    /// Announces that a member which the present action brought into an index leaves it again.
+    /// Announces that a member which an action brought into an index leaves it again.
     pub(super) fn leave(
         &mut self,
         index: IndexId,
         member: SecurityId,
         parent: SecurityId,
-        rule: &Leaves,
+        (rule, cause): (&Leaves, &ActionDefinition),
     ) -> Result<(), Problem> {
-        let Some(cause) = &self.current else {
-            return Ok(());
-        };
         let definition = &self.engine.indexes[index.at()].definition;
         let calendar = definition.calendar.as_ref();
         let calendar = calendar.and_then(|name| self.engine.calendars.get(name));
@@ -247,10 +237,8 @@ impl Opening {
             |calendar| calendar.day_after(cause.ex_date, rule.after),
         );
         let symbol = |id: SecurityId| self.engine.securities[id.at()].definition.symbol.clone();
-        let room = ID_MAX.saturating_sub(definition.code.len() + 1);
-        let cause_id: String = cause.id.chars().take(room).collect();
         self.announced.push(ActionDefinition {
-            id: format!("{cause_id}@{}", definition.code),
+            id: format!("{}@{}", cause.id, definition.code),
             ex_date: ex_date.ok_or(Problem::Overflow)?,
             zone: cause.zone.clone(),
             note: Some(format!("follows from {}", cause.id)),

@@ -3,13 +3,17 @@
 use super::draft::{Draft, decimal};
 use super::opening::{ExDividend, Opening};
 use crate::definition::action::{Rights, SpinOff};
-use crate::definition::{Child, ChildPrice, Dilutive, Leaves, RightsRule, Take};
+use crate::definition::{ActionDefinition, Child, ChildPrice, Dilutive, Leaves, RightsRule, Take};
 use crate::exact::Ratio;
 use crate::problem::Problem;
 use crate::{Decimal, IndexId, SecurityId};
 
 impl Opening {
-    pub(super) fn rights(&mut self, rights: &Rights) -> Result<(), Problem> {
+    pub(super) fn rights(
+        &mut self,
+        rights: &Rights,
+        action: &ActionDefinition,
+    ) -> Result<(), Problem> {
         let security = self.security(&rights.symbol)?;
         let terms = Terms::of(rights);
         let Some(price) = self.price(security).filter(|price| terms.pay(price)) else {
@@ -28,7 +32,7 @@ impl Opening {
             let before = draft.members[at].price.clone();
             let before = before.unwrap_or_else(|| price.clone());
             let after = terms.theoretical(&before)?;
-            let by_shares = !draft.weighting.follows_weights() && !draft.weighting.ignores_splits();
+            let by_shares = draft.weighting.counts_shares();
             match rule.taken(rights) {
                 Take::Line => {
                     let line = line.ok_or(Problem::Terms("line", LINE))?;
@@ -39,8 +43,9 @@ impl Opening {
                         ratio: Ratio::one(),
                         price: less.multiply(&rate),
                         rate: day.rate(index, line),
+                        less,
                     };
-                    day.join(index, at, joiner, &less, rule.leaves.as_ref())
+                    day.join(index, at, joiner, rule.leaves.as_ref(), action)
                 }
                 Take::Up if by_shares => {
                     draft.reprice(at, &after)?;
@@ -56,7 +61,11 @@ impl Opening {
         self.set_price(security, after)
     }
 
-    pub(super) fn spin_off(&mut self, spin: &SpinOff) -> Result<(), Problem> {
+    pub(super) fn spin_off(
+        &mut self,
+        spin: &SpinOff,
+        action: &ActionDefinition,
+    ) -> Result<(), Problem> {
         let parent = self.security(&spin.symbol)?;
         let child = self.engine.known_security(&spin.child).ok();
         let traded = child.and_then(|child| self.price(child));
@@ -67,17 +76,20 @@ impl Opening {
         if let Some(child) = child {
             ratio = ratio.multiply(&self.engine.currency_rate(child, parent)?);
         }
+        // A child that is no known security has no market and no places: the stated price counts.
         let worth = |price: ChildPrice| {
             let known = match price {
-                ChildPrice::Placeholder => smallest.clone().or_else(|| estimate.clone()),
-                ChildPrice::WhenIssued => traded.clone().or_else(|| smallest.clone()),
-                ChildPrice::Estimate => estimate.clone(),
+                ChildPrice::Placeholder => smallest.as_ref().or(estimate.as_ref()),
+                ChildPrice::WhenIssued => {
+                    traded.as_ref().or(smallest.as_ref()).or(estimate.as_ref())
+                }
+                ChildPrice::Estimate => estimate.as_ref(),
             };
             known.ok_or_else(|| Problem::NoPrice(spin.child.clone()))
         };
         self.each(parent, |day, index, at| {
             let rule = day.rules(index).spin_offs.clone();
-            let price = worth(rule.price)?;
+            let price = worth(rule.price)?.clone();
             let less = price.multiply(&ratio);
             match rule.child {
                 Child::Drop => day.draft(index).lower(at, &less),
@@ -91,8 +103,9 @@ impl Opening {
                         ratio: spin.ratio.into(),
                         rate: day.rate(index, child),
                         price,
+                        less,
                     };
-                    day.join(index, at, joiner, &less, rule.leaves.as_ref())
+                    day.join(index, at, joiner, rule.leaves.as_ref(), action)
                 }
             }
         })?;
@@ -114,13 +127,15 @@ impl Opening {
         index: IndexId,
         at: usize,
         joiner: Joiner<'_>,
-        less: &Ratio,
         leaves: Option<&Leaves>,
+        action: &ActionDefinition,
     ) -> Result<(), Problem> {
         let (child, draft) = (joiner.security, self.draft(index));
         let parent = draft.members[at].security;
-        draft.adopt(at, joiner, less)?;
-        leaves.map_or(Ok(()), |rule| self.leave(index, child, parent, rule))
+        draft.adopt(at, joiner)?;
+        leaves.map_or(Ok(()), |rule| {
+            self.leave(index, child, parent, (rule, action))
+        })
     }
 
     /// What an index does not take out of a price counts as a dividend of so much.
@@ -202,11 +217,13 @@ struct Joiner<'a> {
     price: Ratio,
     /// Index currency for one of the price's.
     rate: Option<Ratio>,
+    /// What the price of the other falls by.
+    less: Ratio,
 }
 
 impl Draft {
-    /// A child joins beside its parent, whose price falls by `less`, what the child is worth.
-    fn adopt(&mut self, at: usize, child: Joiner<'_>, less: &Ratio) -> Result<(), Problem> {
+    /// A child joins beside its parent, whose price falls by what the child is worth.
+    fn adopt(&mut self, at: usize, child: Joiner<'_>) -> Result<(), Problem> {
         if self.place(child.security).is_some() {
             return Err(Problem::TwiceInBasket(child.symbol.to_owned()));
         }
@@ -223,7 +240,7 @@ impl Draft {
         line.multiply(&child.ratio, self.cut)?;
         let parent = &mut self.members[at];
         if let Some(before) = parent.price.clone() {
-            let after = before.subtract(less);
+            let after = before.subtract(&child.less);
             let share = after.divide(&before).filter(Ratio::is_positive);
             let share =
                 share.ok_or_else(|| Problem::AdjustedPrice(parent.constituent.symbol.clone()))?;

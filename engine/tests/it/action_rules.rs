@@ -211,6 +211,27 @@ fn a_child_leaves_by_the_rule_and_its_value_goes_where_the_rule_says() {
 }
 
 #[test]
+fn the_announced_deletion_can_be_cancelled_and_has_room_for_every_name() {
+    let spin = r#""type":"spin_off","symbol":"A","child":"NEW","ratio":"0.5","price":"40""#;
+    let rules = r#""spin_offs":{"leaves":{"after":1}}"#;
+    let long = "x".repeat(64);
+    let mut world = three_with(rules);
+    world.load(&action(spin).replace(r#""id":"x""#, &format!(r#""id":"{long}""#)));
+    world.ticks("2026-01-06", &[("B", "100")]);
+    let leaves = format!("{long}@CAP");
+    assert!(
+        world
+            .engine
+            .preview(&world.engine.action(&leaves).unwrap().definition.clone())
+            .is_ok()
+    );
+    world.load(&format!(r#"{{"cancelled":["{leaves}"]}}"#));
+    world.ticks("2026-01-07", &[("B", "100")]);
+    assert_eq!(members(&world, "CAP"), ["A", "B", "C", "NEW"]);
+    assert_eq!(members(&world, "PRICE"), ["A", "B", "C"]);
+}
+
+#[test]
 fn the_days_of_a_rule_are_those_of_the_index() {
     let spin = r#"{"actions":[{"id":"x","ex_date":"2026-07-01","type":"spin_off","symbol":"A","child":"NEW","ratio":1,"price":4}]}"#;
     let check = |calendars: &str, calendar: &str, after: u16, day: &str| {
@@ -272,6 +293,10 @@ fn a_child_may_count_as_a_dividend_or_by_its_own_market() {
     let world = opened(rules, spin);
     assert_eq!(weights(&world, "EQUAL")[3], "0.000000");
     assert_eq!(world.level("EQUAL"), "1000.00");
+    // A child outside that is no known security has only the stated price.
+    let rules = r#""spin_offs":{"price":"when_issued","child":"drop"}"#;
+    let world = opened(rules, &spin.replace("NEW", "ELSEWHERE"));
+    assert_eq!(world.divisor("CAP"), "280");
 }
 
 #[test]

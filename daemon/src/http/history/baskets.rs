@@ -249,7 +249,8 @@ async fn composed(
         })
         .await?;
     let fx = fx.ok_or_else(|| Problem::not_found(format!("there is no index {}", named.code)))?;
-    let rates = fx.rates(history, rates, i64::MAX).await?;
+    let of = (named.key(), revision);
+    let rates = fx.rates(history, of, rates, i64::MAX).await?;
     weigh(
         &mut members,
         &currencies,

@@ -145,7 +145,7 @@ async fn read(
     Ok(Some(Closes {
         revision: revision.cast_unsigned(),
         prices: prices.filter_map(|(s, price)| Some((s, price?))).collect(),
-        rates: fx.rates(history, ts, position).await?,
+        rates: fx.rates(history, (key, revision), ts, position).await?,
         day,
         read: Instant::now(),
     }))

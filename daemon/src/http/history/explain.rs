@@ -124,7 +124,8 @@ async fn then(http: &Http, named: Named, at: Stamp) -> Result<IndexExplanation, 
     let currencies = members.iter().map(|member| member.currency);
     let fx = Fx::of(&definition, currencies);
     let position = told.of.pos.cast_signed();
-    let rates = fx.rates(history, told.ts, position).await?;
+    let revision = (named.key(), told.revision);
+    let rates = fx.rates(history, revision, told.ts, position).await?;
     let part = |member: &Member| {
         Some(Part {
             security: member.security,

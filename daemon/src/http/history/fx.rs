@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use divisor_engine::definition::{FxRule, IndexDefinition};
+use divisor_engine::definition::{FxRates, FxRule, IndexDefinition};
 use divisor_engine::{Currency, Decimal, convert};
 use tokio_postgres::types::Type;
 
@@ -19,6 +19,11 @@ cross join lateral (
     where f.base = p.base and f.quote = p.quote and f.ts <= $3 and f.effect = 0
     and f.position <= $4 order by f.ts desc, f.position desc limit 1
 ) r";
+
+/// The rates that a revision has fixed for its day.
+const OF_REVISION: &str = "
+select r.key, r.value::numeric from basket b, json_each_text(b.body -> 'rates') r
+where b.index_id = $1 and b.revision = $2";
 
 /// The currencies of an index: its own, those of its members, and how it reads them.
 #[derive(Debug, Clone)]
@@ -56,8 +61,24 @@ impl Fx {
         foreign.flat_map(of).flatten().collect()
     }
 
-    /// Index currency for one of each member's. What was not known then is left out.
+    /// Index currency for one of each member's: as the revision of the index (its key and number)
+    /// has fixed them for the day where its rule says so, else the last ones at a time and in front
+    /// of a position. What was not known then is left out.
     pub(super) async fn rates(
+        &self,
+        history: &History,
+        revision: (i32, i32),
+        at: Stamp,
+        position: i64,
+    ) -> Result<HashMap<Currency, Decimal>, Problem> {
+        let mut rates = self.last(history, at, position).await?;
+        if self.rule.rates == FxRates::PriorClose {
+            rates.extend(fixed(history, revision).await?);
+        }
+        Ok(rates)
+    }
+
+    async fn last(
         &self,
         history: &History,
         at: Stamp,
@@ -94,4 +115,19 @@ impl Fx {
         };
         Ok(self.members.iter().filter_map(convert).collect())
     }
+}
+
+async fn fixed(
+    history: &History,
+    (index, revision): (i32, i32),
+) -> Result<HashMap<Currency, Decimal>, Problem> {
+    let of = [(&index as _, Type::INT4), (&revision as _, Type::INT4)];
+    let rows = history.query(OF_REVISION, &of).await?;
+    let mut rates = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let Numeric(rate) = get(row, 1)?;
+        let currency = Currency::parse(get(row, 0)?).map_err(|error| Problem::internal(&error))?;
+        rates.insert(currency, rate);
+    }
+    Ok(rates)
 }

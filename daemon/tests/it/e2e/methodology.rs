@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use divisor_testkit::Postgres;
 use serde_json::{Value, json};
 
+use super::http::get_json;
 use super::{Mqtt, daemon, fixture};
 
 /// A row of a table: file, index, figure.
@@ -89,6 +91,28 @@ fn examples_give_the_levels_worked_out_by_hand() {
                 "{kind}/{name} has no row"
             );
         }
+    }
+}
+
+#[test]
+fn a_past_level_is_explained_at_the_rates_of_its_day() {
+    let database = Postgres::shared().database();
+    let daemon = daemon().database(&database.url()).start();
+    let desk = Mqtt::v5(&daemon, "desk");
+    desk.load(&items("weighting/local_currency.json"));
+    desk.wait_projected();
+    // Both the rate of the table and the rate of the day have moved on since.
+    for (at, level, rate) in [
+        ("2026-01-05T22:00:00Z", "1000.00", "1.25"),
+        ("2026-01-06T22:00:00Z", "1100.00", "1.25"),
+        ("2026-01-07T20:30:00Z", "1100.00", "1.5"),
+        ("2026-01-07T22:00:00Z", "1250.00", "1.5"),
+    ] {
+        let path = format!("/api/v1/indexes/LOCAL/explain?at={at}");
+        let explained = get_json(&daemon, &path);
+        assert_eq!(explained["level"], explained["of"]["level"], "{explained}");
+        assert_eq!(explained["level"], level, "{at}");
+        assert_eq!(explained["members"][1]["rate"], rate, "{at}: {explained}");
     }
 }
 
