@@ -319,7 +319,7 @@ impl Engine {
         self.start(id)?;
         self.base(id, position)?;
         if self.indexes[id.at()].revision == 0 {
-            self.revised(id, Cause::Definition, self.time, position);
+            self.revised(id, Cause::Definition, self.started(id), position);
         }
         self.touch(id, newest.unwrap_or(Time::MIN));
         Ok(())

@@ -95,9 +95,31 @@ impl Engine {
         )?;
         self.indexes[index.at()] = next;
         self.put_in_force(index);
-        self.revised(index, Cause::Base, self.time, position);
+        self.revised(index, Cause::Base, self.started(index), position);
         self.touch(index, Time::MIN);
         Ok(())
+    }
+
+    /// Since when an index has its first level: the newest time of what it is made of, which may lie
+    /// long before the load that defines it. The time of now while it waits.
+    pub(crate) fn started(&self, index: IndexId) -> Time {
+        let state = &self.indexes[index.at()];
+        let is_fixed = state
+            .follow
+            .as_ref()
+            .is_some_and(|follow| follow.fixing.is_some());
+        if state.divisor.is_none() && state.product.is_none() && !is_fixed {
+            return self.time;
+        }
+        let root = &self.indexes[self.root(index).at()];
+        let moved = [
+            self.marks[index.at()].ts,
+            self.marks[self.root(index).at()].ts,
+        ];
+        let moved = moved.into_iter().filter(|ts| *ts != Time::MIN);
+        let priced = [state, root].map(|state| state.newest_price(&self.securities));
+        let newest = priced.into_iter().flatten().chain(moved).max();
+        newest.unwrap_or(self.time)
     }
 
     /// A tick at or after the end of a day, or another moment, lets it pass in every index that holds

@@ -186,10 +186,27 @@ impl Market {
                 }
             }
         }
+        // As they happened, whatever the order of the file: a rate of the next day ends the one whose
+        // prices have not come yet. What has one time keeps its order, rates first.
+        inputs.sort_by_key(moment);
         let (inputs, repeated) = without_repeated(trial, inputs, now);
         self.moved += inputs.len() as u64;
         self.repeated += repeated;
         inputs
+    }
+}
+
+/// When a price or rate was made.
+const fn moment(input: &Input) -> Time {
+    match input {
+        Input::Tick(tick) => tick.origin.ts,
+        Input::Rate(rate) => rate.origin.ts,
+        Input::Define { .. }
+        | Input::Operate { .. }
+        | Input::Correct { .. }
+        | Input::Restate { .. }
+        | Input::Label(_)
+        | Input::Boot { .. } => Time::MAX,
     }
 }
 

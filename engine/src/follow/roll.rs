@@ -95,7 +95,7 @@ impl Engine {
         let waiting = std::mem::take(&mut self.unstarted);
         for id in waiting {
             if self.start_follower(id) {
-                self.revised(id, Cause::Base, self.time, position);
+                self.revised(id, Cause::Base, self.started(id), position);
                 self.touch(id, Time::MIN);
             } else {
                 self.unstarted.push(id);

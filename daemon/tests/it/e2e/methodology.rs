@@ -97,15 +97,20 @@ fn examples_give_the_levels_worked_out_by_hand() {
 #[test]
 fn a_past_level_is_explained_at_the_rates_of_its_day() {
     let database = Postgres::shared().database();
-    let daemon = daemon().database(&database.url()).start();
+    let daemon = daemon().database(&database.url()).http().start();
     let desk = Mqtt::v5(&daemon, "desk");
     desk.load(&items("weighting/local_currency.json"));
     desk.wait_projected();
+    // It began with the prices of its base, not with the load.
+    let revisions = get_json(&daemon, "/api/v1/indexes/LOCAL/revisions");
+    assert_eq!(
+        revisions["rows"][0]["effective"], "2026-01-05T21:00:00.000000Z",
+        "{revisions}"
+    );
     // Both the rate of the table and the rate of the day have moved on since.
     for (at, level, rate) in [
         ("2026-01-05T22:00:00Z", "1000.00", "1.25"),
         ("2026-01-06T22:00:00Z", "1100.00", "1.25"),
-        ("2026-01-07T20:30:00Z", "1100.00", "1.5"),
         ("2026-01-07T22:00:00Z", "1250.00", "1.5"),
     ] {
         let path = format!("/api/v1/indexes/LOCAL/explain?at={at}");
