@@ -398,13 +398,15 @@ fn difference<R: Told>(computed: &[R], stored: &[R], engine: &Engine) -> Option<
     })
 }
 
-/// The first official close that differs.
-pub(crate) fn close_difference(
-    computed: &[CloseRow],
-    stored: &[CloseRow],
+/// The first row of a run that differs.
+pub(crate) fn run_difference(
+    computed: &RowBatch,
+    stored: &RowBatch,
     engine: &Engine,
 ) -> Option<Difference> {
-    difference(computed, stored, engine)
+    difference(&computed.levels, &stored.levels, engine)
+        .or_else(|| difference(&computed.closes, &stored.closes, engine))
+        .or_else(|| difference(&computed.revisions, &stored.revisions, engine))
 }
 
 /// The first level that differs, for replays that look at nothing else.

@@ -6,7 +6,7 @@ use postgres::Client;
 use super::walk::Corrected;
 use super::write;
 use crate::store::{History, HistoryError, late_inputs, run_rows};
-use crate::verify::{Difference, VerifyError, close_difference, level_difference};
+use crate::verify::{Difference, VerifyError, run_difference};
 
 /// How much has been compared.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ fn of_run(
     checked: &mut Checked,
 ) -> Result<Option<Difference>, VerifyError> {
     let covered = write::covered(client, run).map_err(HistoryError::from)?;
-    let (levels, closes) = run_rows(client, run).map_err(HistoryError::from)?;
+    let stored = run_rows(client, run).map_err(HistoryError::from)?;
     let state = published(client, begun)?;
     let edits = corrections.edits_from(&state, run);
     let late = match &edits {
@@ -79,18 +79,17 @@ fn of_run(
             }));
         }
     }
-    corrected
-        .levels
+    let mut rows = std::mem::take(&mut corrected.rows);
+    rows.levels
         .sort_by_key(|row| (row.index, row.position, row.seq));
-    corrected
-        .closes
+    rows.closes
         .sort_by_key(|row| (row.index, row.position, row.seq));
+    rows.revisions
+        .sort_by_key(|row| (row.index, row.position, row.revision));
     checked.runs += 1;
-    checked.levels += levels.len() as u64;
-    checked.closes += closes.len() as u64;
-    let engine = corrected.engine();
-    Ok(level_difference(&corrected.levels, &levels, engine)
-        .or_else(|| close_difference(&corrected.closes, &closes, engine)))
+    checked.levels += stored.levels.len() as u64;
+    checked.closes += stored.closes.len() as u64;
+    Ok(run_difference(&rows, &stored, corrected.engine()))
 }
 
 /// The state of the past at a position, as it was published.

@@ -4,7 +4,7 @@
 //! A correction is found in PostgreSQL first ([`find`]): users name a symbol and a time, an edit
 //! names a position. Once it is journaled its run is open. The thread walks everything that is
 //! stored through an engine of its own with all edits up to the run ([`walk`]), puts what follows
-//! beside what was published, writes what differs under the run's number ([`mod@write`]) and gives the
+//! beside what was published (levels, closes, revisions), writes what differs under the run's number ([`mod@write`]) and gives the
 //! state to the sequencer, which goes the last steps and journals the difference. From there on the
 //! present is right; when PostgreSQL has come that far too, the run's last rows are written and the
 //! run counts, all in one transaction. Whatever is interrupted before is done again from the
@@ -13,6 +13,7 @@
 mod begin;
 mod check;
 mod find;
+mod span;
 mod walk;
 mod worker;
 mod write;

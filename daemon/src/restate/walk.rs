@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use divisor_engine::definition::Restate;
-use divisor_engine::{Batch, Decimal, Engine, Found, IndexId, Input, Output, Time, Walk};
+use divisor_engine::{Batch, Engine, Found, IndexId, Input, Output, Walk};
 
+use super::span::Span;
 use crate::store::Stored;
-use crate::store::project::{close_row, level_row};
-use crate::store::rows::{CloseRow, LevelRow};
-
-/// Rows of an index that are equal so far and may lie before another difference. With more the run
-/// covers them rather than keep them.
-const PENDING_MAX: usize = 50_000;
+use crate::store::project::{close_row, level_row, revision_row};
+use crate::store::rows::{CloseRow, LevelRow, RevisionRow, RowBatch};
 
 /// How the status of a level reads that was restated.
 const RESTATED: &str = "restated";
@@ -31,34 +28,21 @@ pub(crate) struct Corrected {
     covered: Covered,
     spans: BTreeMap<u32, Span>,
     /// Rows of the run that are to be written.
-    pub(super) levels: Vec<LevelRow>,
-    pub(super) closes: Vec<CloseRow>,
+    pub(super) rows: RowBatch,
 }
 
 /// What a batch should have given of one index, and what was published of it.
 #[derive(Debug, Default)]
 struct Rows<'a> {
-    levels: Vec<LevelRow>,
-    closes: Vec<CloseRow>,
-    were: Vec<&'a LevelRow>,
-    closed: Vec<&'a CloseRow>,
+    should: RowBatch,
+    was: Published<'a>,
 }
 
-/// What of one index is another one.
-#[derive(Debug, Clone)]
-pub(crate) struct Span {
-    /// Where the run begins to cover it.
-    pub(crate) from: u64,
-    /// Where it ends to.
-    pub(crate) until: u64,
-    pub(crate) policy: Restate,
-    /// The first and the last time.
-    pub(crate) times: Option<(Time, Time)>,
-    pub(crate) levels: u64,
-    pub(crate) closes: u64,
-    pub(crate) largest: Option<Decimal>,
-    pending_levels: Vec<LevelRow>,
-    pending_closes: Vec<CloseRow>,
+#[derive(Debug, Default)]
+struct Published<'a> {
+    levels: Vec<&'a LevelRow>,
+    closes: Vec<&'a CloseRow>,
+    revisions: Vec<&'a RevisionRow>,
 }
 
 impl Corrected {
@@ -71,8 +55,7 @@ impl Corrected {
             run,
             covered,
             spans: BTreeMap::new(),
-            levels: Vec::new(),
-            closes: Vec::new(),
+            rows: RowBatch::default(),
         }
     }
 
@@ -115,8 +98,7 @@ impl Corrected {
 
     /// Drops the rows that have gathered, for a walk that only looks.
     pub(super) fn forget_rows(&mut self) {
-        self.levels.clear();
-        self.closes.clear();
+        self.rows.clear();
     }
 
     /// Goes one batch further.
@@ -130,15 +112,20 @@ impl Corrected {
             match output {
                 Output::Level(level) => {
                     let row = level_row(&level);
-                    rows.entry(row.index).or_default().levels.push(row);
+                    rows.entry(row.index).or_default().should.levels.push(row);
                 }
                 Output::Closed(closed) => {
                     let row = close_row(&closed);
-                    rows.entry(row.index).or_default().closes.push(row);
+                    rows.entry(row.index).or_default().should.closes.push(row);
+                }
+                Output::Revised(revised) => {
+                    let mut row = revision_row(self.walk.engine(), &revised);
+                    row.members.sort_by_key(|member| member.security);
+                    let of = rows.entry(row.index).or_default();
+                    of.should.revisions.push(row);
                 }
                 Output::Refused { position } => self.refused(batch, position)?,
                 Output::Tick { .. }
-                | Output::Revised(_)
                 | Output::Action(_)
                 | Output::Life(_)
                 | Output::Held(_)
@@ -152,10 +139,13 @@ impl Corrected {
             return Ok(());
         }
         for row in &published.rows.levels {
-            rows.entry(row.index).or_default().were.push(row);
+            rows.entry(row.index).or_default().was.levels.push(row);
         }
         for row in &published.rows.closes {
-            rows.entry(row.index).or_default().closed.push(row);
+            rows.entry(row.index).or_default().was.closes.push(row);
+        }
+        for row in &published.rows.revisions {
+            rows.entry(row.index).or_default().was.revisions.push(row);
         }
         for (index, rows) in rows {
             self.compare(index, batch, rows);
@@ -175,28 +165,28 @@ impl Corrected {
     }
 
     fn compare(&mut self, index: u32, batch: &Batch, rows: Rows<'_>) {
-        let Rows {
-            mut levels,
-            closes,
-            were,
-            closed,
-        } = rows;
-        levels.sort_by_key(|row| (row.position, row.seq));
         let policy = self.engine().restates(IndexId(index));
         if policy == Restate::Never {
             return;
         }
-        let has_levels = policy == Restate::Full;
-        let equal_levels = levels.len() == were.len()
-            && levels.iter().zip(&were).all(|(a, b)| is_same_level(a, b));
-        let equal_closes = closes.len() == closed.len()
-            && closes.iter().zip(&closed).all(|(a, b)| is_same_close(a, b));
         let (first, next) = (batch.first, batch.next());
+        let Rows { mut should, was } = rows;
+        should.levels.sort_by_key(|row| (row.position, row.seq));
+        if policy == Restate::Closes {
+            // Levels, and what they are made of, stay as they were published.
+            should.levels.clear();
+            should.revisions.clear();
+        }
+        let has_levels = policy == Restate::Full;
         let covered = self.covered.get(&index).into_iter().flatten();
         let is_covered = covered
             .clone()
             .any(|(from, until)| *from < next && first < *until);
-        let is_equal = (equal_levels || !has_levels) && equal_closes && !is_covered;
+        let is_equal = !is_covered
+            && is_same(&should.closes, &was.closes, is_same_close)
+            && (!has_levels
+                || is_same(&should.levels, &was.levels, is_same_level)
+                    && is_same(&should.revisions, &was.revisions, is_same_revision));
         if is_equal && !self.spans.contains_key(&index) {
             return;
         }
@@ -204,80 +194,29 @@ impl Corrected {
             .spans
             .entry(index)
             .or_insert_with(|| Span::at(first, policy));
-        span.measure(&levels, &were, has_levels);
-        for row in &mut levels {
+        span.measure(&should.levels, &was.levels);
+        for row in &mut should.levels {
             row.run = self.run;
-            if !were.iter().any(|was| is_same_level(row, was)) {
+            if !was.levels.iter().any(|was| is_same_level(row, was)) {
                 row.status = RESTATED.into();
             }
         }
-        if has_levels {
-            span.pending_levels.append(&mut levels);
+        for row in &mut should.closes {
+            row.run = self.run;
         }
-        let run = self.run;
-        span.pending_closes
-            .extend(closes.into_iter().map(|row| CloseRow { run, ..row }));
-        if !is_equal || span.pending_levels.len() > PENDING_MAX {
-            span.until = next;
-            span.levels += span.pending_levels.len() as u64;
-            span.closes += span.pending_closes.len() as u64;
-            self.levels.append(&mut span.pending_levels);
-            self.closes.append(&mut span.pending_closes);
+        for row in &mut should.revisions {
+            row.run = self.run;
         }
+        span.take(should, is_equal, next, &mut self.rows);
     }
 }
 
-impl Span {
-    const fn at(from: u64, policy: Restate) -> Self {
-        Self {
-            from,
-            until: from,
-            policy,
-            times: None,
-            levels: 0,
-            closes: 0,
-            largest: None,
-            pending_levels: Vec::new(),
-            pending_closes: Vec::new(),
-        }
-    }
-
-    /// Notes how far levels are from those that were published.
-    fn measure(&mut self, levels: &[LevelRow], were: &[&LevelRow], has_levels: bool) {
-        if !has_levels {
-            return;
-        }
-        for (at, row) in levels.iter().enumerate() {
-            let was = were.get(at.min(were.len().saturating_sub(1)));
-            if was.is_some_and(|was| is_same_level(row, was)) {
-                continue;
-            }
-            let (from, until) = self.times.unwrap_or((row.ts, row.ts));
-            self.times = Some((from.min(row.ts), until.max(row.ts)));
-            let change = was.and_then(|was| distance(row.level, was.level));
-            self.largest = larger(self.largest, change);
-        }
-    }
-}
-
-/// How far two levels are from each other.
-fn distance(a: Decimal, b: Decimal) -> Option<Decimal> {
-    let places = a.places().max(b.places());
-    let (a, b) = (a.at_places(places)?, b.at_places(places)?);
-    Some(Decimal::new(a.checked_sub(b)?.checked_abs()?, places))
-}
-
-fn larger(a: Option<Decimal>, b: Option<Decimal>) -> Option<Decimal> {
-    let (Some(x), Some(y)) = (a, b) else {
-        return a.or(b);
-    };
-    let places = x.places().max(y.places());
-    let is_larger = x.at_places(places) >= y.at_places(places);
-    Some(if is_larger { x } else { y })
+fn is_same<T>(should: &[T], was: &[&T], is_same: impl Fn(&T, &T) -> bool) -> bool {
+    should.len() == was.len() && should.iter().zip(was).all(|(a, b)| is_same(a, b))
 }
 
 /// Equal in all that a reader of the series sees. The numbers of publication may differ.
-fn is_same_level(a: &LevelRow, b: &LevelRow) -> bool {
+pub(super) fn is_same_level(a: &LevelRow, b: &LevelRow) -> bool {
     (a.level, a.prev_close, a.ts, a.stale) == (b.level, b.prev_close, b.ts, b.stale)
         && a.status == b.status
 }
@@ -287,4 +226,10 @@ fn is_same_close(a: &CloseRow, b: &CloseRow) -> bool {
         == (b.day, b.level, b.prev_close, b.divisor, b.soq)
         && a.status == b.status
         && a.body == b.body
+}
+
+fn is_same_revision(a: &RevisionRow, b: &RevisionRow) -> bool {
+    (a.divisor, a.cash, a.effective) == (b.divisor, b.cash, b.effective)
+        && a.body == b.body
+        && a.members == b.members
 }

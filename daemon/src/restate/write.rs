@@ -6,7 +6,8 @@ use divisor_engine::Time;
 use divisor_engine::definition::Restate;
 use postgres::{Client, Row};
 
-use super::walk::{Corrected, Covered, Span};
+use super::span::Span;
+use super::walk::{Corrected, Covered};
 use crate::store::{Numeric, PartitionUnit, RunWriter, Stamp, StoreError};
 
 /// Rows that are written at once, about.
@@ -18,6 +19,8 @@ pub(super) fn clear(client: &mut Client, run: u32) -> Result<(), StoreError> {
     for sql in [
         "delete from index_level where run = $1 and run > 0",
         "delete from official_close where run = $1 and run > 0",
+        "delete from basket_member where run = $1 and run > 0",
+        "delete from basket where run = $1 and run > 0",
     ] {
         let deleted = client.execute(sql, &[&run]);
         deleted.map_err(StoreError::during("delete an unfinished run"))?;
@@ -59,12 +62,11 @@ pub(super) fn stage(
     unit: PartitionUnit,
     all: bool,
 ) -> Result<(), StoreError> {
-    if corrected.levels.len() + corrected.closes.len() < STAGE_ROWS && !all {
+    if corrected.rows.len() < STAGE_ROWS && !all {
         return Ok(());
     }
-    writer.write(unit, &corrected.levels, &corrected.closes)?;
-    corrected.levels.clear();
-    corrected.closes.clear();
+    writer.write(unit, &corrected.rows)?;
+    corrected.rows.clear();
     Ok(())
 }
 

@@ -120,13 +120,14 @@ const LEVELS: &str = "select position, index_id, seq, level, prev_close, ts, ts_
      ts_calc_nanos, revision, run, stale, status from index_level where position >= $1 \
      and run = 0 order by position, index_id, seq";
 
-const REVISIONS: &str = "select index_id, revision, position, effective, effective_nanos, \
-     divisor, cash, body::text from basket where position >= $1 \
+const REVISIONS: &str = "select index_id, revision, run, position, effective, effective_nanos, \
+     divisor, cash, body::text from basket where position >= $1 and run = 0 \
      order by position, index_id, revision";
 
 const MEMBERS: &str = "select b.position, m.index_id, m.revision, m.security_id, m.coefficient, \
-     m.price, m.weight from basket_member m join basket b using (index_id, revision) \
-     where b.position >= $1 order by b.position, m.index_id, m.revision, m.security_id";
+     m.price, m.weight from basket_member m join basket b using (index_id, revision, run) \
+     where b.position >= $1 and run = 0 \
+     order by b.position, m.index_id, m.revision, m.security_id";
 
 const SECURITIES: &str = "select id, symbol, name, currency, price_places, position, body::text, life \
      from security order by id";
@@ -151,25 +152,57 @@ const RUN_CLOSES: &str = "select position, index_id, day::text, run, revision, t
      status, seq, prev_close, divisor, soq, body::text from official_close where run = $1 and run > 0 \
      order by index_id, position, seq";
 
-/// The rows of a run of corrections, by index and position.
+const RUN_REVISIONS: &str = "select index_id, revision, run, position, effective, \
+     effective_nanos, divisor, cash, body::text from basket where run = $1 and run > 0 \
+     order by index_id, position, revision";
+
+const RUN_MEMBERS: &str = "select b.position, m.index_id, m.revision, m.security_id, \
+     m.coefficient, m.price, m.weight from basket_member m \
+     join basket b using (index_id, revision, run) where run = $1 and run > 0 \
+     order by m.index_id, b.position, m.revision, m.security_id";
+
+/// The levels, closes and revisions of a run of corrections, by index and position.
 ///
 /// # Errors
 /// [`StoreError`].
-pub(crate) fn run_rows(
+pub(crate) fn run_rows(client: &mut Client, run: u32) -> Result<RowBatch, StoreError> {
+    let mut revisions = of_run(client, RUN_REVISIONS, run, revision_row)?;
+    give_members(
+        &mut revisions,
+        of_run(client, RUN_MEMBERS, run, member_row)?,
+    );
+    Ok(RowBatch {
+        levels: of_run(client, RUN_LEVELS, run, level_row)?,
+        closes: of_run(client, RUN_CLOSES, run, close_row)?,
+        revisions,
+        ..RowBatch::default()
+    })
+}
+
+fn of_run<R>(
     client: &mut Client,
+    sql: &str,
     run: u32,
-) -> Result<(Vec<LevelRow>, Vec<CloseRow>), StoreError> {
-    let during = StoreError::during;
-    let levels = client.query(RUN_LEVELS, &[&run.cast_signed()]);
-    let levels = levels.map_err(during("read the levels of a run"))?;
-    let closes = client.query(RUN_CLOSES, &[&run.cast_signed()]);
-    let closes = closes.map_err(during("read the closes of a run"))?;
-    let levels: Result<_, _> = levels.iter().map(level_row).collect();
-    let closes: Result<_, _> = closes.iter().map(close_row).collect();
-    Ok((
-        levels.map_err(during("read a row"))?,
-        closes.map_err(during("read a row"))?,
-    ))
+    read: fn(&Row) -> Result<R, postgres::Error>,
+) -> Result<Vec<R>, StoreError> {
+    let rows = client.query(sql, &[&run.cast_signed()]);
+    let rows = rows.map_err(StoreError::during("read the rows of a run"))?;
+    let rows: Result<_, _> = rows.iter().map(read).collect();
+    rows.map_err(StoreError::during("read a row"))
+}
+
+/// Puts members into their revisions, both in the same order.
+fn give_members(revisions: &mut [RevisionRow], members: Vec<PlacedMember>) {
+    let mut rest = revisions.iter_mut().peekable();
+    for placed in members {
+        let is_of =
+            |row: &&mut RevisionRow| (row.index, row.revision) == (placed.index, placed.revision);
+        // A reference of the schema: a member without its revision cannot be there.
+        while rest.next_if(|row| !is_of(&row)).is_some() {}
+        if let Some(revision) = rest.peek_mut() {
+            revision.members.push(placed.member);
+        }
+    }
 }
 
 impl<'a> History<'a> {
@@ -270,15 +303,7 @@ impl<'a> History<'a> {
             held: self.held.below(tx, next)?,
             ..RowBatch::default()
         };
-        for placed in self.members.below(tx, next)? {
-            let of = |row: &&mut RevisionRow| {
-                (row.index, row.revision) == (placed.index, placed.revision)
-            };
-            // A reference of the schema: a member without its revision cannot be there.
-            if let Some(revision) = rows.revisions.iter_mut().find(of) {
-                revision.members.push(placed.member);
-            }
-        }
+        give_members(&mut rows.revisions, self.members.below(tx, next)?);
         for label in &rows.labels {
             self.label_ids.insert(label.text.clone(), LabelId(label.id));
         }
@@ -667,11 +692,12 @@ fn revision_row(row: &Row) -> Result<RevisionRow, postgres::Error> {
     Ok(RevisionRow {
         index: unsigned(row, 0),
         revision: unsigned(row, 1),
-        position: position(row, 2),
-        effective: time(row, 3)?,
-        divisor: optional(row, 5)?,
-        cash: optional(row, 6)?,
-        body: row.get(7),
+        run: unsigned(row, 2),
+        position: position(row, 3),
+        effective: time(row, 4)?,
+        divisor: optional(row, 6)?,
+        cash: optional(row, 7)?,
+        body: row.get(8),
         members: Vec::new(),
     })
 }

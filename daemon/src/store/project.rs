@@ -79,7 +79,10 @@ impl Projection {
             match output {
                 Output::Tick { position, effect } => self.tick(position, effect, batch, rows),
                 Output::Level(level) => rows.levels.push(level_row(&level)),
-                Output::Revised(revised) => self.revision(&revised, rows),
+                Output::Revised(revised) => {
+                    self.redefined.insert(revised.index);
+                    rows.revisions.push(revision_row(&self.engine, &revised));
+                }
                 Output::Action(news) => self.action(&news, rows),
                 Output::Closed(closed) => rows.closes.push(close_row(&closed)),
                 Output::Life(news) => self.life(&news, rows),
@@ -278,45 +281,6 @@ impl Projection {
         Decimal::new(tick.price.into(), places).normalized()
     }
 
-    fn revision(&mut self, revised: &Revised, rows: &mut RowBatch) {
-        self.redefined.insert(revised.index);
-        let members = revised.members.iter().filter_map(|member| {
-            Some(MemberRow {
-                security: member.security.0,
-                coefficient: member.coefficient?,
-                price: member.price,
-                weight: None,
-            })
-        });
-        rows.revisions.push(RevisionRow {
-            index: revised.index.0,
-            revision: revised.revision,
-            position: revised.position,
-            effective: revised.effective,
-            divisor: revised.divisor,
-            cash: Some(revised.cash).filter(|cash| cash.mantissa() != 0),
-            body: self.revision_body(revised),
-            members: members.collect(),
-        });
-    }
-
-    /// The cause, of a variant what it is fixed at, and the rates that count for a whole day.
-    fn revision_body(&self, revised: &Revised) -> String {
-        let mut body = serde_json::json!({"cause": revised.cause.as_str()});
-        for (currency, rate) in &revised.rates {
-            body["rates"][currency.as_str()] = rate.to_string().into();
-        }
-        if let Some(follows) = &revised.follows {
-            let number = |value: Option<Decimal>| value.map(|value| value.to_string());
-            body["of"] = self.engine.index_code(follows.parent).into();
-            body["own"] = number(follows.own).into();
-            body["parent_level"] = number(follows.parent_level).into();
-            body["slope"] = number(follows.slope).into();
-            body["offset"] = number(follows.offset).into();
-        }
-        body.to_string()
-    }
-
     /// What became of an action: each step of its life has a row, none is ever changed.
     fn action(&mut self, news: &ActionNews, rows: &mut RowBatch) {
         let Some(view) = self.engine.action(&news.id) else {
@@ -395,6 +359,46 @@ pub(crate) fn level_row(level: &Level) -> LevelRow {
         stale: level.stale,
         status: level.status.as_str().into(),
     }
+}
+
+/// A revision; `engine` is any state behind it.
+pub(crate) fn revision_row(engine: &Engine, revised: &Revised) -> RevisionRow {
+    let members = revised.members.iter().filter_map(|member| {
+        Some(MemberRow {
+            security: member.security.0,
+            coefficient: member.coefficient?,
+            price: member.price,
+            weight: None,
+        })
+    });
+    RevisionRow {
+        index: revised.index.0,
+        revision: revised.revision,
+        run: 0,
+        position: revised.position,
+        effective: revised.effective,
+        divisor: revised.divisor,
+        cash: Some(revised.cash).filter(|cash| cash.mantissa() != 0),
+        body: revision_body(engine, revised),
+        members: members.collect(),
+    }
+}
+
+/// The cause, of a variant what it is fixed at, and the rates that count for a whole day.
+fn revision_body(engine: &Engine, revised: &Revised) -> String {
+    let mut body = serde_json::json!({"cause": revised.cause.as_str()});
+    for (currency, rate) in &revised.rates {
+        body["rates"][currency.as_str()] = rate.to_string().into();
+    }
+    if let Some(follows) = &revised.follows {
+        let number = |value: Option<Decimal>| value.map(|value| value.to_string());
+        body["of"] = engine.index_code(follows.parent).into();
+        body["own"] = number(follows.own).into();
+        body["parent_level"] = number(follows.parent_level).into();
+        body["slope"] = number(follows.slope).into();
+        body["offset"] = number(follows.offset).into();
+    }
+    body.to_string()
 }
 
 pub(crate) fn close_row(closed: &Closed) -> CloseRow {

@@ -24,8 +24,9 @@ const INDEX: &str = "insert into index_definition (id, code, name, currency, pos
      code = excluded.code, name = excluded.name, currency = excluded.currency, \
      position = excluded.position, body = excluded.body, life = excluded.life";
 
-const REVISION: &str = "insert into basket (index_id, revision, position, effective, \
-     effective_nanos, divisor, cash, body) values ($1, $2, $3, $4, $5, $6, $7, $8::text::json)";
+const REVISION: &str = "insert into basket (index_id, revision, run, position, \
+     effective, effective_nanos, divisor, cash, body) values \
+     ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::json)";
 
 const ACTION: &str = "insert into corporate_action (position, place, index_id, security_id, kind, \
      ex_date, body) values ($1, $2, $3, $4, $5, $6::text::date, $7::text::json)";
@@ -61,9 +62,10 @@ pub(crate) fn write(
         .iter()
         .flat_map(|r| r.members.iter().map(move |m| (r, m)));
     copy_with(tx, members, all, buffer, |(revision, member), out| {
-        out.row(6);
+        out.row(7);
         out.u32(revision.index);
         out.u32(revision.revision);
+        out.u32(revision.run);
         out.u32(member.security);
         out.numeric(member.coefficient);
         out.option(member.price, CopyBuffer::numeric);
@@ -136,6 +138,7 @@ fn revision(row: &RevisionRow, run: Run<'_>) -> Result<u64, postgres::Error> {
     run(&[
         &id(row.index),
         &id(row.revision),
+        &id(row.run),
         &row.position.cast_signed(),
         &Stamp(row.effective),
         &nanos_rest(row.effective),

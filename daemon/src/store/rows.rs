@@ -199,6 +199,8 @@ pub struct RevisionRow {
     pub index: u32,
     /// The number of the revision.
     pub revision: u32,
+    /// Which run of corrections has made it; 0 is what was published.
+    pub run: u32,
     /// The journal position that made it.
     pub position: u64,
     /// From when on it counts.

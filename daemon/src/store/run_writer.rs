@@ -6,7 +6,7 @@ use super::encode::CopyBuffer;
 use super::error::StoreError;
 use super::partition::{PartitionUnit, Partitions};
 use super::rare;
-use super::rows::{CloseRow, LevelRow, RowBatch};
+use super::rows::{LevelRow, RowBatch};
 use super::writer::{copy, copy_sql};
 
 /// A connection that stages rows of runs, which count only later.
@@ -50,23 +50,13 @@ impl RunWriter {
     ///
     /// # Errors
     /// [`StoreError`]; none of them is there then.
-    pub fn write(
-        &mut self,
-        unit: PartitionUnit,
-        levels: &[LevelRow],
-        closes: &[CloseRow],
-    ) -> Result<(), StoreError> {
-        let batch = RowBatch {
-            levels: levels.to_vec(),
-            closes: closes.to_vec(),
-            ..RowBatch::default()
-        };
+    pub fn write(&mut self, unit: PartitionUnit, batch: &RowBatch) -> Result<(), StoreError> {
         let mut tx = self
             .client
             .transaction()
             .map_err(StoreError::during("begin a transaction"))?;
-        Partitions::new(unit).ensure(&mut tx, &batch)?;
-        rare::write(&mut tx, &batch, &self.members, &mut self.buffer)?;
+        Partitions::new(unit).ensure(&mut tx, batch)?;
+        rare::write(&mut tx, batch, &self.members, &mut self.buffer)?;
         copy(&mut tx, &self.levels, &batch.levels, &mut self.buffer)?;
         tx.commit().map_err(StoreError::during("commit"))
     }

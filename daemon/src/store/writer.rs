@@ -33,8 +33,8 @@ const LOCK_TIMEOUT: &str = "30s";
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Takes the members of baskets.
-pub(crate) const COPY_MEMBERS: &str = "copy basket_member (index_id, revision, security_id, \
-     coefficient, price, weight) from stdin with (format binary)";
+pub(crate) const COPY_MEMBERS: &str = "copy basket_member (index_id, revision, run, \
+     security_id, coefficient, price, weight) from stdin with (format binary)";
 
 /// The only writer of a database.
 #[expect(

@@ -239,6 +239,18 @@ impl Edits {
         self.late.iter().map(|(from, (until, _))| (*from, *until))
     }
 
+    /// The inputs that should have been others, by position, with the run that says so.
+    pub fn replaced(&self) -> impl Iterator<Item = (Position, u32, &Right)> {
+        let all = self.replaced.iter();
+        all.map(|(position, (run, right))| (*position, *run, right))
+    }
+
+    /// The inputs that were missing, by the position that they come before, with their run.
+    pub fn inserted(&self) -> impl Iterator<Item = (Position, u32, &Inserted)> {
+        let all = self.inserted.iter();
+        all.flat_map(|(before, there)| there.iter().map(|(run, input)| (*before, *run, input)))
+    }
+
     /// The run that a late input belongs to.
     fn late_run(&self, position: Position) -> Option<u32> {
         let (_, (until, run)) = self.late.range(..=position).next_back()?;

@@ -185,14 +185,16 @@ impl Engine {
         self.close_restated(position, through, patch, found, &before);
     }
 
-    /// The same where the state is corrected already: the numbers of what was published.
+    /// The same where the state is corrected already: numbers go on behind those that were
+    /// published, and never back, so that no two levels or revisions of a walk have the same.
     pub(crate) fn pass_restated(&mut self, position: Position, through: u32, outcome: &Outcome) {
         let Outcome::Restated { patch, found } = outcome else {
             return self.fail_runs(position, through, outcome);
         };
         for patched in &patch.indexes {
             if let Some(state) = self.indexes.get_mut(patched.index.at()) {
-                (state.seq, state.revision) = (patched.state.seq, patched.state.revision);
+                state.seq = state.seq.max(patched.state.seq);
+                state.revision = state.revision.max(patched.state.revision);
             }
         }
         let before: Vec<Option<Decimal>> = self.indexes.iter().map(last_level).collect();

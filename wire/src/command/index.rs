@@ -123,7 +123,7 @@ pub struct IndexExplanation {
     pub of: Option<ExplainedLevel>,
 }
 
-/// The level of the past that was taken apart, as it was published.
+/// The level of the past that was taken apart, as it was published or restated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainedLevel {
     /// The time of the newest price in it.
@@ -137,6 +137,9 @@ pub struct ExplainedLevel {
     pub status: String,
     /// The position of the input that caused it.
     pub pos: u64,
+    /// Which run of corrections has made it; 0 for what was published.
+    #[serde(default)]
+    pub run: u32,
 }
 
 /// A constituent of `index explain`.

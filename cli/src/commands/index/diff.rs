@@ -4,7 +4,7 @@ use divisor_engine::Decimal;
 use divisor_wire::command::BeforeAfter;
 use serde::Serialize;
 
-use super::past::{Composition, Member, composed};
+use super::past::{Composition, Member, Numbered, composed, told};
 use super::text;
 use crate::output::{self, Format, Row};
 use crate::web::Site;
@@ -14,6 +14,7 @@ use crate::web::Site;
 struct Difference {
     code: String,
     revisions: [u32; 2],
+    runs: [u32; 2],
     effective: [Option<String>; 2],
     divisor: BeforeAfter,
     cash: BeforeAfter,
@@ -58,11 +59,11 @@ pub(super) async fn run(
     format: Format,
     site: &Site,
     code: &str,
-    before: u32,
-    after: u32,
+    before: Numbered,
+    after: Numbered,
 ) -> anyhow::Result<()> {
-    let before = composed(site, code, &format!("revision={before}")).await?;
-    let after = composed(site, code, &format!("revision={after}")).await?;
+    let before = composed(site, code, &before.query()).await?;
+    let after = composed(site, code, &after.query()).await?;
     let difference = compare(before, after);
     if format == Format::Json {
         return Ok(output::json(&difference)?);
@@ -73,12 +74,11 @@ pub(super) async fn run(
             .each_ref()
             .map(|time| text(time.as_ref()));
         output::line(format_args!("{}", difference.code))?;
+        let ([before, after], [from, to]) = (difference.revisions, difference.runs);
+        let revisions = [told(before, from), told(after, to)];
         let pair = |both: BeforeAfter| [text(both.before.as_ref()), text(both.after.as_ref())];
         let facts = [
-            (
-                "revision",
-                difference.revisions.map(|revision| revision.to_string()),
-            ),
+            ("revision", revisions),
             ("effective", effective),
             ("divisor", pair(difference.divisor)),
             ("cash", pair(difference.cash)),
@@ -127,6 +127,7 @@ fn compare(before: Composition, after: Composition) -> Difference {
     Difference {
         members: members.collect(),
         revisions: [before.revision, after.revision],
+        runs: [before.run, after.run],
         effective: [before.effective, after.effective],
         divisor: BeforeAfter {
             before: before.divisor,
@@ -149,6 +150,7 @@ mod tests {
         let composition = |revision: u32, members: &[&str]| Composition {
             code: "X".to_owned(),
             revision,
+            run: 0,
             effective: None,
             divisor: None,
             cash: None,

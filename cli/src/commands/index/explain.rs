@@ -3,6 +3,7 @@
 use divisor_wire::command::{ExplainedRow, IndexExplanation, Request};
 use serde::Serialize;
 
+use super::past::When;
 use super::text;
 use crate::cli::Globals;
 use crate::commands::connected;
@@ -15,26 +16,22 @@ pub(super) async fn run(
     globals: &Globals,
     http: &HttpArgs,
     code: String,
-    at: Option<String>,
+    when: &When,
 ) -> anyhow::Result<()> {
-    let explanation = match at {
-        None => {
-            let request = Request {
-                code: Some(code),
-                ..Request::default()
-            };
-            connected(globals, "index", async |connection| {
-                Ok(connection
-                    .request("index.explain", request, TIMEOUT)
-                    .await?)
-            })
-            .await?
-        }
-        Some(at) => {
-            let (index, at) = (escape(&code), escape(&at));
-            let path = format!("api/v1/indexes/{index}/explain?at={at}");
-            web::json(&http.site(globals)?, &path).await?
-        }
+    let explanation = if when.is_now() {
+        let request = Request {
+            code: Some(code),
+            ..Request::default()
+        };
+        connected(globals, "index", async |connection| {
+            Ok(connection
+                .request("index.explain", request, TIMEOUT)
+                .await?)
+        })
+        .await?
+    } else {
+        let path = format!("api/v1/indexes/{}/explain?{}", escape(&code), when.query());
+        web::json(&http.site(globals)?, &path).await?
     };
     print(globals.output, explanation)?;
     Ok(())
@@ -97,14 +94,18 @@ fn print(format: Format, explanation: IndexExplanation) -> std::io::Result<()> {
         ),
     ];
     if let Some(of) = of {
+        let made = match of.run {
+            0 => "published".to_owned(),
+            run => format!("restated by run {run}"),
+        };
         steps.push((
-            "published",
-            format!("{} ({}, {})", of.level, of.ts, of.status),
+            "stored",
+            format!("{} ({}, {}, {made})", of.level, of.ts, of.status),
         ));
         steps.push(("number", format!("{} at position {}", of.seq, of.pos)));
         if of.level != explanation.level {
             output::say(format_args!(
-                "note: the published level differs from what its parts come to"
+                "note: the stored level differs from what its parts come to"
             ));
         }
     }

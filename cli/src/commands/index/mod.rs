@@ -47,13 +47,13 @@ pub(crate) enum Verb {
     /// `level = (Σ price · coefficient · rate + cash) / divisor`, cut once at the end. With `--at`
     /// the last level at that time, from PostgreSQL by way of the HTTP side.
     #[command(after_help = "Examples:\n  divisor index explain DJIA -o csv\n  \
-        divisor index explain DJIA --at 2021-11-03T20:00:00Z")]
+        divisor index explain DJIA --at 2021-11-03T20:00:00Z\n  \
+        divisor index explain DJIA --at 2021-11-03T20:00:00Z --as-of published")]
     Explain {
         /// The index code
         code: String,
-        /// A time of the past: RFC 3339, or a date, whose day begins in UTC
-        #[arg(long, value_name = "TIME")]
-        at: Option<String>,
+        #[command(flatten)]
+        when: past::When,
         #[command(flatten)]
         http: HttpArgs,
     },
@@ -66,20 +66,25 @@ pub(crate) enum Verb {
     Composition {
         /// The index code
         code: String,
-        /// A time of the past: RFC 3339, or a date, whose day begins in UTC
-        #[arg(long, value_name = "TIME")]
-        at: Option<String>,
-        /// A revision, at the prices that it was made with
+        #[command(flatten)]
+        when: past::When,
+        /// A revision, at the prices that it was made with; 5@2 is number 5 of run 2
         #[arg(long, value_name = "REV", conflicts_with = "at")]
-        revision: Option<u32>,
+        revision: Option<past::Numbered>,
         #[command(flatten)]
         http: HttpArgs,
     },
     /// The revisions of basket and divisor, the oldest first
-    #[command(after_help = "Examples:\n  divisor index revisions DJIA -o json")]
+    ///
+    /// A correction leaves those that were published and makes others under its run.
+    #[command(after_help = "Examples:\n  divisor index revisions DJIA -o json\n  \
+        divisor index revisions DJIA --as-of published")]
     Revisions {
         /// The index code
         code: String,
+        /// What was right as of a time: `published`, `now` (as without it), or RFC 3339
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
         #[command(flatten)]
         http: HttpArgs,
     },
@@ -97,16 +102,20 @@ pub(crate) enum Verb {
         http: HttpArgs,
     },
     /// What differs between two revisions: members, coefficients, weights, the divisor
-    #[command(after_help = "Examples:\n  divisor index diff DJIA 1 2 -o csv")]
+    ///
+    /// A revision that a correction has made is named with its run: 5@2, and 5@0 is what was
+    /// published.
+    #[command(after_help = "Examples:\n  divisor index diff DJIA 1 2 -o csv\n  \
+        divisor index diff DJIA 5@0 5@2")]
     Diff {
         /// The index code
         code: String,
         /// The earlier revision
         #[arg(value_name = "REV1")]
-        before: u32,
+        before: past::Numbered,
         /// The later revision
         #[arg(value_name = "REV2")]
-        after: u32,
+        after: past::Numbered,
         #[command(flatten)]
         http: HttpArgs,
     },
@@ -125,19 +134,20 @@ pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
             let ask = async |to: &_| Ok(show(to, &code).await?);
             show::print(format, connected(globals, "index", ask).await?)?;
         }
-        Verb::Explain { code, at, http } => explain::run(globals, &http, code, at).await?,
+        Verb::Explain { code, when, http } => explain::run(globals, &http, code, &when).await?,
         Verb::Create(opts) => return create::run(opts, globals).await,
         Verb::Composition {
             code,
-            at,
+            when,
             revision,
             http,
         } => {
-            let which = past::Which::of(at, revision);
-            past::composition(globals, &http.site(globals)?, &code, &which).await?;
+            let site = http.site(globals)?;
+            past::composition(globals, &site, &code, &when, revision).await?;
         }
-        Verb::Revisions { code, http } => {
-            past::revisions(format, &http.site(globals)?, &code).await?;
+        Verb::Revisions { code, as_of, http } => {
+            let site = http.site(globals)?;
+            past::revisions(format, &site, &code, as_of.as_deref()).await?;
         }
         Verb::History { code, http } => past::changes(format, &http.site(globals)?, &code).await?,
         Verb::Diff {

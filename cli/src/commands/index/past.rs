@@ -1,6 +1,9 @@
 //! `divisor index composition`, `revisions` and `history`: what an index was made of, and who made
 //! it so.
 
+use std::str::FromStr;
+
+use clap::Args;
 use divisor_engine::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -10,20 +13,67 @@ use crate::commands::connected;
 use crate::output::{self, Format, Row};
 use crate::web::{self, Site, escape};
 
-/// Which composition.
-pub(super) enum Which {
-    /// The one in force.
-    Now,
-    /// The one that the last level at a time was made with.
-    At(String),
-    /// The one that a revision fixed.
-    Revision(u32),
+/// A revision as it is stated: `5`, or `5@2` for the one that run 2 has made, where `5@0` is what
+/// was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    revision: u32,
+    run: Option<u32>,
 }
 
-impl Which {
-    pub(super) fn of(at: Option<String>, revision: Option<u32>) -> Self {
-        let at = at.map(Self::At);
-        at.or(revision.map(Self::Revision)).unwrap_or(Self::Now)
+impl FromStr for Numbered {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (revision, run) = match text.split_once('@') {
+            Some((revision, run)) => (revision, Some(run)),
+            None => (text, None),
+        };
+        let number = |text: &str| {
+            let wrong = |_| "a revision is a number, or a number and its run as 5@2".to_owned();
+            text.parse().map_err(wrong)
+        };
+        Ok(Self {
+            revision: number(revision)?,
+            run: run.map(number).transpose()?,
+        })
+    }
+}
+
+impl Numbered {
+    /// The same as parameters of a request.
+    pub(super) fn query(self) -> String {
+        let run = self.run.map(|run| format!("&run={run}"));
+        format!("revision={}{}", self.revision, run.unwrap_or_default())
+    }
+}
+
+/// Which composition, or level.
+#[derive(Debug, Default, Args)]
+pub(crate) struct When {
+    /// A time of the past: RFC 3339, or a date, whose day begins in UTC
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<String>,
+    /// What was right as of a time: `published`, `now` (as without it), or RFC 3339
+    ///
+    /// `published` leaves every correction out, a time those that came later.
+    #[arg(long, value_name = "TIME")]
+    pub(super) as_of: Option<String>,
+}
+
+impl When {
+    /// True where what is in force is meant, which is told without PostgreSQL.
+    pub(super) const fn is_now(&self) -> bool {
+        self.at.is_none() && self.as_of.is_none()
+    }
+
+    /// The same as parameters of a request.
+    pub(super) fn query(&self) -> String {
+        let parameters = [("at", &self.at), ("as_of", &self.as_of)];
+        let stated = parameters
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", escape(value.as_ref()?))));
+        stated.collect::<Vec<_>>().join("&")
     }
 }
 
@@ -32,6 +82,8 @@ impl Which {
 pub(super) struct Composition {
     pub(super) code: String,
     pub(super) revision: u32,
+    #[serde(default)]
+    pub(super) run: u32,
     pub(super) effective: Option<String>,
     pub(super) divisor: Option<Decimal>,
     pub(super) cash: Option<Decimal>,
@@ -71,22 +123,26 @@ pub(super) async fn composition(
     globals: &Globals,
     site: &Site,
     code: &str,
-    which: &Which,
+    when: &When,
+    revision: Option<Numbered>,
 ) -> anyhow::Result<()> {
-    let composition = match which {
-        Which::Now => {
+    let composition = match revision {
+        Some(revision) => {
+            let which = format!("{}&{}", revision.query(), when.query());
+            composed(site, code, which.trim_end_matches('&')).await?
+        }
+        None if when.is_now() => {
             let ask = async |to: &_| Ok(show(to, code).await?);
             in_force(connected(globals, "index", ask).await?)
         }
-        Which::At(at) => composed(site, code, &format!("at={}", escape(at))).await?,
-        Which::Revision(revision) => composed(site, code, &format!("revision={revision}")).await?,
+        None => composed(site, code, &when.query()).await?,
     };
     if globals.output == Format::Json {
         return Ok(output::json(&composition)?);
     }
     if globals.output == Format::Table {
         let facts = [
-            ("revision", composition.revision.to_string()),
+            ("revision", told(composition.revision, composition.run)),
             ("effective", text(composition.effective.as_ref())),
             ("divisor", text(composition.divisor.as_ref())),
             ("cash", text(composition.cash.as_ref())),
@@ -109,6 +165,7 @@ fn in_force(detail: divisor_wire::command::IndexDetail) -> Composition {
     Composition {
         code: detail.row.code,
         revision: detail.row.rev,
+        run: 0,
         effective: None,
         divisor: detail.divisor,
         cash: Some(detail.cash),
@@ -119,6 +176,8 @@ fn in_force(detail: divisor_wire::command::IndexDetail) -> Composition {
 #[derive(Debug, Serialize, Deserialize)]
 struct Revision {
     revision: u32,
+    #[serde(default)]
+    run: u32,
     effective: String,
     cause: String,
     divisor: Option<Decimal>,
@@ -130,6 +189,7 @@ struct Revision {
 impl Row for Revision {
     const COLUMNS: &'static [&'static str] = &[
         ">revision",
+        ">run",
         "effective",
         "cause",
         ">divisor",
@@ -141,6 +201,7 @@ impl Row for Revision {
     fn cells(&self) -> Vec<String> {
         vec![
             self.revision.to_string(),
+            self.run.to_string(),
             self.effective.clone(),
             self.cause.clone(),
             text(self.divisor.as_ref()),
@@ -151,9 +212,24 @@ impl Row for Revision {
     }
 }
 
+/// A revision with the run that has made it, where one has.
+pub(super) fn told(revision: u32, run: u32) -> String {
+    if run == 0 {
+        return revision.to_string();
+    }
+    format!("{revision}@{run} (restated)")
+}
+
 /// Prints all revisions.
-pub(super) async fn revisions(format: Format, site: &Site, code: &str) -> anyhow::Result<()> {
-    let path = format!("api/v1/indexes/{}/revisions", escape(code));
+pub(super) async fn revisions(
+    format: Format,
+    site: &Site,
+    code: &str,
+    as_of: Option<&str>,
+) -> anyhow::Result<()> {
+    let as_of = as_of.map(|as_of| format!("?as_of={}", escape(as_of)));
+    let as_of = as_of.unwrap_or_default();
+    let path = format!("api/v1/indexes/{}/revisions{as_of}", escape(code));
     let rows: Vec<Revision> = web::rows(site, &path, "after").await?;
     Ok(output::rows(format, &rows)?)
 }

@@ -10,9 +10,9 @@ use crate::http::query;
 pub(super) struct AsOf(pub(super) Time);
 
 impl AsOf {
-    const NOW: Self = Self(Time::MAX);
+    pub(super) const NOW: Self = Self(Time::MAX);
     /// Before any correction.
-    const PUBLISHED: Self = Self(Time::MIN);
+    pub(super) const PUBLISHED: Self = Self(Time::MIN);
 
     /// Reads the parameter: `now`, which is meant without it, `published`, or a time.
     pub(super) fn read(text: Option<&str>) -> Result<Self, Problem> {
@@ -28,27 +28,27 @@ impl AsOf {
     }
 }
 
-/// What runs restate.
+/// What runs restate: levels with the revisions that they are made with, or closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
     Levels,
     Closes,
 }
 
-/// The condition under which a row `l` is the right one as of the time in this parameter of the
-/// query: no run recorded by then that covers it is newer than its own.
-pub(super) fn counts(of: Of, parameter: &str) -> String {
+/// The condition under which a row of this name is the right one as of the time in this parameter of
+/// the query: no run recorded by then that covers it is newer than its own.
+pub(super) fn counts(of: Of, row: &str, parameter: &str) -> String {
     // A correction of closes only leaves intraday levels as they were published.
     let policy = match of {
         Of::Levels => "and s.policy = 'full' ",
         Of::Closes => "",
     };
     format!(
-        "(l.run = 0 or exists (select from correction_run r \
-             where r.run = l.run and r.recorded_at <= {parameter})) \
+        "({row}.run = 0 or exists (select from correction_run r \
+             where r.run = {row}.run and r.recorded_at <= {parameter})) \
          and not exists (select from restatement s join correction_run r using (run) \
-             where s.index_id = l.index_id and s.run > l.run {policy}\
+             where s.index_id = {row}.index_id and s.run > {row}.run {policy}\
              and r.recorded_at <= {parameter} \
-             and s.from_position <= l.position and l.position < s.until_position)"
+             and s.from_position <= {row}.position and {row}.position < s.until_position)"
     )
 }

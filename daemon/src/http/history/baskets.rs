@@ -9,18 +9,17 @@ use axum::response::Response;
 use divisor_engine::{Converted, Currency, Decimal, Time, shares};
 use divisor_wire::command::IndexDetail;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::types::Type;
 
-use super::History;
+use super::as_of::AsOf;
 use super::fx::Fx;
-use super::span::{Named, decimal, get, time_at};
+use super::past::{self, Basket, Made, Past, Until};
+use super::span::Named;
 use crate::http::Http;
 use crate::http::answer::{self, Form, Record, Rows};
 use crate::http::problem::Problem;
 use crate::http::query::{self, Query};
 use crate::http::session::Caller;
 use crate::sequencer::queries;
-use crate::store::Stamp;
 
 /// Revisions of a page where the request does not say, and at the most.
 const LIMIT: (usize, usize) = (1_000, 10_000);
@@ -28,18 +27,21 @@ const LIMIT: (usize, usize) = (1_000, 10_000);
 /// Places of a weight.
 const WEIGHT_PLACES: u8 = 6;
 
-/// Paging by number.
+/// Where a page begins, and which corrections count.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Page {
-    after: Option<i32>,
+    after: Option<String>,
     limit: Option<u32>,
+    as_of: Option<String>,
 }
 
 /// A revision.
 #[derive(Debug, Clone, Serialize)]
 struct Revision {
     revision: i32,
+    /// Which run of corrections has made it; 0 is what was published.
+    run: i32,
     effective: String,
     cause: String,
     divisor: Option<Decimal>,
@@ -51,6 +53,7 @@ struct Revision {
 impl Record for Revision {
     const COLUMNS: &'static [&'static str] = &[
         "revision",
+        "run",
         "effective",
         "cause",
         "divisor",
@@ -69,33 +72,34 @@ pub(in crate::http) async fn revisions(
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
     let limit = query::limit(page.limit, LIMIT.0, LIMIT.1)?;
-    let sql = format!(
-        "select b.revision, b.effective, b.effective_nanos, coalesce(b.body ->> 'cause', ''), \
-         b.divisor, (select count(*) from basket_member m where m.index_id = b.index_id \
-         and m.revision = b.revision), b.position, b.body ->> 'note' \
-         from basket b where b.index_id = $1 and b.revision > $2 order by b.revision limit {}",
-        limit + 1
-    );
-    let after = page.after.unwrap_or(-1);
-    let found = History::of(&http)?
-        .query(&sql, &[(&named.key(), Type::INT4), (&after, Type::INT4)])
-        .await?;
-    let mut rows = Vec::with_capacity(found.len());
-    for row in found.iter().take(limit) {
-        rows.push(Revision {
-            revision: get(row, 0)?,
-            effective: time_at(row, 1)?.to_string(),
-            cause: get(row, 3)?,
-            divisor: decimal(row, 4)?,
-            constituents: get(row, 5)?,
-            pos: get::<i64>(row, 6)?.cast_unsigned(),
-            note: get(row, 7)?,
-        });
-    }
+    let as_of = AsOf::read(page.as_of.as_deref())?;
+    let after = match page.after.as_deref() {
+        None => (-1, -1),
+        Some(text) => place(text).ok_or_else(|| Problem::bad_request("after is none of ours"))?,
+    };
+    let past = Past::of(&http, named.id, as_of).await?;
+    let found = past.revisions(after, limit + 1).await?;
     let is_more = found.len() > limit;
-    let next = rows.last().filter(|_| is_more);
-    let next = next.map(|row| row.revision.to_string());
+    let last = found.iter().take(limit).next_back().filter(|_| is_more);
+    let next = last.map(|(basket, _)| format!("{}.{}", basket.position, basket.revision));
+    let row = |(basket, made): (Basket, Made)| Revision {
+        revision: basket.revision,
+        run: basket.run,
+        effective: basket.effective.to_string(),
+        cause: made.cause,
+        divisor: basket.divisor,
+        constituents: made.members,
+        pos: basket.position.cast_unsigned(),
+        note: made.note,
+    };
+    let rows = found.into_iter().take(limit).map(row).collect();
     answer::rows(form, &Rows { rows, next }, "after", &uri)
+}
+
+/// The place of a revision, as a page tells it.
+fn place(text: &str) -> Option<(i64, i32)> {
+    let (position, revision) = text.split_once('.')?;
+    Some((position.parse().ok()?, revision.parse().ok()?))
 }
 
 /// Which composition; the one in force where neither is stated.
@@ -104,6 +108,8 @@ pub(in crate::http) async fn revisions(
 pub(in crate::http) struct Which {
     at: Option<String>,
     revision: Option<u32>,
+    run: Option<u32>,
+    as_of: Option<String>,
 }
 
 /// What an index consists of.
@@ -111,6 +117,8 @@ pub(in crate::http) struct Which {
 struct Composition {
     code: String,
     revision: u32,
+    /// Which run of corrections has made the revision; 0 is what was published.
+    run: u32,
     effective: Option<String>,
     divisor: Option<Decimal>,
     cash: Option<Decimal>,
@@ -133,10 +141,15 @@ pub(in crate::http) async fn composition(
     form: Form,
     Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
-    let mut composition = match (query::time("at", which.at.as_deref())?, which.revision) {
-        (None, None) => now(&http, named).await?,
-        (Some(at), None) => then(&http, named, at).await?,
-        (None, Some(revision)) => fixed(&http, named, revision).await?,
+    let at = query::time("at", which.at.as_deref())?;
+    let as_of = AsOf::read(which.as_of.as_deref())?;
+    if which.run.is_some() && which.revision.is_none() {
+        return Err(Problem::bad_request("run needs a revision"));
+    }
+    let mut composition = match (at, which.revision) {
+        (None, None) if as_of.is_now() => now(&http, named).await?,
+        (at, None) => then(&http, named, at.unwrap_or(Time::MAX), as_of).await?,
+        (None, Some(revision)) => fixed(&http, named, (revision, which.run), as_of).await?,
         (Some(_), Some(_)) => {
             return Err(Problem::bad_request("state either at or revision"));
         }
@@ -166,6 +179,7 @@ async fn now(http: &Http, named: Named) -> Result<Composition, Problem> {
     Ok(Composition {
         code: named.code,
         revision: detail.row.rev,
+        run: 0,
         effective: None,
         divisor: detail.divisor,
         cash: Some(detail.cash),
@@ -173,74 +187,53 @@ async fn now(http: &Http, named: Named) -> Result<Composition, Problem> {
     })
 }
 
-/// The composition that the last level before or at a time was made with, at the prices of then.
-async fn then(http: &Http, named: Named, at: Time) -> Result<Composition, Problem> {
-    let history = History::of(http)?;
-    let index = (&named.key() as _, Type::INT4);
-    let until = (&Stamp(at) as _, Type::TIMESTAMPTZ);
-    let found = history
-        .query(
-            "select b.revision, b.effective, b.effective_nanos, b.divisor, \
-             coalesce(b.cash, 0), b.position from basket b \
-             where b.index_id = $1 and b.revision = (select l.revision from index_level l \
-             where l.index_id = $1 and l.run = 0 and l.ts <= $2 order by l.ts desc, l.seq desc limit 1)",
-            &[index, until],
-        )
-        .await?;
-    let head = found.first().ok_or_else(|| {
+/// The composition that the last level before or at a time was made with, at the prices of that
+/// level.
+async fn then(http: &Http, named: Named, at: Time, as_of: AsOf) -> Result<Composition, Problem> {
+    let past = Past::of(http, named.id, as_of).await?;
+    let (level, basket) = past.level(at).await?.ok_or_else(|| {
         Problem::not_found(format!("{} had no level yet at that time", named.code))
     })?;
-    composed(http, named, head, (Stamp(at), Stamp(at))).await
+    composed(http, named, &past, &basket, level.until()).await
 }
 
 /// The composition as a revision fixed it, at the prices of that moment.
-async fn fixed(http: &Http, named: Named, revision: u32) -> Result<Composition, Problem> {
+async fn fixed(
+    http: &Http,
+    named: Named,
+    (revision, run): (u32, Option<u32>),
+    as_of: AsOf,
+) -> Result<Composition, Problem> {
+    let as_of = if run == Some(0) {
+        AsOf::PUBLISHED
+    } else {
+        as_of
+    };
+    let past = Past::of(http, named.id, as_of).await?;
     let number = i32::try_from(revision).unwrap_or(i32::MAX);
-    let found = History::of(http)?
-        .query(
-            "select b.revision, b.effective, b.effective_nanos, b.divisor, \
-             coalesce(b.cash, 0), b.position from basket b \
-             where b.index_id = $1 and b.revision = $2",
-            &[(&named.key(), Type::INT4), (&number, Type::INT4)],
-        )
-        .await?;
-    let head = found
-        .first()
-        .ok_or_else(|| Problem::not_found(format!("{} has no revision {revision}", named.code)))?;
-    // No price is that old: those of the revision count.
-    let effective: Stamp = get(head, 1)?;
-    composed(http, named, head, (Stamp(Time::MIN), effective)).await
+    let run = run.map(|run| i32::try_from(run).unwrap_or(i32::MAX));
+    let basket = past.basket(number, run).await?.ok_or_else(|| {
+        let of_run = run.map(|run| format!(" of run {run}")).unwrap_or_default();
+        Problem::not_found(format!("{} has no revision {revision}{of_run}", named.code))
+    })?;
+    // In front of where it was made no price counts for it: its own do.
+    let until = Until {
+        ts: basket.effective,
+        position: basket.position - 1,
+    };
+    composed(http, named, &past, &basket, until).await
 }
 
-/// The members of the revision that a row names, at the prices until one time and the rates until
-/// another.
+/// The members of a revision, at the prices and rates of a moment.
 async fn composed(
     http: &Http,
     named: Named,
-    head: &tokio_postgres::Row,
-    (prices, rates): (Stamp, Stamp),
+    past: &Past<'_>,
+    basket: &Basket,
+    until: Until,
 ) -> Result<Composition, Problem> {
-    let history = History::of(http)?;
-    let index = (&named.key() as _, Type::INT4);
-    let until = (&prices as _, Type::TIMESTAMPTZ);
-    let (revision, position): (i32, i64) = (get(head, 0)?, get(head, 5)?);
-    let revision_of = [(&revision as _, Type::INT4), (&position as _, Type::INT8)];
-    let rows = history
-        .query(MEMBERS, &[&[index, until], &revision_of[..]].concat())
-        .await?;
-    let mut members = Vec::with_capacity(rows.len());
-    let mut currencies = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let currency: &str = get(row, 3)?;
-        currencies.push(Currency::parse(currency).map_err(|error| Problem::internal(&error))?);
-        members.push(Member {
-            symbol: get(row, 0)?,
-            coefficient: decimal(row, 1)?,
-            price: decimal(row, 2)?.map(queries::at_least_two_places),
-            weight: None,
-        });
-    }
-    let cash = decimal(head, 4)?;
+    let found = past.members(basket, until).await?;
+    let currencies: Vec<Currency> = found.iter().map(|member| member.currency).collect();
     let (id, own) = (named.id, currencies.clone());
     let fx = (http.sequence)
         .ask(move |sight| {
@@ -249,19 +242,21 @@ async fn composed(
         })
         .await?;
     let fx = fx.ok_or_else(|| Problem::not_found(format!("there is no index {}", named.code)))?;
-    let of = (named.key(), revision);
-    let rates = fx.rates(history, of, rates, i64::MAX).await?;
-    weigh(
-        &mut members,
-        &currencies,
-        &rates,
-        cash.unwrap_or(Decimal::ZERO),
-    );
+    let rates = past.rates(&fx, basket, until).await?;
+    let member = |member: past::Member| Member {
+        symbol: member.symbol,
+        coefficient: member.coefficient,
+        price: member.price.map(queries::at_least_two_places),
+        weight: None,
+    };
+    let mut members: Vec<Member> = found.into_iter().map(member).collect();
+    weigh(&mut members, &currencies, &rates, basket.cash);
     Ok(Composition {
-        revision: revision.cast_unsigned(),
-        effective: Some(time_at(head, 1)?.to_string()),
-        divisor: decimal(head, 3)?,
-        cash,
+        revision: basket.revision.cast_unsigned(),
+        run: basket.run.cast_unsigned(),
+        effective: Some(basket.effective.to_string()),
+        divisor: basket.divisor,
+        cash: Some(basket.cash),
         members,
         code: named.code,
     })
@@ -285,22 +280,3 @@ fn weigh(
         member.weight = Some(weight);
     }
 }
-
-/// Prices are the last that counted, or those of the revision where none has come since: a split may
-/// lie between. An index in the basket is its level.
-const MEMBERS: &str = "
-select s.symbol, m.coefficient,
-       case when p.position >= $4 then p.price else coalesce(l.level, m.price, p.price) end,
-       s.currency
-from basket_member m join security s on s.id = m.security_id
-left join lateral (
-    select t.price, t.position from price_tick t
-    where t.security_id = m.security_id and t.ts <= $2 and t.effect = 0
-    order by t.ts desc, t.position desc limit 1
-) p on true
-left join lateral (
-    select level from level_now
-    where index_id = (select id from index_definition where s.symbol = 'indexes/' || code)
-    and ts <= $2 order by ts desc, seq desc, run desc limit 1
-) l on s.symbol like 'indexes/%'
-where m.index_id = $1 and m.revision = $3 order by s.id";

@@ -306,7 +306,7 @@ impl Levels<'_> {
                     (array_agg(level order by ts desc, seq desc))[1], count(*), \
                     (select count(*) from part) = $5 \
              from kept group by bin order by bin",
-            counts(Of::Levels, "$6")
+            counts(Of::Levels, "l", "$6")
         );
         let rows = self
             .history
@@ -333,7 +333,7 @@ impl Levels<'_> {
 
     /// The first and the last level of a span.
     async fn ends(&self, step: &Step, span: &Span) -> Result<Option<(Time, Time)>, Problem> {
-        let counts = counts(Of::Levels, "$4");
+        let counts = counts(Of::Levels, "l", "$4");
         let edge = |order: &str| {
             format!(
                 "(select ts from index_level l where index_id = $1 and ts >= $2 and ts < $3 \

@@ -9,6 +9,7 @@ use divisor_engine::{Decimal, Time};
 use tokio_postgres::types::Type;
 
 use super::History;
+use super::as_of::{Of, counts};
 use super::span::{Cursor, Named, Span, SpanParameters, decimal, get, time_at};
 use crate::http::Http;
 use crate::http::answer::{self, Form, Rows};
@@ -22,16 +23,17 @@ use crate::store::Stamp;
 const LIMIT: (usize, usize) = (500, 5_000);
 
 /// Revisions, actions and corrections, by the time from which on they count; $1 is null for all
-/// indexes.
+/// indexes. Of revisions those that are right as of now.
 const SQL: &str = "
 select i.code, e.ts, e.nanos, e.kind, e.revision, e.cause, e.divisor, e.members, e.position
 from (
     select b.index_id, b.effective as ts, b.effective_nanos as nanos, 'revision' as kind,
            b.revision, b.body ->> 'cause' as cause, b.divisor,
            (select count(*) from basket_member m
-            where m.index_id = b.index_id and m.revision = b.revision) as members, b.position
+            where m.index_id = b.index_id and m.revision = b.revision
+            and m.run = b.run) as members, b.position
     from basket b
-    where ($1::int4 is null or b.index_id = $1)
+    where ($1::int4 is null or b.index_id = $1) and {counts}
     union all
     select d.id, case when a.body ->> 'state' = 'applied' then a.ex_date::timestamptz
            else coalesce(c.received, a.ex_date::timestamptz) end, 0::int2, 'action', null,
@@ -126,7 +128,8 @@ async fn stored(
         "asc"
     };
     let sql = format!(
-        "{SQL} order by e.ts {order}, e.position {order}, i.id {order} limit {}",
+        "{} order by e.ts {order}, e.position {order}, i.id {order} limit {}",
+        SQL.replace("{counts}", &counts(Of::Levels, "b", "'infinity'")),
         span.limit + 1
     );
     let begin = span.begin();

@@ -89,7 +89,7 @@ pub(in crate::http) async fn levels(
         "select {COLUMNS} from index_level l where index_id = $1 and ts >= $2 and ts < $4 \
          and $3::int8 is not null {behind} and {} \
          order by ts {order}, seq {order}, run {order} limit {}",
-        counts(Of::Levels, "$5"),
+        counts(Of::Levels, "l", "$5"),
         span.limit + 1
     );
     let rows = history

@@ -13,6 +13,7 @@ mod explain;
 mod fx;
 mod levels;
 mod official;
+mod past;
 mod pool;
 mod prices;
 mod span;

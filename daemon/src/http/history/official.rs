@@ -85,7 +85,7 @@ pub(in crate::http) async fn closes(
          where index_id = $1 and day >= coalesce($2::text::date, '-infinity') \
          and day < coalesce($3::text::date, 'infinity') and {} \
          order by day desc, position desc, run desc limit {}",
-        counts(Of::Closes, "$4"),
+        counts(Of::Closes, "l", "$4"),
         limit + 1
     );
     let found = History::of(&http)?

@@ -6,6 +6,7 @@ use std::process::Command;
 use divisor_testkit::{Daemon, Options, Postgres, TestDatabase, eventually};
 use serde_json::{Value, json};
 
+use super::compositions::are_alike;
 use super::{Mqtt, column, daemon, sum_of};
 
 /// Two securities and three indexes that keep something of the past; one restates nothing.
@@ -71,7 +72,7 @@ fn without_repetitions(mut series: Vec<String>) -> Vec<String> {
 }
 
 /// States a correction and waits until its rows count.
-fn correct(desk: &Mqtt, database: &TestDatabase, what: Value) -> u64 {
+pub(super) fn correct(desk: &Mqtt, database: &TestDatabase, what: Value) -> u64 {
     let body = json!({ "correction": { "what": what, "reason": "a test" } });
     let run = desk.done("correct.add", body)["run"].as_u64().unwrap();
     wait_counted(desk, database, run);
@@ -115,7 +116,7 @@ struct Two {
     corrected: Daemon,
     desk: Mqtt,
     other: Mqtt,
-    _reference: Daemon,
+    reference: Daemon,
 }
 
 impl Two {
@@ -123,7 +124,7 @@ impl Two {
         let databases = [Postgres::shared().database(), Postgres::shared().database()];
         let options = daemon().database(&databases[0].url()).http();
         let corrected = options.clone().start();
-        let reference = daemon().database(&databases[1].url()).start();
+        let reference = daemon().database(&databases[1].url()).http().start();
         let desk = Mqtt::v5(&corrected, "desk");
         let other = Mqtt::v5(&reference, "desk");
         desk.subscribe("indexes/+/event");
@@ -144,7 +145,7 @@ impl Two {
             corrected,
             desk,
             other,
-            _reference: reference,
+            reference,
         }
     }
 
@@ -156,6 +157,7 @@ impl Two {
         let now = without_repetitions(series(&self.databases[0], code, "infinity"));
         let right = without_repetitions(series(&self.databases[1], code, "published"));
         assert_eq!(now, right, "{code}");
+        are_alike((&self.corrected, &self.databases[0]), &self.reference, code);
         let sql = "with made as (select c.* from index_definition i, \
                    (values (60), (3600)) s(step), \
                    candles_of(i.id, s.step, '-infinity', 'infinity') c) \
@@ -344,9 +346,9 @@ fn corrections_are_withdrawn() {
 #[test]
 fn actions_of_the_past_are_corrected() {
     let (wrong, right) = (Postgres::shared().database(), Postgres::shared().database());
-    let options = daemon().database(&wrong.url());
+    let options = daemon().database(&wrong.url()).http();
     let mut corrected = options.clone().start();
-    let reference = daemon().database(&right.url()).start();
+    let reference = daemon().database(&right.url()).http().start();
     let desk = Mqtt::v5(&corrected, "desk");
     let other = Mqtt::v5(&reference, "desk");
     let dividend = |amount: &str| {
@@ -381,6 +383,7 @@ fn actions_of_the_past_are_corrected() {
         let now = without_repetitions(series(&wrong, code, "infinity"));
         let should = without_repetitions(series(&right, code, "published"));
         assert_eq!(now, should, "{code}");
+        are_alike((&corrected, &wrong), &reference, code);
     }
     verify(&options, &corrected);
 }

@@ -3,6 +3,7 @@
 use divisor_testkit::{Daemon, Options, Postgres, TestDatabase, eventually};
 use serde_json::{Value, json};
 
+use super::compositions::are_alike;
 use super::corrections::{series, verify, wait_counted};
 use super::{Mqtt, column, daemon, fixture};
 
@@ -73,22 +74,19 @@ fn send(desk: &Mqtt, (symbol, day, price): &(&str, usize, String)) {
 /// A daemon whose prices came as they should.
 struct Right {
     database: TestDatabase,
-    _daemon: Daemon,
+    daemon: Daemon,
 }
 
 impl Right {
     fn of(case: &Case) -> Self {
         let database = Postgres::shared().database();
-        let daemon = daemon().database(&database.url()).start();
+        let daemon = daemon().database(&database.url()).http().start();
         let desk = Mqtt::v5(&daemon, "desk");
         desk.load(&case.items());
         case.prices().iter().for_each(|price| send(&desk, price));
         desk.wait_acked();
         desk.wait_projected();
-        Self {
-            database,
-            _daemon: daemon,
-        }
+        Self { database, daemon }
     }
 
     fn series(&self) -> Vec<String> {
@@ -162,6 +160,7 @@ fn prices_that_are_sent_again_in_another_order_restate_the_series() {
         "what was published stays"
     );
     assert_eq!(series(&database, "KEPT", "infinity"), kept, "keep is keep");
+    are_alike((&daemon, &database), &right.daemon, "CHAIN");
     let runs = column(&database, "select count(*)::text from correction_run");
     assert!(
         ["1", "2", "3"].contains(&runs[0].as_str()),

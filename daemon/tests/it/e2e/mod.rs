@@ -1,6 +1,7 @@
 //! The whole way through a real divisord, real MQTT clients and a real PostgreSQL.
 
 mod client;
+mod compositions;
 mod corrections;
 mod dow;
 mod faults;

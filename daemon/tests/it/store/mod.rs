@@ -149,6 +149,7 @@ fn definitions() -> RowBatch {
 
 fn revision() -> RevisionRow {
     RevisionRow {
+        run: 0,
         index: 0,
         revision: 1,
         position: 2,

@@ -9,28 +9,28 @@ use serde_json::Value;
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) body: Vec<u8>,
+pub(in crate::e2e) struct Answer {
+    pub(in crate::e2e) status: u16,
+    pub(in crate::e2e) headers: BTreeMap<String, String>,
+    pub(in crate::e2e) body: Vec<u8>,
 }
 
 impl Answer {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(in crate::e2e) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(in crate::e2e) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::e2e) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 }
 
 /// Where an HTTP side is.
-pub(super) trait Site {
+pub(in crate::e2e) trait Site {
     /// Its address, and what stands before every path.
     fn place(&self) -> (SocketAddr, &str);
 }
@@ -42,7 +42,7 @@ impl Site for Daemon {
 }
 
 /// `GET path`.
-pub(super) fn get(site: &impl Site, path: &str) -> Answer {
+pub(in crate::e2e) fn get(site: &impl Site, path: &str) -> Answer {
     get_with(site, path, &[])
 }
 

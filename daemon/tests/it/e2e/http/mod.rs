@@ -16,6 +16,7 @@ use divisor_testkit::Daemon;
 use serde_json::{Value, json};
 
 use super::{Mqtt, daemon, pair, sum_of};
+pub(super) use client::get;
 
 /// A daemon that knows `PAIR`, and who loaded it.
 fn with_pair() -> (Daemon, Mqtt) {
@@ -27,7 +28,7 @@ fn with_pair() -> (Daemon, Mqtt) {
 
 /// A page as text.
 pub(super) fn get_text(daemon: &Daemon, path: &str) -> String {
-    client::get(daemon, path).text()
+    get(daemon, path).text()
 }
 
 /// The JSON of a request to the daemon that must succeed.
