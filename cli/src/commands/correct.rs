@@ -10,12 +10,13 @@ use divisor_wire::command::{
     Corrected, CorrectedPrice, CorrectedRate, CorrectionEffect, CorrectionRequest, CorrectionRow,
     CorrectionSummary, Request,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Globals;
 use crate::connection::{Connection, TIMEOUT, WINDOW};
 use crate::exit::Exit;
-use crate::output::{self, Row};
+use crate::output::{self, Format, Row};
+use crate::web::{self, HttpArgs, Site};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +25,8 @@ Examples:
   divisor correct rate EUR/USD --ts 2026-01-06T15:00:00Z --rate 1.0835 --reason \"revised fixing\" --dry-run
   divisor correct action missed-dividend.json --reason \"announced late\"
   divisor correct withdraw 3 --reason \"the first price was right\"
-  divisor correct list";
+  divisor correct list
+  divisor correct show 3";
 
 /// How often it is asked what has become of a correction.
 const POLL: Duration = Duration::from_millis(250);
@@ -102,6 +104,15 @@ enum Verb {
     },
     /// All corrections, late prices among them, and what became of each
     List,
+    /// A correction with what its run has changed of each index
+    ///
+    /// From PostgreSQL by way of the HTTP side.
+    Show {
+        /// Its run
+        run: u32,
+        #[command(flatten)]
+        http: HttpArgs,
+    },
 }
 
 /// Which price or rate.
@@ -150,9 +161,8 @@ impl Row for Listed {
             row.what.clone(),
             row.reason.clone(),
             row.state.clone(),
-            row.with
-                .map_or_else(|| "-".to_owned(), |run| run.to_string()),
-            row.why.clone().unwrap_or_else(|| "-".to_owned()),
+            or_dash(row.with.as_ref()),
+            or_dash(row.why.as_ref()),
         ]
     }
 }
@@ -167,89 +177,79 @@ impl Row for Effect {
 
     fn cells(&self) -> Vec<String> {
         let Self(row) = self;
-        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
         vec![
             row.code.clone(),
             row.levels.to_string(),
             row.closes.to_string(),
-            row.largest
-                .map_or_else(|| "-".to_owned(), |largest| largest.to_string()),
-            text(&row.from),
-            text(&row.until),
+            or_dash(row.largest.as_ref()),
+            or_dash(row.from.as_ref()),
+            or_dash(row.until.as_ref()),
         ]
     }
 }
 
 /// Runs the verb.
 pub(crate) async fn run(opts: Opts, globals: &Globals) -> anyhow::Result<Exit> {
-    // Files are read before anybody is asked.
-    let action = match &opts.verb {
-        Verb::Action {
-            file: Some(file), ..
-        } => {
-            let mut actions = super::action::read(std::slice::from_ref(file))?.actions;
-            actions.pop().filter(|_| actions.is_empty())
-        }
-        Verb::Action { .. }
-        | Verb::Price { .. }
-        | Verb::Rate { .. }
-        | Verb::Withdraw { .. }
-        | Verb::List => None,
-    };
-    let connection = Connection::open(&globals.broker, "correct", WINDOW).await?;
-    let exit = match opts.verb {
-        Verb::List => {
-            let rows: Vec<CorrectionRow> = connection.list("correct.list").await?;
-            let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
-            output::rows(globals.output, &rows)?;
-            Exit::Done
-        }
+    let (what, how) = match opts.verb {
+        Verb::List => return list(globals).await,
+        Verb::Show { run, http } => return show(globals.output, &http.site(globals)?, run).await,
         Verb::Price {
             symbol,
             price,
-            when,
+            when: When { ts, src, void: _ },
             how,
         } => {
-            let When { ts, src, void: _ } = when;
-            let what = Corrected::Price(CorrectedPrice {
+            let price = CorrectedPrice {
                 symbol,
                 ts,
                 price,
                 src,
-            });
-            state(&connection, globals, what, how).await?
+            };
+            (Corrected::Price(price), how)
         }
         Verb::Rate {
-            pair,
+            pair: (base, quote),
             rate,
-            when,
+            when: When { ts, src, void: _ },
             how,
         } => {
-            let When { ts, src, void: _ } = when;
-            let (base, quote) = pair;
-            let what = Corrected::Rate(CorrectedRate {
+            let rate = CorrectedRate {
                 base,
                 quote,
                 ts,
                 rate,
                 src,
-            });
-            state(&connection, globals, what, how).await?
-        }
-        Verb::Action { cancel, how, .. } => {
-            let what = match (cancel, action) {
-                (Some(id), _) => Corrected::CancelAction { id },
-                (None, Some(terms)) => Corrected::Action(Box::new(terms)),
-                (None, None) => bail!("the file must hold one action"),
             };
-            state(&connection, globals, what, how).await?
+            (Corrected::Rate(rate), how)
         }
-        Verb::Withdraw { run, how } => {
-            state(&connection, globals, Corrected::Withdraw { run }, how).await?
-        }
+        Verb::Action { file, cancel, how } => (action(file, cancel)?, how),
+        Verb::Withdraw { run, how } => (Corrected::Withdraw { run }, how),
     };
+    let connection = Connection::open(&globals.broker, "correct", WINDOW).await?;
+    let exit = state(&connection, globals, what, how).await?;
     connection.close().await;
     Ok(exit)
+}
+
+/// The action of a file as it is right, or the one that never was.
+fn action(file: Option<PathBuf>, cancel: Option<String>) -> anyhow::Result<Corrected> {
+    if let Some(id) = cancel {
+        return Ok(Corrected::CancelAction { id });
+    }
+    let mut actions = super::action::read(file.as_slice())?.actions;
+    match (actions.pop(), actions.is_empty()) {
+        (Some(terms), true) => Ok(Corrected::Action(Box::new(terms))),
+        _ => bail!("the file must hold one action"),
+    }
+}
+
+async fn list(globals: &Globals) -> anyhow::Result<Exit> {
+    let connection = Connection::open(&globals.broker, "correct", WINDOW).await?;
+    let rows: Vec<CorrectionRow> = connection.list("correct.list").await?;
+    connection.close().await;
+    let rows: Vec<Listed> = rows.into_iter().map(Listed).collect();
+    output::rows(globals.output, &rows)?;
+    Ok(Exit::Done)
 }
 
 /// States a correction, and waits for what becomes of it.
@@ -300,6 +300,85 @@ async fn state(
         Some(why) => bail!("run {run} has changed nothing: {why}"),
         None => Ok(Exit::Done),
     }
+}
+
+/// A correction with what it has changed, as the HTTP side tells it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Shown {
+    #[serde(flatten)]
+    row: CorrectionRow,
+    recorded: Option<String>,
+    indexes: Vec<Covered>,
+}
+
+/// What a run has changed of an index.
+#[derive(Debug, Serialize, Deserialize)]
+struct Covered {
+    code: String,
+    policy: String,
+    from: Option<String>,
+    until: Option<String>,
+    levels: u64,
+    closes: u64,
+    revisions: u64,
+    largest: Option<Decimal>,
+}
+
+impl Row for Covered {
+    const COLUMNS: &'static [&'static str] = &[
+        "index",
+        "policy",
+        "from",
+        "until",
+        ">levels",
+        ">closes",
+        ">revisions",
+        ">largest",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.code.clone(),
+            self.policy.clone(),
+            or_dash(self.from.as_ref()),
+            or_dash(self.until.as_ref()),
+            self.levels.to_string(),
+            self.closes.to_string(),
+            self.revisions.to_string(),
+            or_dash(self.largest.as_ref()),
+        ]
+    }
+}
+
+/// Prints a correction with what it has changed.
+async fn show(format: Format, site: &Site, run: u32) -> anyhow::Result<Exit> {
+    let shown: Shown = web::json(site, &format!("api/v1/corrections/{run}")).await?;
+    if format == Format::Json {
+        output::json(&shown)?;
+        return Ok(Exit::Done);
+    }
+    if format == Format::Table {
+        let Shown { row, recorded, .. } = &shown;
+        output::line(format_args!("run {}", row.run))?;
+        let facts = [
+            ("what", row.what.clone()),
+            ("reason", row.reason.clone()),
+            ("by", format!("{} at {}", row.by, row.time)),
+            ("state", row.state.clone()),
+            ("with run", or_dash(row.with.as_ref())),
+            ("counts since", or_dash(recorded.as_ref())),
+            ("why", or_dash(row.why.as_ref())),
+        ];
+        for (name, value) in facts.into_iter().filter(|(_, value)| value != "-") {
+            output::line(format_args!("  {name:<16}{value}"))?;
+        }
+    }
+    output::rows(format, &shown.indexes)?;
+    Ok(Exit::Done)
+}
+
+fn or_dash<T: ToString>(value: Option<&T>) -> String {
+    value.map_or_else(|| "-".to_owned(), T::to_string)
 }
 
 async fn row(connection: &Connection, run: u32) -> anyhow::Result<CorrectionRow> {

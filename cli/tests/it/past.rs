@@ -302,3 +302,73 @@ fn definitions_retire_from_the_command_line() {
         .shows("inactive");
     say("index revisions PLAIN").code(0).shows("base");
 }
+
+/// A price was wrong: what was published and what is right are read side by side.
+#[test]
+fn the_corrected_past_is_shown_beside_the_published_one() {
+    let (daemon, _database) = small_with_history();
+    let reason = ["--reason", "two digits exchanged"];
+    let price = |more: &[&'static str]| {
+        let ts = "2026-01-06T16:00:00Z";
+        let verb = ["correct", "price", "CCC", "--ts", ts, "--price", "101"];
+        run(&daemon, &[&verb[..], &reason[..], more].concat())
+    };
+    price(&["--dry-run"]).code(0).shows("SMALL.EQUAL");
+    run(&daemon, &["correct", "show", "1"])
+        .code(2)
+        .says("no correction 1");
+    price(&[]).code(0).shows("restated");
+    stored(&daemon);
+    let listed = run(&daemon, &["correct", "list", "-o", "json"])
+        .code(0)
+        .json();
+    let show = ["correct", "show", "1"];
+    let shown = divisor_testkit::eventually("the run counts", || {
+        let shown = run(&daemon, &[&show[..], &["-o", "json"]].concat());
+        let shown = shown.code(0).object();
+        shown["recorded"].is_string().then_some(shown)
+    });
+    for part in ["run", "what", "reason", "by", "time", "state", "with"] {
+        assert_eq!(shown[part], listed[0][part], "{part}");
+    }
+    let equal = (shown["indexes"].as_array().unwrap().iter())
+        .find(|row| row["code"] == "SMALL.EQUAL")
+        .unwrap();
+    assert_eq!(equal["policy"], "full", "{shown}");
+    let count = |part: &str| equal[part].as_u64().unwrap();
+    assert!(count("levels") > 0 && count("revisions") > 0, "{shown}");
+    let table = run(&daemon, &show).code(0);
+    table.shows("two digits exchanged").shows("counts since");
+
+    let revisions = |more: &[&'static str]| {
+        let list = ["index", "revisions", "SMALL.EQUAL", "-o", "json"];
+        run(&daemon, &[&list[..], more].concat()).code(0).json()
+    };
+    let restated = (revisions(&[]).into_iter().rev()).find(|row| row["run"] == 1);
+    let number = restated.unwrap()["revision"].as_u64().unwrap();
+    assert!(
+        revisions(&["--as-of", "published"])
+            .iter()
+            .all(|row| row["run"] == 0)
+    );
+    let (was, is) = (format!("{number}@0"), format!("{number}@1"));
+    let diff = run(&daemon, &["index", "diff", "SMALL.EQUAL", &was, &is]);
+    diff.code(0).shows("(restated)").shows("changed");
+    run(&daemon, &["index", "diff", "SMALL.EQUAL", "1", "2@x"])
+        .code(2)
+        .says("5@2");
+
+    let explain = |as_of: &'static str| {
+        let at = ["--at", "2026-01-06T23:00:00Z", "--as-of", as_of];
+        let verb = ["index", "explain", "SMALL.EQUAL", "-o", "json"];
+        let got = run(&daemon, &[&verb[..], &at].concat()).code(0).object();
+        let number = |value: &Value| value.as_str().unwrap().parse::<f64>().unwrap();
+        assert_eq!(number(&got["level"]), number(&got["of"]["level"]), "{got}");
+        let ccc = (got["members"].as_array().unwrap().iter())
+            .find(|member| member["symbol"] == "CCC")
+            .unwrap();
+        (got["of"]["run"].clone(), number(&ccc["price"]))
+    };
+    assert_eq!(explain("now"), (json!(1), 101.0));
+    assert_eq!(explain("published"), (json!(0), 110.0));
+}

@@ -20,13 +20,14 @@ pub(super) enum Form {
 }
 
 /// The last parts of paths that have rows; a symbol may end with `.csv` as well.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "indexes",
     "levels",
     "candles",
     "revisions",
     "changes",
     "closes",
+    "corrections",
     "events",
     "securities",
     "prices",

@@ -339,12 +339,17 @@ fn origin(ts: &str, source: LabelId) -> Result<Origin, CommandError> {
 }
 
 /// The corrections behind a run.
-pub(super) fn list(engine: &Engine, after: Option<&str>, limit: usize) -> Page<CorrectionRow> {
+pub(crate) fn list(engine: &Engine, after: Option<&str>, limit: usize) -> Page<CorrectionRow> {
     let after: u32 = after.and_then(|after| after.parse().ok()).unwrap_or(0);
     let mut all = engine.corrections().all().iter().skip(after as usize);
     let rows: Vec<_> = all.by_ref().take(limit).map(|c| row(engine, c)).collect();
     let next = all.next().and(rows.last()).map(|row| row.run.to_string());
     Page { rows, next }
+}
+
+/// The correction of a run.
+pub(crate) fn one(engine: &Engine, run: u32) -> Option<CorrectionRow> {
+    Some(row(engine, engine.corrections().get(run)?))
 }
 
 fn row(engine: &Engine, correction: &Correction) -> CorrectionRow {

@@ -15,7 +15,7 @@
 mod actions;
 mod announce;
 mod control;
-mod corrections;
+pub(crate) mod corrections;
 mod gather;
 mod load;
 mod operate;

@@ -198,7 +198,7 @@ fn give_members(revisions: &mut [RevisionRow], members: Vec<PlacedMember>) {
         let is_of =
             |row: &&mut RevisionRow| (row.index, row.revision) == (placed.index, placed.revision);
         // A reference of the schema: a member without its revision cannot be there.
-        while rest.next_if(|row| !is_of(&row)).is_some() {}
+        while rest.next_if(|row| !is_of(row)).is_some() {}
         if let Some(revision) = rest.peek_mut() {
             revision.members.push(placed.member);
         }

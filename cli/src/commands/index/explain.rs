@@ -94,14 +94,11 @@ fn print(format: Format, explanation: IndexExplanation) -> std::io::Result<()> {
         ),
     ];
     if let Some(of) = of {
-        let made = match of.run {
-            0 => "published".to_owned(),
-            run => format!("restated by run {run}"),
+        let (made, by) = match of.run {
+            0 => ("published", String::new()),
+            run => ("restated", format!(", by run {run}")),
         };
-        steps.push((
-            "stored",
-            format!("{} ({}, {}, {made})", of.level, of.ts, of.status),
-        ));
+        steps.push((made, format!("{} ({}, {}{by})", of.level, of.ts, of.status)));
         steps.push(("number", format!("{} at position {}", of.seq, of.pos)));
         if of.level != explanation.level {
             output::say(format_args!(

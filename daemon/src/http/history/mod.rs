@@ -8,6 +8,7 @@ mod baskets;
 mod candles;
 mod changes;
 mod closes;
+mod corrections;
 mod events;
 mod explain;
 mod fx;
@@ -42,6 +43,8 @@ pub(super) fn routes() -> Router<Arc<Http>> {
         .route("/indexes/{code}/closes", get(official::closes))
         .route("/indexes/{code}/events", get(events::of_index))
         .route("/events", get(events::of_all))
+        .route("/corrections", get(corrections::list))
+        .route("/corrections/{run}", get(corrections::one))
         .route("/sparklines", get(sparklines::sparklines))
         .route("/securities/{symbol}/prices", get(prices::prices))
 }

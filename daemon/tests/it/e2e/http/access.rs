@@ -184,6 +184,9 @@ fn every_route_asks_who_it_is() {
         "/api/v1/securities?after=AAA",
         [401, 401, 404, 404, 404, 200],
     );
+    check("/api/v1/corrections", all(200));
+    check("/api/v1/corrections.csv", all(200));
+    check("/api/v1/corrections/1", all(404));
     check("/api/v1/stream?index=OTHER", all(200));
     check("/api/v1/stream?index=PAIR", index(200));
 }

@@ -1,6 +1,6 @@
 //! The server against its own description: every real answer is one that `docs/openapi.json` allows.
 
-use divisor_testkit::Postgres;
+use divisor_testkit::{Postgres, eventually};
 use serde_json::{Map, Value, json};
 
 use super::client::{get, get_with};
@@ -234,6 +234,18 @@ fn history_is_as_described() {
         check(&document, &format!("{index}/{path}"), &csv);
     }
     check(&document, "/api/v1/events", &get(&daemon, "/api/v1/events"));
+    let what = json!({ "price": { "symbol": "AAA", "ts": "2026-01-05T16:00:00Z", "price": "21" } });
+    let body = json!({ "correction": { "what": what, "reason": "a test" } });
+    desk.done("correct.add", body);
+    let correction = eventually("a correction counts", || {
+        let found = get(&daemon, "/api/v1/corrections/1");
+        found.json()["recorded"].is_string().then_some(found)
+    });
+    check(&document, "/api/v1/corrections/{run}", &correction);
+    for headers in [&[][..], &CSV] {
+        let all = get_with(&daemon, "/api/v1/corrections", headers);
+        check(&document, "/api/v1/corrections", &all);
+    }
     let lines = get(&daemon, "/api/v1/sparklines?index=PAIR");
     check(&document, "/api/v1/sparklines", &lines);
     let prices = get(&daemon, "/api/v1/securities/AAA/prices");
@@ -256,8 +268,12 @@ fn every_path_is_served() {
         }
         let target = path.replace("{code}", "PAIR").replace("{symbol}", "AAA");
         let target = target.replace("{topic}", "divisor/status");
-        let answer = get(&daemon, &target);
-        assert_ne!(answer.status, 404, "{path}");
+        let answer = get(&daemon, &target.replace("{run}", "1"));
+        let missing = ("/api/v1/corrections/{run}", "there is no correction 1");
+        if answer.status == 404 {
+            let why = answer.json()["detail"].clone();
+            assert_eq!((path.as_str(), why), (missing.0, json!(missing.1)));
+        }
         assert!(
             document["paths"][path]["get"]["responses"]
                 .get(answer.status.to_string())
