@@ -41,17 +41,49 @@ pub(in crate::http) struct Page {
     limit: Option<u32>,
 }
 
-impl Record for CorrectionRow {
+/// A correction: each row with all its columns.
+#[derive(Debug, Clone, Serialize)]
+struct Line {
+    run: u32,
+    /// What is corrected, in words.
+    what: String,
+    reason: String,
+    by: String,
+    time: String,
+    /// `open`, `restated` or `failed`.
+    state: String,
+    /// The run whose rows have it; several corrections may share one.
+    with: Option<u32>,
+    /// Why it has failed.
+    why: Option<String>,
+}
+
+impl Record for Line {
     const COLUMNS: &'static [&'static str] = &[
         "run", "what", "reason", "by", "time", "state", "with", "why",
     ];
+}
+
+impl From<CorrectionRow> for Line {
+    fn from(row: CorrectionRow) -> Self {
+        Self {
+            run: row.run,
+            what: row.what,
+            reason: row.reason,
+            by: row.by,
+            time: row.time,
+            state: row.state,
+            with: row.with,
+            why: row.why,
+        }
+    }
 }
 
 /// A correction with what it has changed.
 #[derive(Debug, Serialize)]
 struct Correction {
     #[serde(flatten)]
-    row: CorrectionRow,
+    line: Line,
     /// When its rows came to count.
     recorded: Option<String>,
     indexes: Vec<Covered>,
@@ -86,7 +118,7 @@ pub(in crate::http) async fn list(
         .ask(move |sight| corrections::list(sight.engine, after.as_deref(), limit))
         .await?;
     let page = Rows {
-        rows: found.rows,
+        rows: found.rows.into_iter().map(Line::from).collect(),
         next: found.next,
     };
     answer::rows(form, &page, "after", &uri)
@@ -117,7 +149,7 @@ pub(in crate::http) async fn one(
     let recorded = |row: &Row| Ok::<_, Problem>(get::<Stamp>(row, 8)?.0.to_string());
     let indexes: Result<_, Problem> = found.iter().map(covered).collect();
     let correction = Correction {
-        row,
+        line: row.into(),
         recorded: found.first().map(recorded).transpose()?,
         indexes: indexes?,
     };
