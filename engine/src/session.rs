@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::Session;
 use crate::definition::CloseAt;
+use crate::engine::Mark;
 use crate::exact::Ratio;
 use crate::index::Index;
 use crate::input::Kind;
@@ -139,6 +140,14 @@ impl Clock {
     }
 }
 
+impl Mark {
+    /// True where the newest input was of the present when it came, for an index whose prices come
+    /// so much later: only then the clock of the wall is its own. Before its first input no clock is.
+    fn is_present(&self, delay: i64) -> bool {
+        self.newest > Time::MIN && self.behind <= PRESENT.saturating_add(delay)
+    }
+}
+
 impl Engine {
     /// Puts an index into the session of `ts` by its calendar.
     pub(crate) fn seat(&mut self, index: IndexId, ts: Time) {
@@ -188,8 +197,7 @@ impl Engine {
             let (index, mark) = (&self.indexes[id.at()], &self.marks[id.at()]);
             let delay = index.delay();
             let moment = index.clock.next_moment();
-            let present = mark.behind <= PRESENT.saturating_add(delay);
-            (present && moment != Time::MAX).then(|| moment.saturating_add(delay))
+            (mark.is_present(delay) && moment != Time::MAX).then(|| moment.saturating_add(delay))
         };
         self.clocked.iter().filter_map(moment).min()
     }
@@ -201,7 +209,7 @@ impl Engine {
             let (state, mark) = (&self.indexes[index.at()], &self.marks[index.at()]);
             let delay = state.delay();
             let until = self.time.saturating_add(-delay);
-            if mark.behind > PRESENT.saturating_add(delay) {
+            if !mark.is_present(delay) {
                 continue;
             }
             if state.definition.stale.is_some() {

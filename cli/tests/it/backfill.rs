@@ -481,3 +481,106 @@ fn actions_and_reviews_are_the_same_live_and_from_files() {
         assert_eq!(show(&live), show(&history), "{code}");
     }
 }
+
+/// Two indexes and a variant by the New York calendar, of securities whose prices pass a gate.
+fn of_sessions() -> Value {
+    let security = |symbol: &str| {
+        json!({ "symbol": symbol, "currency": "USD", "calendar": "XNYS",
+            "gate": { "last": "20", "close": "25" } })
+    };
+    let index = |code: &str, scheme: &str| {
+        let member = |symbol: &str| match scheme {
+            "constant_weight" => json!({ "symbol": symbol, "weight": "0.3" }),
+            _ => json!({ "symbol": symbol }),
+        };
+        let basket = ["A", "B", "C"].map(member);
+        json!({ "code": code, "currency": "USD", "calendar": "XNYS",
+            "weighting": { "scheme": scheme }, "base": { "value": "1000" },
+            "dissemination": { "mode": "tick" }, "stale": { "after_s": 3600, "weight": "30" },
+            "session": { "opening": "80", "close": { "at": "official", "after_s": 1800 },
+                "final_after_s": 7200 }, "basket": basket })
+    };
+    let securities = ["A", "B", "C"].map(security);
+    let dividend = json!({ "id": "cash", "ex_date": "2021-11-24", "type": "dividend",
+        "symbol": "B", "amount": "0.4" });
+    let gross = json!({ "code": "GROSS", "currency": "USD", "of": "PRICE",
+        "variant": { "kind": "total_return" }, "dissemination": { "mode": "tick" } });
+    json!({ "securities": securities, "actions": [dividend],
+        "indexes": [index("PRICE", "price"), index("CONST", "constant_weight"), gross] })
+}
+
+/// Four days before and after Thanksgiving, as symbol, price, time and kind: trades beside official
+/// prices, one that is twice the last, and half a day, whose close is at 18:00.
+fn sessions() -> Vec<(&'static str, String, String, &'static str)> {
+    let days = [
+        ("22", "15:00 trade 18:00 trade 21:00 close 21:01 trade"),
+        ("23", "14:31 open 16:00 trade 20:59 trade 21:00 close"),
+        ("24", "14:30 open 14:40 trade 19:00 trade 21:00 close"),
+        ("26", "14:30 trade 17:30 trade 18:00 close 19:00 trade"),
+    ];
+    let mut ticks = Vec::new();
+    for (step, (day, hours)) in days.into_iter().enumerate() {
+        let words: Vec<&str> = hours.split(' ').collect();
+        for (at, hour) in words.chunks(2).enumerate() {
+            for (symbol, cents) in [("A", 1_000), ("B", 2_400), ("C", 5_000)] {
+                let mut cents = cents + (step * 31 + at * 17 + cents / 7) % 60;
+                match (symbol, day, at) {
+                    ("B", "23", 1) => cents *= 2,
+                    ("C", "26", _) => cents += 900,
+                    _ => {}
+                }
+                let (ts, price) = (
+                    format!("2021-11-{day}T{}:00Z", hour[0]),
+                    format!("{}.{:02}", cents / 100, cents % 100),
+                );
+                ticks.push((symbol, price, ts, hour[1]));
+            }
+        }
+    }
+    ticks
+}
+
+/// What the files give is what live prices gave: sessions, half a day, official closes beside trades,
+/// a price that is held.
+#[test]
+fn days_with_gates_and_official_closes_are_the_same_live_and_from_files() {
+    let directory = Files::new();
+    let definitions = directory.write("universe.json", &of_sessions().to_string());
+    let ticks = sessions();
+    let mut csv = "ts,symbol,price,type\n".to_owned();
+    for (symbol, price, ts, kind) in &ticks {
+        writeln!(csv, "{ts},{symbol},{price},{kind}").unwrap();
+    }
+    let prices = directory.write("prices.csv", &csv);
+    let calendar = fixture("calendars/XNYS.json");
+    let live = daemon();
+    Run::of(&live, &["load", &calendar, &definitions]).code(0);
+    // Runs of one kind at once, in their order.
+    for run in ticks.chunk_by(|a, b| a.3 == b.3) {
+        let mut lines = String::new();
+        for (symbol, price, ts, _) in run {
+            writeln!(lines, "{symbol} {price} {ts}").unwrap();
+        }
+        let kind = run[0].3;
+        Run::with_stdin(&live, &["publish", "-", "--type", kind], &lines).code(0);
+    }
+    let history = daemon();
+    Run::of(&history, &["backfill", &calendar, &definitions, &prices]).code(0);
+    let held = |daemon: &Daemon| {
+        let list = Run::of(daemon, &["price", "hold", "list", "-o", "json"]);
+        let rows = list.code(0).json().into_iter();
+        let told = |row: Value| ["subject", "price", "doubt", "ts"].map(|part| row[part].clone());
+        rows.map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(held(&live), held(&history));
+    assert_eq!(held(&live).len(), 1, "{:?}", held(&live));
+    for code in ["PRICE", "CONST", "GROSS"] {
+        let (of_live, of_history) = (published(&live, code), published(&history, code));
+        let differs = of_live.iter().zip(&of_history).find(|(a, b)| a != b);
+        assert_eq!(differs, None, "{code}");
+        assert_eq!(of_live.len(), of_history.len(), "{code}");
+        let of = |status: &str| of_live.iter().filter(|l| l["status"] == status).count();
+        assert!(of("live") > 10, "{code}: {of_live:?}");
+        assert_eq!(of("closed"), 4, "{code}: {of_live:?}");
+    }
+}
