@@ -10,8 +10,8 @@ use postgres::NoTls;
 use rustix::process::{Signal, kill_process};
 
 use super::{
-    HELPER, READY, ask, connect, postmaster, reachable_copy, scratch, server_lives, start_helper,
-    wait_until,
+    HELPER, READY, ask, connect, postmaster, reachable_copy, scratch, server_lives, start_again,
+    start_helper, wait_until,
 };
 
 #[test]
@@ -77,7 +77,7 @@ fn makes_starts_stops_and_starts_again() {
     assert!(client.simple_query("select 1").is_err());
 
     drop(cluster);
-    let cluster = PrivateCluster::start(&dir).unwrap();
+    let cluster = start_again(&dir);
     assert_eq!(
         connect(&cluster)
             .query_one("select id from kept", &[])
@@ -154,7 +154,7 @@ fn a_daemon_follows_a_killed_one_at_once() {
         helper.kill().unwrap();
         helper.wait().unwrap();
         // The server of the killed one is still shutting down now.
-        let mut cluster = PrivateCluster::start(&dir).unwrap();
+        let mut cluster = start_again(&dir);
         wait_until("it settles", Duration::from_secs(10), || {
             cluster.ensure_running().is_ok() && cluster.config().connect(NoTls).is_ok()
         });
@@ -177,7 +177,7 @@ fn stale_files_of_a_dead_server_are_cleared() {
     fs::write(data.join("postmaster.pid"), &stale).unwrap();
     fs::write(dir.join("run/.s.PGSQL.5432.lock"), &stale).unwrap();
     fs::write(dir.join("run/.s.PGSQL.5432"), "").unwrap();
-    let cluster = PrivateCluster::start(&dir).unwrap();
+    let cluster = start_again(&dir);
     assert_eq!(ask(&mut connect(&cluster), "select 'well'"), "well");
 }
 
@@ -191,7 +191,7 @@ fn a_server_started_by_hand_is_adopted() {
     first.abandon();
     drop(first);
     let pid = postmaster(&dir);
-    let mut second = PrivateCluster::start(&dir).unwrap();
+    let mut second = start_again(&dir);
     assert_eq!(postmaster(&dir), pid, "the same server");
     assert!(!client.is_closed());
     assert_eq!(second.ensure_running().unwrap(), Supervised::Running);
@@ -229,6 +229,6 @@ fn an_initdb_that_was_killed_half_way_is_begun_again() {
     helper.kill().unwrap();
     helper.wait().unwrap();
     assert!(!dir.join("data").exists(), "nothing half-made is seen");
-    let cluster = PrivateCluster::start(&dir).unwrap();
+    let cluster = start_again(&dir);
     assert_eq!(ask(&mut connect(&cluster), "select 'well'"), "well");
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use divisord::store::cluster::PrivateCluster;
+use divisord::store::cluster::{ClusterError, PrivateCluster};
 use postgres::{Client, NoTls};
 use rustix::process::Pid;
 
@@ -32,6 +32,20 @@ fn scratch() -> tempfile::TempDir {
         .unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     dir
+}
+
+/// Starts a cluster whose owner has just gone. Tests run beside each other, and what one of them
+/// starts holds copies of all open files, this lock among them, until it is another program.
+fn start_again(dir: &Path) -> PrivateCluster {
+    let began = Instant::now();
+    loop {
+        match PrivateCluster::start(dir) {
+            Err(ClusterError::AnotherDaemon(_)) if began.elapsed() < Duration::from_secs(5) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            started => return started.unwrap(),
+        }
+    }
 }
 
 fn connect(cluster: &PrivateCluster) -> Client {
