@@ -18,7 +18,7 @@ use crate::store::rows::{
     ActionRow, BatchRow, CloseRow, CommandRow, HeldRow, IndexRow, LabelRow, LevelRow, RateRow,
     RevisionRow, RowBatch, SecurityRow, TickRow,
 };
-use crate::store::{History, HistoryError, Stored};
+use crate::store::{History, HistoryError, Kept, Stored};
 
 /// Why a comparison cannot be made. Each fits behind "failed to".
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,8 @@ pub struct Walk<'a> {
     /// Where the walk began.
     from: u64,
     counts: Counts,
+    /// What is not stored any more is not compared.
+    kept: Kept,
     /// What the batches that are stored have defined, as last defined, by id.
     securities: BTreeMap<u32, SecurityRow>,
     indexes: BTreeMap<u32, IndexRow>,
@@ -127,7 +129,12 @@ impl<'a> Walk<'a> {
     /// A walk from where `engine` is, where `batches` must begin.
     #[must_use]
     pub fn new(batches: Batches<'a>, engine: Engine) -> Self {
+        let kept = match &batches {
+            Batches::Journal(_, history) => history.as_ref().map(History::kept),
+            Batches::Postgres(history) => Some(history.kept()),
+        };
         Self {
+            kept: kept.unwrap_or_default(),
             from: engine.next_position(),
             batches,
             projection: Projection::from(engine),
@@ -242,13 +249,17 @@ impl<'a> Walk<'a> {
             });
         }
         let (computed, stored, engine) = (&self.computed, &stored.rows, self.engine());
+        let (prices, levels) = (
+            batch.first >= self.kept.prices,
+            batch.first >= self.kept.levels,
+        );
         let first = [
             difference(&computed.batches, &stored.batches, engine),
             difference(&computed.labels, &stored.labels, engine),
             difference(&computed.commands, &stored.commands, engine),
-            difference(&computed.ticks, &stored.ticks, engine),
-            difference(&computed.rates, &stored.rates, engine),
-            difference(&computed.levels, &stored.levels, engine),
+            difference(&computed.ticks, &stored.ticks, engine).filter(|_| prices),
+            difference(&computed.rates, &stored.rates, engine).filter(|_| prices),
+            difference(&computed.levels, &stored.levels, engine).filter(|_| levels),
             difference(&computed.revisions, &stored.revisions, engine),
             difference(&computed.closes, &stored.closes, engine),
             difference(&computed.actions, &stored.actions, engine),

@@ -57,18 +57,45 @@ fn postgres(
             return Ok(());
         }
     }
-    let mut walk = Walk::new(Batches::Postgres(history), Engine::new());
+    let kept = history.kept().prices;
+    let (start, history) = if kept == 0 {
+        (Engine::new(), history)
+    } else {
+        drop(history);
+        let Some(start) = first_state(snapshots, kept..=reached) else {
+            let _ = writeln!(
+                text,
+                "recomputed  not: prices before position {kept} are not kept, and there is no \
+                 state of behind them"
+            );
+            return Ok(());
+        };
+        let from = start.next_position();
+        (start, History::open(client, from)?)
+    };
+    let from = start.next_position();
+    let mut walk = Walk::new(Batches::Postgres(history), start);
     let outcome = compare(&mut walk, snapshots);
-    summary("recomputed", &walk, 0, text, outcome.is_ok());
+    summary("recomputed", &walk, from, text, outcome.is_ok());
     outcome?;
     let corrections = walk.engine().corrections().clone();
     drop(walk);
-    restated(client, &corrections, text)
+    restated(client, snapshots, &corrections, text)
+}
+
+/// The oldest state of some positions.
+fn first_state(snapshots: &Snapshots, of: std::ops::RangeInclusive<u64>) -> Option<Engine> {
+    let positions = snapshots.all_positions().unwrap_or_default();
+    let mut usable = positions
+        .into_iter()
+        .filter(|position| of.contains(position));
+    usable.find_map(|position| snapshots.read(position).ok())
 }
 
 /// The rows of corrections against walks with them.
 fn restated(
     client: &mut postgres::Client,
+    snapshots: &Snapshots,
     corrections: &Corrections,
     text: &mut String,
 ) -> Result<(), Failure> {
@@ -79,8 +106,9 @@ fn restated(
         runs,
         levels,
         closes,
+        unkept,
         difference,
-    } = restate::check(client, corrections)?;
+    } = restate::check(client, snapshots, corrections)?;
     let equal = if difference.is_none() {
         "equal"
     } else {
@@ -90,6 +118,12 @@ fn restated(
         text,
         "restated    {runs} runs: {levels} levels, {closes} closes: {equal}"
     );
+    if unkept > 0 {
+        let _ = writeln!(
+            text,
+            "            {unkept} runs not: they have begun with prices that are not kept"
+        );
+    }
     difference.map_or(Ok(()), |difference| Err(difference.into()))
 }
 

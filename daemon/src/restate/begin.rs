@@ -6,7 +6,7 @@ use divisor_engine::{CorrectionState, Corrections, Edit, Edits, Engine, Input, P
 use postgres::Client;
 
 use crate::snapshots::Snapshots;
-use crate::store::{HistoryError, StoreError, late_inputs};
+use crate::store::{HistoryError, Kept, late_inputs};
 
 /// A walk with everything that is right up to a run, from a state at or before a position.
 pub(super) fn begin(
@@ -65,25 +65,6 @@ fn first_place(corrections: &Corrections, through: u32) -> Position {
     };
     let places = open.filter_map(|c| place(&c.stated.edit));
     places.min().unwrap_or(Position::MAX)
-}
-
-/// From which positions on PostgreSQL has everything.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Kept {
-    prices: Position,
-    pub(super) levels: Position,
-}
-
-impl Kept {
-    pub(super) fn read(client: &mut Client) -> Result<Self, StoreError> {
-        let row = client.query_one("select prices_from, levels_from from projection", &[]);
-        let row = row.map_err(StoreError::during("read what is kept"))?;
-        let position = |column| row.get::<_, i64>(column).cast_unsigned();
-        Ok(Self {
-            prices: position(0),
-            levels: position(1),
-        })
-    }
 }
 
 /// Late inputs that have been read already, and their ranges.

@@ -5,7 +5,8 @@ use postgres::Client;
 
 use super::walk::Corrected;
 use super::write;
-use crate::store::{History, HistoryError, late_inputs, run_rows};
+use crate::snapshots::Snapshots;
+use crate::store::{History, HistoryError, Kept, late_inputs, run_rows};
 use crate::verify::{Difference, VerifyError, run_difference};
 
 /// How much has been compared.
@@ -14,6 +15,8 @@ pub(crate) struct Checked {
     pub(crate) runs: u64,
     pub(crate) levels: u64,
     pub(crate) closes: u64,
+    /// Runs whose prices are not kept any more.
+    pub(crate) unkept: u64,
     /// The first thing that is not as it should be.
     pub(crate) difference: Option<Difference>,
 }
@@ -24,19 +27,34 @@ pub(crate) struct Checked {
 /// [`VerifyError`].
 pub(crate) fn check(
     client: &mut Client,
+    snapshots: &Snapshots,
     corrections: &Corrections,
 ) -> Result<Checked, VerifyError> {
     let mut checked = Checked::default();
+    let kept = Kept::read(client).map_err(HistoryError::from)?;
     let finished = write::finished(client).map_err(HistoryError::from)?;
     for (run, begun) in finished {
-        let Some(CorrectionState::Restated { position, .. }) =
-            corrections.get(run).map(|c| &c.state)
-        else {
+        if !matches!(
+            corrections.get(run).map(|c| &c.state),
+            Some(CorrectionState::Restated { .. })
+        ) {
             let what = format!("PostgreSQL has rows of run {run}, which has not ended");
             checked.difference = Some(Difference { position: 0, what });
             return Ok(checked);
+        }
+        let state = if kept.prices == 0 {
+            Some(published(client, begun)?)
+        } else {
+            // Published, and compared already where the replay began before it.
+            let state = (begun >= kept.prices).then(|| snapshots.read(begun).ok());
+            state.flatten()
         };
-        checked.difference = of_run(client, corrections, (run, begun), *position, &mut checked)?;
+        let Some(state) = state else {
+            checked.unkept += 1;
+            continue;
+        };
+        let walked = of_run(client, corrections, (run, kept), state, &mut checked);
+        checked.difference = walked?;
         if checked.difference.is_some() {
             break;
         }
@@ -47,13 +65,18 @@ pub(crate) fn check(
 fn of_run(
     client: &mut Client,
     corrections: &Corrections,
-    (run, begun): (u32, u64),
-    position: u64,
+    (run, kept): (u32, Kept),
+    state: Engine,
     checked: &mut Checked,
 ) -> Result<Option<Difference>, VerifyError> {
+    let Some(CorrectionState::Restated { position, .. }) = corrections.get(run).map(|c| &c.state)
+    else {
+        return Ok(None);
+    };
+    let begun = state.next_position();
+    let begun_before = write::begun_before(client, run, kept.levels).map_err(HistoryError::from)?;
     let covered = write::covered(client, run).map_err(HistoryError::from)?;
     let stored = run_rows(client, run).map_err(HistoryError::from)?;
-    let state = published(client, begun)?;
     let edits = corrections.edits_from(&state, run);
     let late = match &edits {
         Some(edits) => late_inputs(client, &edits.late().collect::<Vec<_>>())?,
@@ -67,8 +90,11 @@ fn of_run(
         }));
     };
     let mut history = History::open(client, begun)?;
-    let mut corrected = Corrected::new(run, walk, covered);
-    while corrected.engine().next_position() < position
+    let mut corrected = Corrected::new(run, walk, covered).from(kept.levels);
+    for index in begun_before {
+        corrected.cover(index, kept.levels);
+    }
+    while corrected.engine().next_position() < *position
         && let Some(stored) = history.next_batch()?
     {
         let batch = history.batch(&stored)?;
@@ -80,6 +106,11 @@ fn of_run(
         }
     }
     let mut rows = std::mem::take(&mut corrected.rows);
+    let mut stored = stored;
+    let is_kept = |position: u64| position >= kept.levels;
+    stored.levels.retain(|row| is_kept(row.position));
+    stored.closes.retain(|row| is_kept(row.position));
+    stored.revisions.retain(|row| is_kept(row.position));
     rows.levels
         .sort_by_key(|row| (row.index, row.position, row.seq));
     rows.closes

@@ -64,6 +64,12 @@ impl Corrected {
         Self { kept, ..self }
     }
 
+    /// Covers an index from a position on, whatever the first difference is.
+    pub(super) fn cover(&mut self, index: IndexId, from: u64) {
+        let policy = self.engine().restates(index);
+        self.spans.insert(index.0, Span::at(from, policy));
+    }
+
     /// The state behind the last batch.
     pub(crate) const fn engine(&self) -> &Engine {
         self.walk.engine()

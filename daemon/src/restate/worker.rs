@@ -11,13 +11,13 @@ use divisor_wire::command::CommandError;
 use postgres::Client;
 use tokio::sync::mpsc;
 
-use super::begin::{self, Kept};
+use super::begin;
 use super::find::{FindError, find};
 use super::walk::{Corrected, Covered};
 use super::{Ask, Desk, Handover, Report, Task, write};
 use crate::health::Health;
 use crate::snapshots::Snapshots;
-use crate::store::{History, HistoryError, PartitionUnit, RunWriter, StoreError};
+use crate::store::{History, HistoryError, Kept, PartitionUnit, RunWriter, StoreError};
 
 /// How long a failed connection rests before the next try.
 const RETRY: Duration = Duration::from_secs(1);

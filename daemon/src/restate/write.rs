@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use divisor_engine::Time;
 use divisor_engine::definition::Restate;
+use divisor_engine::{IndexId, Time};
 use postgres::{Client, Row};
 
 use super::span::Span;
@@ -53,6 +53,19 @@ pub(super) fn covered(client: &mut Client, run: u32) -> Result<Covered, StoreErr
         of.push((position(1), position(2)));
     }
     Ok(covered)
+}
+
+/// The indexes that a run covers from before a position on.
+pub(super) fn begun_before(
+    client: &mut Client,
+    run: u32,
+    position: u64,
+) -> Result<Vec<IndexId>, StoreError> {
+    let sql = "select index_id from restatement where run = $1 and from_position < $2";
+    let rows = client.query(sql, &[&run.cast_signed(), &position.cast_signed()]);
+    let rows = rows.map_err(StoreError::during("read the restatements"))?;
+    let index = |row: &Row| IndexId(row.get::<_, i32>(0).cast_unsigned());
+    Ok(rows.iter().map(index).collect())
 }
 
 /// Writes what has gathered, if it is enough or the end.

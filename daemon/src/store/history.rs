@@ -14,6 +14,7 @@ use postgres::{Client, GenericClient, IsolationLevel, Portal, Row, Transaction};
 
 use super::encode::{Numeric, Stamp};
 use super::error::StoreError;
+use super::retention::Kept;
 use super::rows::{
     self, ActionRow, BatchRow, CloseRow, CommandRow, HeldRow, IndexRow, LabelRow, LevelRow,
     MemberRow, RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
@@ -53,6 +54,7 @@ pub struct History<'a> {
     reached: u64,
     /// Which journal the rows are of.
     journal: Option<String>,
+    kept: Kept,
     /// Places of the prices of each security, which never change.
     places: Vec<u8>,
     /// Ids of the texts read so far.
@@ -235,6 +237,7 @@ impl<'a> History<'a> {
         Ok(Self {
             reached: head.get::<_, i64>(0).cast_unsigned(),
             journal: head.get(1),
+            kept: Kept::read(&mut tx)?,
             places,
             label_ids: label_ids.collect(),
             batches: Cursor::open(&mut tx, BATCHES, from, batch_row, |row| row.position)?,
@@ -262,6 +265,12 @@ impl<'a> History<'a> {
     #[must_use]
     pub fn journal(&self) -> Option<&str> {
         self.journal.as_deref()
+    }
+
+    /// From which positions on the rows are all there.
+    #[must_use]
+    pub const fn kept(&self) -> Kept {
+        self.kept
     }
 
     /// Where the batches that are there begin.

@@ -35,7 +35,7 @@ pub use history::{History, HistoryError, Stored};
 pub(crate) use late::late_inputs;
 pub use migrate::{MigrateError, Report, migrate};
 pub use partition::PartitionUnit;
-pub use retention::Keep;
+pub use retention::{Keep, Kept};
 pub use rows::RowBatch;
 pub use run_writer::RunWriter;
 pub use server::{Backing, Server};

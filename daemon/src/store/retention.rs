@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use divisor_engine::Time;
 use jiff::civil::Date;
-use postgres::Client;
+use postgres::{Client, GenericClient};
 
 use super::bulk::BulkRow;
 use super::error::StoreError;
@@ -25,6 +25,31 @@ pub struct Keep {
     pub ticks: Option<Duration>,
     /// Levels.
     pub levels: Option<Duration>,
+}
+
+/// From which positions on everything is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Prices and rates.
+    pub prices: u64,
+    /// Levels.
+    pub levels: u64,
+}
+
+impl Kept {
+    /// As the database notes it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read(client: &mut impl GenericClient) -> Result<Self, StoreError> {
+        let row = client.query_one("select prices_from, levels_from from projection", &[]);
+        let row = row.map_err(StoreError::during("read what is kept"))?;
+        let position = |column| row.get::<_, i64>(column).cast_unsigned();
+        Ok(Self {
+            prices: position(0),
+            levels: position(1),
+        })
+    }
 }
 
 /// Drops the partitions that end before what is to be kept.

@@ -332,7 +332,8 @@ fn a_run_without_its_history_fails() {
     daemon.kill();
     let state = daemon.state().to_owned();
     let kept = options(&database, "400ms").state(&state);
-    let daemon = kept.set("store.keep_ticks=\"2592000s\"").start();
+    let options = kept.set("store.keep_ticks=\"2592000s\"");
+    let daemon = options.clone().start();
     let desk = Mqtt::v5(&daemon, "desk");
     eventually("old prices are dropped", || {
         let old = "select count(*)::text from price_tick where ts < '2021-01-01'";
@@ -346,4 +347,14 @@ fn a_run_without_its_history_fails() {
     assert!(why.contains("store.keep_ticks"), "{why}");
     desk.wait_projected();
     assert_eq!(series(&database, "CHAIN", "infinity"), published);
+    // What is not kept is not compared; the rest is.
+    verify(&options, &daemon);
+    column(
+        &database,
+        "with wrong as (update index_level set level = level + 1 \
+        where position = (select max(position) from index_level) returning 1) \
+        select count(*)::text from wrong",
+    );
+    let mut again = options.verb(daemon.state(), &["verify"]);
+    assert!(!again.output().unwrap().status.success());
 }
