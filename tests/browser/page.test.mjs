@@ -118,6 +118,14 @@ test("what happens to an index is marked on its chart", async () => {
   await until("an action", async () => (await daemon.get("indexes/DJIA/events")).rows.some((/** @type {any} */ event) => event.kind === "action"));
   await until("its mark", async () => (await marks()).some((mark) => mark.startsWith("A")));
   assert.ok(!(await marks()).some((mark) => mark.startsWith("S")));
+  // A price of the past is corrected: its mark stands where the first level is another one.
+  const [price] = (await daemon.get("securities/IBM/prices?from=2000-01-01&limit=1")).rows;
+  const was = Number(price.price);
+  daemon.divisor("correct", "price", "IBM", "--ts", price.ts, "--price", String(was + 1), "--reason", "a test of marks");
+  await until("its mark", async () => (await marks()).some((mark) => mark.startsWith("C")));
+  const notice = (await daemon.get("indexes/DJIA/events")).rows.find((/** @type {any} */ event) => event.kind === "correction");
+  assert.match(notice.text, /^run 1 restates \d+ levels/);
+  await until("its words", async () => ((await look.text(".events")) ?? "").includes("restates"));
   await look.close();
 });
 

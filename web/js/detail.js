@@ -175,6 +175,7 @@ export class Detail {
   noted(event) {
     this.showEvents(sorted([event, ...this.events]));
     if (event.kind !== "status") this.readRevision();
+    if (event.kind === "correction") this.plot.restated();
   }
 
   /** @param {import("./types.js").IndexEvent[]} events */

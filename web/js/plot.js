@@ -13,6 +13,8 @@ import { COMPARED_MAX, go, route } from "./route.js";
 
 // What is merged on the way here may lack a high or a low; the daemon's candles have it.
 const REFRESH_MS = 60_000;
+/** The rows of a correction count a moment after it was told. */
+const RESTATED_MS = 2_000;
 /** The lines of a comparison as the chart dashes them, for the swatches. */
 const DASH_LENGTHS = [[], [12, 8], [4, 6], [18, 10], [4, 14]];
 const MARK = /** @type {const} */ ({
@@ -46,6 +48,8 @@ export class Plot {
       this.printed(),
     ];
     this.timer = setInterval(() => document.visibilityState === "visible" && this.load(true), REFRESH_MS);
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.soon = undefined;
     this.before = { ...route.value };
     this.controls();
   }
@@ -81,6 +85,12 @@ export class Plot {
     this.day_zone = day_zone;
     this.begun = true;
     this.load();
+  }
+
+  /** The past has become another one. */
+  restated() {
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => this.load(true), RESTATED_MS);
   }
 
   /** The route has changed. */
@@ -320,6 +330,7 @@ export class Plot {
 
   remove() {
     clearInterval(this.timer);
+    clearTimeout(this.soon);
     this.abort.abort();
     for (const end of this.unwatch) end();
     // First out of the page: what has the focus hears of it, and still asks the chart for something.
