@@ -7,17 +7,18 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use divisor_engine::{
-    Batch, Currency, Decimal, Input, Kind, LabelId, Origin, Rate, SecurityId, Tick, Time,
-};
+use divisor_engine::{Batch, Currency, Input, LabelId, Origin, Rate, SecurityId, Tick, Time};
 use postgres::{Client, GenericClient, IsolationLevel, Portal, Row, Transaction};
 
-use super::encode::{Numeric, Stamp};
 use super::error::StoreError;
+use super::read::{
+    PlacedMember, action_row, batch_row, close_row, command_row, held_row, index_row, label_row,
+    level_row, member_row, rate_row, revision_row, security_row, tick_row, unsigned,
+};
 use super::retention::Kept;
 use super::rows::{
     self, ActionRow, BatchRow, CloseRow, CommandRow, HeldRow, IndexRow, LabelRow, LevelRow,
-    MemberRow, RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
+    RateRow, RevisionRow, RowBatch, SecurityRow, TickRow,
 };
 
 /// Rows fetched at once: some megabytes.
@@ -70,14 +71,6 @@ pub struct History<'a> {
     actions: Cursor<ActionRow>,
     held: Cursor<HeldRow>,
     members: Cursor<PlacedMember>,
-}
-
-/// A member and the revision that it is in.
-struct PlacedMember {
-    position: u64,
-    index: u32,
-    revision: u32,
-    member: MemberRow,
 }
 
 /// What PostgreSQL holds of one batch.
@@ -564,215 +557,4 @@ pub(super) fn places(client: &mut impl GenericClient) -> Result<Vec<u8>, StoreEr
         .map_err(StoreError::during("read the securities"))?;
     let place = |row: &Row| u8::try_from(row.get::<_, i16>(0)).unwrap_or(0);
     Ok(rows.iter().map(place).collect())
-}
-
-fn unsigned(row: &Row, column: usize) -> u32 {
-    row.get::<_, i32>(column).cast_unsigned()
-}
-
-fn position(row: &Row, column: usize) -> u64 {
-    row.get::<_, i64>(column).cast_unsigned()
-}
-
-fn number(row: &Row, column: usize) -> Option<u64> {
-    row.get::<_, Option<i64>>(column).map(i64::cast_unsigned)
-}
-
-/// The time in a `timestamptz` and the column behind it.
-fn time(row: &Row, column: usize) -> Result<Time, postgres::Error> {
-    let Stamp(time) = row.try_get(column)?;
-    if time == Time::MIN {
-        // Its microsecond begins before it, which is why the rest is not added.
-        return Ok(time);
-    }
-    Ok(time.saturating_add(row.get::<_, i16>(column + 1).into()))
-}
-
-fn decimal(row: &Row, column: usize) -> Result<Decimal, postgres::Error> {
-    Ok(row.try_get::<_, Numeric>(column)?.0)
-}
-
-fn optional(row: &Row, column: usize) -> Result<Option<Decimal>, postgres::Error> {
-    Ok(row.try_get::<_, Option<Numeric>>(column)?.map(|n| n.0))
-}
-
-fn batch_row(row: &Row) -> Result<BatchRow, postgres::Error> {
-    Ok(BatchRow {
-        position: position(row, 0),
-        time: time(row, 1)?,
-    })
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "one of several readers of rows")]
-fn label_row(row: &Row) -> Result<LabelRow, postgres::Error> {
-    Ok(LabelRow {
-        id: unsigned(row, 0),
-        position: position(row, 1),
-        text: row.get(2),
-    })
-}
-
-fn command_row(row: &Row) -> Result<CommandRow, postgres::Error> {
-    Ok(CommandRow {
-        position: position(row, 0),
-        received: time(row, 1)?,
-        client: row.get(3),
-        user: row.get(4),
-        verb: row.get(5),
-        body: row.get(6),
-    })
-}
-
-fn origin_row(row: &Row) -> Result<rows::Origin, postgres::Error> {
-    Ok(rows::Origin {
-        position: position(row, 0),
-        ts: time(row, 1)?,
-        received: time(row, 3)?,
-        src: unsigned(row, 5),
-        inc: number(row, 6),
-        seq: number(row, 7),
-        effect: match row.get::<_, i16>(8) {
-            0 => rows::Effect::Applied,
-            1 => rows::Effect::Late,
-            2 => rows::Effect::Duplicate,
-            3 => rows::Effect::Held,
-            5 => rows::Effect::Outranked,
-            6 => rows::Effect::AfterClose,
-            _ => rows::Effect::Refused,
-        },
-    })
-}
-
-pub(super) fn tick_row(row: &Row) -> Result<TickRow, postgres::Error> {
-    Ok(TickRow {
-        origin: origin_row(row)?,
-        security: unsigned(row, 9),
-        price: decimal(row, 10)?,
-        size: optional(row, 11)?,
-        venue: row.get::<_, Option<i32>>(12).map(i32::cast_unsigned),
-        kind: u8::try_from(row.get::<_, i16>(13))
-            .ok()
-            .and_then(Kind::of_code)
-            .unwrap_or_default(),
-    })
-}
-
-pub(super) fn rate_row(row: &Row) -> Result<RateRow, postgres::Error> {
-    Ok(RateRow {
-        origin: origin_row(row)?,
-        base: row.get::<_, &str>(9).into(),
-        quote: row.get::<_, &str>(10).into(),
-        rate: decimal(row, 11)?,
-    })
-}
-
-fn level_row(row: &Row) -> Result<LevelRow, postgres::Error> {
-    Ok(LevelRow {
-        position: position(row, 0),
-        index: unsigned(row, 1),
-        seq: position(row, 2),
-        level: decimal(row, 3)?,
-        prev_close: optional(row, 4)?,
-        ts: time(row, 5)?,
-        ts_calc: time(row, 7)?,
-        revision: unsigned(row, 9),
-        run: unsigned(row, 10),
-        stale: unsigned(row, 11),
-        status: row.get::<_, String>(12).into(),
-    })
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "one of several readers of rows")]
-fn action_row(row: &Row) -> Result<ActionRow, postgres::Error> {
-    let id = |column| row.get::<_, Option<i32>>(column).map(i32::cast_unsigned);
-    let date: Option<&str> = row.get(5);
-    Ok(ActionRow {
-        position: position(row, 0),
-        place: row.get::<_, i16>(1).cast_unsigned(),
-        index: id(2),
-        security: id(3),
-        kind: row.get(4),
-        ex_date: date.and_then(|date| date.parse().ok()),
-        body: row.get(6),
-    })
-}
-
-fn revision_row(row: &Row) -> Result<RevisionRow, postgres::Error> {
-    Ok(RevisionRow {
-        index: unsigned(row, 0),
-        revision: unsigned(row, 1),
-        run: unsigned(row, 2),
-        position: position(row, 3),
-        effective: time(row, 4)?,
-        divisor: optional(row, 6)?,
-        cash: optional(row, 7)?,
-        body: row.get(8),
-        members: Vec::new(),
-    })
-}
-
-fn member_row(row: &Row) -> Result<PlacedMember, postgres::Error> {
-    Ok(PlacedMember {
-        position: position(row, 0),
-        index: unsigned(row, 1),
-        revision: unsigned(row, 2),
-        member: MemberRow {
-            security: unsigned(row, 3),
-            coefficient: decimal(row, 4)?,
-            price: optional(row, 5)?,
-            weight: optional(row, 6)?,
-        },
-    })
-}
-
-fn security_row(row: &Row) -> SecurityRow {
-    SecurityRow {
-        id: unsigned(row, 0),
-        symbol: row.get(1),
-        name: row.get(2),
-        currency: row.get(3),
-        price_places: u8::try_from(row.get::<_, i16>(4)).unwrap_or(u8::MAX),
-        position: position(row, 5),
-        body: row.get(6),
-        life: row.get::<_, String>(7).into(),
-    }
-}
-
-fn index_row(row: &Row) -> IndexRow {
-    IndexRow {
-        id: unsigned(row, 0),
-        code: row.get(1),
-        name: row.get(2),
-        currency: row.get(3),
-        position: position(row, 4),
-        body: row.get(5),
-        life: row.get::<_, String>(6).into(),
-    }
-}
-
-fn held_row(row: &Row) -> Result<HeldRow, postgres::Error> {
-    Ok(HeldRow {
-        position: position(row, 0),
-        doubt: row.get::<_, String>(1).into(),
-        reference: decimal(row, 2)?,
-    })
-}
-
-fn close_row(row: &Row) -> Result<CloseRow, postgres::Error> {
-    Ok(CloseRow {
-        position: position(row, 0),
-        index: unsigned(row, 1),
-        // PostgreSQL prints the dates that were written here as they were written.
-        day: row.get::<_, &str>(2).parse().unwrap_or_default(),
-        run: unsigned(row, 3),
-        revision: unsigned(row, 4),
-        ts: time(row, 5)?,
-        level: decimal(row, 7)?,
-        status: row.get::<_, String>(8).into(),
-        seq: position(row, 9),
-        prev_close: optional(row, 10)?,
-        divisor: optional(row, 11)?,
-        soq: optional(row, 12)?,
-        body: row.get(13),
-    })
 }

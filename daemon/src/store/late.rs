@@ -5,6 +5,7 @@ use postgres::{Client, Row};
 
 use super::error::StoreError;
 use super::history::{self, HistoryError};
+use super::read;
 
 /// Ranges that are nearer to each other than this are read at once.
 const GAP_MAX: u64 = 50_000;
@@ -38,12 +39,12 @@ pub(crate) fn late_inputs(
         rest = behind;
         let within = (from, until);
         read(client, TICKS, within, near, &mut found, |row| {
-            let row = history::tick_row(row)?;
+            let row = read::tick_row(row)?;
             let position = row.origin.position;
             Ok((position, history::tick(&places, &row)))
         })?;
         read(client, RATES, within, near, &mut found, |row| {
-            let row = history::rate_row(row)?;
+            let row = read::rate_row(row)?;
             Ok((row.origin.position, history::rate(&row)))
         })?;
     }

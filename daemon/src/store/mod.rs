@@ -20,6 +20,7 @@ mod migrate;
 mod partition;
 pub(crate) mod project;
 mod rare;
+mod read;
 mod retention;
 pub mod rows;
 mod run_writer;
