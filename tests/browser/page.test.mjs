@@ -123,7 +123,9 @@ test("what happens to an index is marked on its chart", async () => {
   const was = Number(price.price);
   daemon.divisor("correct", "price", "IBM", "--ts", price.ts, "--price", String(was + 1), "--reason", "a test of marks");
   await until("its mark", async () => (await marks()).some((mark) => mark.startsWith("C")));
-  const notice = (await daemon.get("indexes/DJIA/events")).rows.find((/** @type {any} */ event) => event.kind === "correction");
+  // The page is told before PostgreSQL has the row.
+  const notice = await until("its row", async () =>
+    (await daemon.get("indexes/DJIA/events")).rows.find((/** @type {any} */ event) => event.kind === "correction"));
   assert.match(notice.text, /^run 1 restates \d+ levels/);
   await until("its words", async () => ((await look.text(".events")) ?? "").includes("restates"));
   await look.close();

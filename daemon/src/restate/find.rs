@@ -7,7 +7,7 @@ use divisor_engine::{
 use postgres::{Client, Row};
 
 use super::Sought;
-use crate::store::{HistoryError, Stamp, StoreError};
+use crate::store::{HistoryError, Kept, Stamp, StoreError};
 
 /// Why there is no edit.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,7 @@ fn price(
     let before = "select max(t.position) from price_tick t where t.security_id = $1 \
          and (t.ts, t.ts_nanos) <= ($2, $3) and t.effect = 0 and t.position < $4";
     let before = number(client, before, &[&security, &Stamp(ts), &nanos(ts), &end])?;
+    is_kept(client, ts, before)?;
     let position = place(client, ts, before, behind)?;
     Ok(Edit::Insert {
         before: position,
@@ -148,6 +149,7 @@ fn rate(
         before,
         &[&base, &quote, &Stamp(ts), &nanos(ts), &end],
     )?;
+    is_kept(client, ts, before)?;
     let position = place(client, ts, before, behind)?;
     Ok(Edit::Insert {
         before: position,
@@ -256,6 +258,17 @@ fn place(
         FindError::Refused("nothing has come since that time: send it as it is".to_owned())
     })?;
     Ok(position.cast_unsigned())
+}
+
+/// Refuses what is missing where it is not known any more what came before it.
+fn is_kept(client: &mut Client, ts: Time, before: Option<i64>) -> Result<(), FindError> {
+    let kept = Kept::read(client)?.prices;
+    if kept == 0 || before.is_some_and(|before| before.cast_unsigned() >= kept) {
+        return Ok(());
+    }
+    Err(FindError::Refused(format!(
+        "what came before {ts} is not kept any more (store.keep_ticks)"
+    )))
 }
 
 /// The one input that is meant.

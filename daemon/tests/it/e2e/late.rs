@@ -339,6 +339,10 @@ fn a_run_without_its_history_fails() {
         let old = "select count(*)::text from price_tick where ts < '2021-01-01'";
         (column(&database, old) == ["0"]).then_some(())
     });
+    let what = json!({ "price": { "symbol": "ONE", "ts": "2020-01-04T00:00:00Z", "price": "7" } });
+    let body = json!({ "correction": { "what": what, "reason": "a test" } });
+    let refused = desk.ask("correct.add", body)["error"]["message"].to_string();
+    assert!(refused.contains("store.keep_ticks"), "{refused}");
     send(&desk, &("ONE", 3, "7".into()));
     let why = eventually("the run has failed", || {
         let rows = desk.done("correct.list", json!({}))["rows"].clone();
