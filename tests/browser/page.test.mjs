@@ -172,6 +172,7 @@ test("the keyboard does it all", async () => {
   assert.equal(await page.locator("#filter").inputValue(), "", "Esc clears the filter");
   await page.keyboard.press("Enter");
   assert.equal(await page.evaluate(() => document.activeElement?.id), "detail-title");
+  await until("bars to go through", async () => (await look.text(".legend")) !== "");
   await page.locator(".plot").focus();
   await page.keyboard.press("ArrowLeft");
   await until("a spoken bar", async () => /UTC: [\d.]+$/.test((await look.text(".chart-card > [role=status]")) ?? ""));
