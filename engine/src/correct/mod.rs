@@ -193,6 +193,16 @@ impl Corrections {
         all
     }
 
+    /// The newest run that is in what was made at a position, but by no run.
+    #[must_use]
+    pub fn ended_by(&self, position: Position) -> u32 {
+        let ended = self.runs.iter().filter_map(|c| match c.state {
+            CorrectionState::Restated { run, position: end } => (end <= position).then_some(run),
+            CorrectionState::Open | CorrectionState::Failed { .. } => None,
+        });
+        ended.max().unwrap_or(0)
+    }
+
     /// What the past should have been, by the corrections up to a run. Where two speak of the same
     /// input, the later one is right.
     #[must_use]

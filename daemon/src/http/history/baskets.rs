@@ -220,6 +220,7 @@ async fn fixed(
     let until = Until {
         ts: basket.effective,
         position: basket.position - 1,
+        run: basket.run,
     };
     composed(http, named, &past, &basket, until).await
 }
@@ -232,7 +233,8 @@ async fn composed(
     basket: &Basket,
     until: Until,
 ) -> Result<Composition, Problem> {
-    let found = past.members(basket, until).await?;
+    let inputs = past.inputs(until).await?;
+    let found = inputs.members(basket).await?;
     let currencies: Vec<Currency> = found.iter().map(|member| member.currency).collect();
     let (id, own) = (named.id, currencies.clone());
     let fx = (http.sequence)
@@ -242,7 +244,7 @@ async fn composed(
         })
         .await?;
     let fx = fx.ok_or_else(|| Problem::not_found(format!("there is no index {}", named.code)))?;
-    let rates = past.rates(&fx, basket, until).await?;
+    let rates = inputs.rates(&fx, basket).await?;
     let member = |member: past::Member| Member {
         symbol: member.symbol,
         coefficient: member.coefficient,

@@ -95,12 +95,13 @@ async fn read(
     if open.seq != close.seq + 1 || Some(close.level) != line.prev_close {
         return Ok(None);
     }
-    let members = past.members(&basket, close.until()).await?;
+    let inputs = past.inputs(close.until()).await?;
+    let members = inputs.members(&basket).await?;
     let price = |member: Member| Some((member.symbol, member.price?));
     Ok(Some(Closes {
         revision: basket.revision.cast_unsigned(),
         prices: members.into_iter().filter_map(price).collect(),
-        rates: past.rates(fx, &basket, close.until()).await?,
+        rates: inputs.rates(fx, &basket).await?,
         day,
         read: Instant::now(),
     }))

@@ -77,10 +77,11 @@ async fn then(
     };
     let divisor = basket.divisor.ok_or_else(not_sum)?;
     let definition = definition(http, &named).await?;
-    let members = past.members(&basket, level.until()).await?;
+    let inputs = past.inputs(level.until()).await?;
+    let members = inputs.members(&basket).await?;
     let currencies = members.iter().map(|member| member.currency);
     let fx = Fx::of(&definition, currencies);
-    let rates = past.rates(&fx, &basket, level.until()).await?;
+    let rates = inputs.rates(&fx, &basket).await?;
     let part = |member: &Member| {
         Some(Part {
             security: member.security,

@@ -181,8 +181,53 @@ fn rates_and_indexes_of_indexes_are_explained_as_they_should_have_been() {
         correct(desk, &wrong.database, what);
     }
     desk.wait_projected();
-    for code in ["LIVE", "FIXED", "TOP"] {
+    let codes = ["LIVE", "FIXED", "TOP"];
+    for code in codes {
         are_alike((&wrong.daemon, &wrong.database), &right.daemon, code);
+    }
+    // What is published from then on has the corrections in it.
+    for side in [&wrong, &right] {
+        side.price("DDD", "2026-01-08T14:00:00Z", "59.5");
+        side.rate("2026-01-08T15:00:00Z", "1.2");
+        side.desk.wait_projected();
+    }
+    for code in codes {
+        are_alike((&wrong.daemon, &wrong.database), &right.daemon, code);
+    }
+}
+
+/// An index that is not restated has a corrected price from the correction on; what it published
+/// before is explained by what it had then.
+#[test]
+fn what_is_not_restated_is_explained_as_it_came() {
+    let mut items = super::pair();
+    let mut second = items["indexes"][0].clone();
+    items["indexes"][0]["corrections"] = json!({ "restate": "never" });
+    second["code"] = json!("CLOSES");
+    second["corrections"] = json!({ "restate": "closes" });
+    items["indexes"].as_array_mut().unwrap().push(second);
+    let side = Side::start(&items);
+    side.price("AAA", "2026-01-06T15:00:00Z", "25");
+    side.price("BBB", "2026-01-06T16:00:00Z", "51");
+    side.desk.wait_projected();
+    let wrong =
+        json!({ "price": { "symbol": "AAA", "ts": "2026-01-06T15:00:00Z", "price": "22" } });
+    correct(&side.desk, &side.database, wrong);
+    side.price("BBB", "2026-01-06T17:00:00Z", "52");
+    side.desk.wait_projected();
+    // The level that is told at the end of a run has the last time before it.
+    for (code, at, price) in [
+        ("PAIR", "2026-01-06T16:30:00Z", "25"),
+        ("PAIR", "2026-01-06T17:30:00Z", "22"),
+        ("CLOSES", "2026-01-06T15:30:00Z", "25"),
+        ("CLOSES", "2026-01-06T16:30:00Z", "22"),
+        ("CLOSES", "2026-01-06T17:30:00Z", "22"),
+    ] {
+        for as_of in ["now", "published"] {
+            let explanation = explained(&side.daemon, code, at, as_of);
+            let first = &explanation["members"][0]["price"];
+            assert_eq!(first, price, "{code} {at} {as_of}");
+        }
     }
 }
 

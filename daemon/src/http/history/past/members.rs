@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::edited::EditedPrice;
-use super::{Basket, Past, Until, currency_of};
+use super::{Basket, Inputs, currency_of};
 use crate::http::history::as_of::{Of, counts};
 use crate::http::history::span::{decimal, get, time_at};
 use crate::http::problem::Problem;
@@ -101,14 +101,14 @@ fn later<K: Ord>(
     Some(old.filter(|old| key(old) > key(&new)).unwrap_or(new))
 }
 
-impl Past<'_> {
+impl Inputs<'_> {
     /// The members of a revision, with the prices that counted.
     pub(in crate::http::history) async fn members(
         &self,
         basket: &Basket,
-        until: Until,
     ) -> Result<Vec<Member>, Problem> {
-        let sql = MEMBERS.replace("{counts}", &counts(Of::Levels, "l", "$9"));
+        let until = self.until;
+        let sql = MEMBERS.replace("{counts}", &counts(Of::Levels, "l", RECORDED));
         let parameters = [
             (&self.index as _, Type::INT4),
             (&basket.revision as _, Type::INT4),
@@ -118,7 +118,7 @@ impl Past<'_> {
             (&self.edited.gone as _, Type::INT8_ARRAY),
             (&self.edited.late.from as _, Type::INT8_ARRAY),
             (&self.edited.late.until as _, Type::INT8_ARRAY),
-            (&self.as_of as _, Type::TIMESTAMPTZ),
+            (&self.through as _, Type::INT4),
             (&basket.position as _, Type::INT8),
             (&Stamp(basket.effective) as _, Type::TIMESTAMPTZ),
         ];
@@ -194,6 +194,9 @@ fn candidate(row: &Row) -> Result<Option<(By, Candidate)>, Problem> {
     };
     Ok(Some((by, one)))
 }
+
+/// When what is in the inputs was readable, by the newest run in them ($9).
+const RECORDED: &str = "(select max(recorded_at) from correction_run where run <= $9)";
 
 /// The members of revision $2 of run $3 of index $1, each with the prices that may count at time $4
 /// and position $5, one for each rule. Prices at $6 do not count as they came; those of $7 up to $8

@@ -1,7 +1,7 @@
 //! The past of an index as of a time: which levels counted then, and what they were made of.
 //!
 //! Restated levels and revisions have rows. The prices and rates behind them have none of their own:
-//! they are those that came, with what corrections say of them ([`Edited`]).
+//! they are those that came, with what the corrections that are in a level say of them ([`Inputs`]).
 
 mod edited;
 mod members;
@@ -25,10 +25,10 @@ pub(super) use members::Member;
 
 /// The past of one index.
 pub(super) struct Past<'a> {
+    http: &'a Http,
     history: &'a History,
-    index: i32,
+    index: IndexId,
     as_of: Stamp,
-    edited: Edited,
 }
 
 /// A level of the past.
@@ -48,6 +48,7 @@ impl PastLevel {
         Until {
             ts: self.ts,
             position: self.position,
+            run: self.run,
         }
     }
 }
@@ -57,6 +58,18 @@ impl PastLevel {
 pub(super) struct Until {
     pub(super) ts: Time,
     pub(super) position: i64,
+    /// As this run has made them right; 0: as they were right there.
+    pub(super) run: i32,
+}
+
+/// The prices and rates that a level is made of.
+pub(super) struct Inputs<'a> {
+    history: &'a History,
+    index: i32,
+    until: Until,
+    /// The newest run that is in them.
+    through: i32,
+    edited: Edited,
 }
 
 /// A revision.
@@ -83,30 +96,40 @@ impl<'a> Past<'a> {
     /// What was right of an index as of a time. Where corrections do not change its levels that is
     /// always what was published.
     pub(super) async fn of(http: &'a Http, index: IndexId, as_of: AsOf) -> Result<Self, Problem> {
-        let history = History::of(http)?;
-        let newest = "select max(run) from correction_run where recorded_at <= $1";
-        let rows = history
-            .query(newest, &[(&Stamp(as_of.0), Type::TIMESTAMPTZ)])
-            .await?;
-        let newest: Option<i32> = rows.first().map_or(Ok(None), |row| get(row, 0))?;
-        let mut past = Self {
-            history,
-            index: index.0.cast_signed(),
-            as_of: Stamp(AsOf::PUBLISHED.0),
-            edited: Edited::default(),
+        let restates = http.sequence.ask(move |sight| sight.engine.restates(index));
+        let AsOf(as_of) = match restates.await? {
+            Restate::Full => as_of,
+            Restate::Closes | Restate::Never => AsOf::PUBLISHED,
         };
-        let Some(through) = newest.map(i32::cast_unsigned) else {
-            return Ok(past);
-        };
-        let edited = http.sequence.ask(move |sight| {
-            let restates = sight.engine.restates(index) == Restate::Full;
-            restates.then(|| Edited::of(sight.engine, index, through))
+        Ok(Self {
+            http,
+            history: History::of(http)?,
+            index,
+            as_of: Stamp(as_of),
+        })
+    }
+
+    /// The prices and rates up to a time and a position.
+    pub(super) async fn inputs(&self, until: Until) -> Result<Inputs<'a>, Problem> {
+        let index = self.index;
+        let edited = self.http.sequence.ask(move |sight| {
+            let through = match u32::try_from(until.run) {
+                Ok(0) | Err(_) => {
+                    let position = until.position.cast_unsigned();
+                    sight.engine.corrections().ended_by(position)
+                }
+                Ok(run) => run,
+            };
+            (through, Edited::of(sight.engine, index, through))
         });
-        if let Some(edited) = edited.await? {
-            past.edited = edited.placed(history).await?;
-            past.as_of = Stamp(as_of.0);
-        }
-        Ok(past)
+        let (through, edited) = edited.await?;
+        Ok(Inputs {
+            history: self.history,
+            index: index.0.cast_signed(),
+            until,
+            through: through.cast_signed(),
+            edited: edited.placed(self.history).await?,
+        })
     }
 
     /// The last level at or before a time, with the revision that it was made with.
@@ -140,7 +163,7 @@ impl<'a> Past<'a> {
             counts(Of::Levels, "l", "$3"),
         );
         let parameters = [
-            (&self.index as _, Type::INT4),
+            (&self.index.0.cast_signed() as _, Type::INT4),
             (&Stamp(at) as _, Type::TIMESTAMPTZ),
             (&self.as_of as _, Type::TIMESTAMPTZ),
         ];
@@ -174,7 +197,7 @@ impl<'a> Past<'a> {
             counts(Of::Levels, "b", "$3"),
         );
         let parameters = [
-            (&self.index as _, Type::INT4),
+            (&self.index.0.cast_signed() as _, Type::INT4),
             (&revision as _, Type::INT4),
             (&self.as_of as _, Type::TIMESTAMPTZ),
             (&run as _, Type::INT4),
@@ -198,7 +221,7 @@ impl<'a> Past<'a> {
             counts(Of::Levels, "b", "$3"),
         );
         let parameters = [
-            (&self.index as _, Type::INT4),
+            (&self.index.0.cast_signed() as _, Type::INT4),
             (&behind.0 as _, Type::INT8),
             (&self.as_of as _, Type::TIMESTAMPTZ),
             (&behind.1 as _, Type::INT4),

@@ -6,7 +6,7 @@ use divisor_engine::definition::FxRates;
 use divisor_engine::{Currency, Decimal, Time};
 use tokio_postgres::types::Type;
 
-use super::{Basket, Past, Until, currency_of};
+use super::{Basket, Inputs, currency_of};
 use crate::http::history::fx::Fx;
 use crate::http::history::span::{get, time_at};
 use crate::http::problem::Problem;
@@ -39,16 +39,15 @@ cross join lateral (
 /// A rate that may be the one, and how new it is.
 type Aged = ((Time, u32, i64), Decimal);
 
-impl Past<'_> {
+impl Inputs<'_> {
     /// Index currency for one of each member's: as the revision has fixed them for the day where
     /// the rule says so, else the last ones. What was not known then is left out.
     pub(in crate::http::history) async fn rates(
         &self,
         fx: &Fx,
         basket: &Basket,
-        until: Until,
     ) -> Result<HashMap<Currency, Decimal>, Problem> {
-        let known = self.last_rates(fx, until).await?;
+        let known = self.last_rates(fx).await?;
         let mut rates = fx.convert(|base, quote| known.get(&(base, quote)).map(|(_, rate)| *rate));
         if fx.rule().rates == FxRates::PriorClose {
             rates.extend(
@@ -61,11 +60,8 @@ impl Past<'_> {
         Ok(rates)
     }
 
-    async fn last_rates(
-        &self,
-        fx: &Fx,
-        until: Until,
-    ) -> Result<HashMap<(Currency, Currency), Aged>, Problem> {
+    async fn last_rates(&self, fx: &Fx) -> Result<HashMap<(Currency, Currency), Aged>, Problem> {
+        let until = self.until;
         let mut known: HashMap<(Currency, Currency), Aged> = HashMap::new();
         let pairs = fx.pairs();
         if pairs.is_empty() {
