@@ -119,6 +119,9 @@ pub enum OrderError {
         /// `active` or `inactive`.
         is: &'static str,
     },
+    /// It is to be deleted, and not out of service.
+    #[error("{0} is active: deactivate it first")]
+    StillActive(String),
     /// An index holds or follows it.
     #[error("{0} uses it")]
     InUse(String),

@@ -146,7 +146,7 @@ pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
             print(globals.output, ask(globals, request).await?)?;
         }
         Verb::Apply { file } => {
-            let proforma: Proforma = read(&file)?;
+            let proforma: Proforma = read(&file).context("this is no saved plan")?;
             let review = only(proforma.action);
             let apply = async |to: &Connection| load::apply(to, review, false, false).await;
             let summary = connected(globals, "rebalance", apply).await?;

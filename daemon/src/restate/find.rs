@@ -58,6 +58,9 @@ pub(super) fn find(
             Some(CorrectionState::Failed { .. }) => Err(FindError::Refused(format!(
                 "correction {run} has failed: it changes nothing"
             ))),
+            Some(_) if !corrections.stands(*run) => Err(FindError::Refused(format!(
+                "correction {run} is withdrawn already"
+            ))),
             Some(CorrectionState::Open | CorrectionState::Restated { .. }) => {
                 Ok(Edit::Withdraw { run: *run })
             }

@@ -193,6 +193,12 @@ impl Corrections {
         all
     }
 
+    /// Whether one counts: it has neither failed nor been withdrawn.
+    #[must_use]
+    pub fn stands(&self, run: u32) -> bool {
+        self.standing(|_| true).contains(&run)
+    }
+
     /// The newest run that is in what was made at a position, but by no run.
     #[must_use]
     pub fn ended_by(&self, position: Position) -> u32 {

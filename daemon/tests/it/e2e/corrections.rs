@@ -335,7 +335,11 @@ fn corrections_are_withdrawn() {
     let refused = two.desk.ask("correct.add", body);
     assert_eq!(refused["error"]["kind"], "refused", "{refused}");
     for run in [missing, void] {
-        correct(&two.desk, database, json!({ "withdraw": { "run": run } }));
+        let withdraw = json!({ "withdraw": { "run": run } });
+        correct(&two.desk, database, withdraw.clone());
+        let body = json!({ "correction": { "what": withdraw, "reason": "once more" } });
+        let refused = two.desk.ask("correct.add", body)["error"].to_string();
+        assert!(refused.contains("is withdrawn already"), "{refused}");
     }
     two.is_right("CW");
     two.is_right("PAIR");
