@@ -158,10 +158,12 @@ impl Engine {
                 self.check_whole(subject)
             }
             Order::Delete { of, .. } => {
-                let subject = self.expect(of, Life::Inactive).map_err(|error| match error {
-                    OrderError::Life { name, is: "active" } => OrderError::StillActive(name),
-                    other => other,
-                })?;
+                let subject = self
+                    .expect(of, Life::Inactive)
+                    .map_err(|error| match error {
+                        OrderError::Life { name, is: "active" } => OrderError::StillActive(name),
+                        other => other,
+                    })?;
                 // An inactive index follows actions and may come back: it keeps what it holds.
                 self.check_unused(subject, |life| *life != Life::Deleted)?;
                 self.check_unannounced(subject)
