@@ -237,7 +237,7 @@ impl Engine {
     }
 
     /// Why a price is not believed, and what it was compared with.
-    fn doubt(&mut self, tick: &Tick) -> Option<(Doubt, i64)> {
+    pub(crate) fn doubt(&mut self, tick: &Tick) -> Option<(Doubt, i64)> {
         self.begin_session_of_security(tick);
         let security = &self.securities[tick.security.at()];
         let gate = security.definition.gate.as_ref()?;
@@ -355,6 +355,7 @@ impl Engine {
     pub(crate) fn release(&mut self, held: &Held, position: Position) {
         match held.what {
             HeldInput::Tick(tick) => {
+                self.take_trade(position, &tick);
                 let looks = self.look(position, &tick);
                 self.put_price(position, &tick, looks);
             }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::Window;
 use crate::exact::Ratio;
-use crate::input::Tick;
+use crate::input::{Kind, Tick};
 use crate::problem::Problem;
 use crate::{Decimal, Engine, IndexId, LabelId, Position, Time};
 
@@ -25,6 +25,9 @@ pub(crate) struct Fixing {
     trades: Vec<Trade>,
     /// The unrounded level of the last window.
     pub(crate) level: Option<Ratio>,
+    /// The end of the newest window that has closed: a straggler does not open it again.
+    #[serde(default)]
+    closed: Option<Time>,
 }
 
 /// One window.
@@ -92,6 +95,7 @@ impl Fixing {
         let Some(span) = self.open.take() else {
             return false;
         };
+        self.closed = Some(span.end);
         let trades = std::mem::take(&mut self.trades);
         let Some(level) = rate(&trades, span, window) else {
             return false;
@@ -103,14 +107,25 @@ impl Fixing {
 
 impl Engine {
     /// Hands a trade to the reference rates of its security. One that comes late for the last price
-    /// still counts while its window is open.
+    /// still counts while its window is open; official prices are no trades, and what the gate
+    /// doubts waits for its release.
     pub(crate) fn trade(&mut self, position: Position, tick: &Tick) {
-        let is_traded = |security: &crate::security::Security| security.is_traded;
-        if !self
-            .securities
-            .get(tick.security.at())
-            .is_some_and(is_traded)
-        {
+        let Some(security) = self.securities.get(tick.security.at()) else {
+            return;
+        };
+        let counts = security.is_traded
+            && tick.kind == Kind::Trade
+            && !security.suspended
+            && tick.price <= security.price_max;
+        let is_guarded = security.is_guarded;
+        if counts && !(is_guarded && self.doubt(tick).is_some()) {
+            self.take_trade(position, tick);
+        }
+    }
+
+    /// As [`Self::trade`], of one that an operator has released.
+    pub(crate) fn take_trade(&mut self, position: Position, tick: &Tick) {
+        if !self.securities[tick.security.at()].is_traded || tick.kind != Kind::Trade {
             return;
         }
         for at in 0..self.fixings.len() {
@@ -139,7 +154,8 @@ impl Engine {
             let own = hours(window)
                 .ok()
                 .and_then(|hours| span(ts, hours, &index.zone));
-            fixing.open = own.filter(|span| span.start <= ts && ts < span.end);
+            let is_new = |span: &Span| fixing.closed.is_none_or(|closed| closed < span.end);
+            fixing.open = own.filter(|span| span.start <= ts && ts < span.end && is_new(span));
             let delay = i64::from(window.delay_s) * 1_000_000_000;
             let due = fixing.open.map(|span| span.end.saturating_add(delay));
             fixing.due = due.filter(|due| *due > now);

@@ -1,7 +1,7 @@
 //! Indexes that are no plain sum of last prices: of other indexes, of products, of trades; and
 //! weights that follow from scores and limits.
 
-use divisor_engine::{Cause, Input, LabelId, Status};
+use divisor_engine::{Cause, Input, Kind, LabelId, Status};
 
 use crate::support::{World, decimal, origin, time};
 
@@ -324,6 +324,38 @@ fn a_window_makes_one_rate_a_day() {
     assert_eq!(world.level("BRR"), "200.00");
     let last = world.levels("BRR").pop().unwrap();
     assert_eq!(last.prev_close, Some(decimal("107")));
+}
+
+#[test]
+fn a_rate_is_made_of_trades_that_are_believed() {
+    let mut world = World::with(
+        r#"{"securities":[{"symbol":"BTC","currency":"USD","gate":{"last":"50"}}],
+        "indexes":[{"code":"BRR","currency":"USD","weighting":{"scheme":"volume_median"},
+            "day":{"zone":"Europe/London"},
+            "window":{"start":"15:00","end":"16:00","partitions":1},
+            "basket":[{"symbol":"BTC"}]}]}"#,
+    );
+    let mut trade = |ts: &str, price: &str, kind: Kind| {
+        let size = Some(decimal("1"));
+        let admitted =
+            world
+                .engine
+                .admit_price("BTC", decimal(price), None, origin(ts), size, None);
+        let Ok(Input::Tick(mut tick)) = admitted else {
+            panic!("{admitted:?}");
+        };
+        tick.kind = kind;
+        world.apply(vec![Input::Tick(tick)]);
+        world.level("BRR")
+    };
+    trade("2026-07-01T14:10:00Z", "100", Kind::Trade);
+    trade("2026-07-01T14:20:00Z", "102", Kind::Close);
+    // Held: more than half away from the last.
+    trade("2026-07-01T14:30:00Z", "1000", Kind::Trade);
+    assert_eq!(trade("2026-07-01T15:00:00Z", "101", Kind::Trade), "100.00");
+    // A straggler does not open the window again.
+    trade("2026-07-01T14:59:00Z", "90", Kind::Trade);
+    assert_eq!(trade("2026-07-01T16:00:00Z", "101", Kind::Trade), "100.00");
 }
 
 #[track_caller]
