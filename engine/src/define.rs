@@ -378,7 +378,10 @@ impl Engine {
         }
         if definition.variant.is_some() {
             if changed.contains(&"variant") || changed.contains(&"rounding") {
-                self.refix(id)?;
+                // What is carried has been rounded: other places show a level, they fix none.
+                if changed.contains(&"variant") {
+                    self.refix(id)?;
+                }
                 self.revised(id, Cause::Definition, self.time, position);
                 self.touch(id, Time::MIN);
             }

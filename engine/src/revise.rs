@@ -130,8 +130,7 @@ impl Engine {
         ts: Time,
         position: Position,
     ) {
-        let entries = self.kernel.entries(security).iter();
-        let indexes: Vec<IndexId> = entries.map(|entry| entry.index).collect();
+        let indexes = self.days_of(security);
         self.begin(Some(security), &indexes, ts, position);
         self.securities[security.at()].roll_at = self.next_look(security);
     }
@@ -159,6 +158,7 @@ impl Engine {
             self.renew_rates(end.index, end.day_end, position);
         }
         let mut restored = Vec::new();
+        let paid = self.dividends_known(&concerned);
         if !actions.is_empty() {
             restored = self.apply_actions(&actions, ts, position);
         }
@@ -174,8 +174,10 @@ impl Engine {
         for end in &ended {
             self.fix_followers(end.index, &end.closings, (ts, end.day_end), position);
         }
-        if !actions.is_empty() {
-            for index in concerned {
+        // Days that had begun before their dividends came.
+        let has_ended = |id: &IndexId| ended.iter().any(|end| end.index == *id);
+        for index in self.paid_since(&concerned, &paid) {
+            if !has_ended(&index) {
                 self.pay_followers(index, position);
             }
         }

@@ -312,6 +312,17 @@ impl Engine {
         }
     }
 
+    /// True where the calendar of an index has a session in the day that it is in, or it has none.
+    pub(crate) fn trades_today(&self, index: IndexId) -> bool {
+        let state = &self.indexes[index.at()];
+        let name = state.definition.calendar.as_ref();
+        let calendar = name.and_then(|name| self.calendars.get(name));
+        calendar.zip(state.span).is_none_or(|(calendar, day)| {
+            let next = calendar.next(day.day_begin);
+            next.is_some_and(|session| session.open < day.day_end)
+        })
+    }
+
     fn session_after(&self, index: IndexId, time: Time) -> Option<Session> {
         let name = self.indexes[index.at()].definition.calendar.as_ref()?;
         self.calendars.get(name)?.next(time)
@@ -429,8 +440,7 @@ impl Engine {
         if self.securities[security.at()].is_stale {
             return Time::MIN;
         }
-        let entries = self.kernel.entries(security).iter();
-        let indexes: Vec<IndexId> = entries.map(|entry| entry.index).collect();
+        let indexes = self.days_of(security);
         let mut look = self.wake_time(Some(security), &indexes);
         for index in indexes {
             let state = &self.indexes[index.at()];

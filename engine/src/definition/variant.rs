@@ -226,7 +226,9 @@ pub struct Converted {
     pub direct: bool,
 }
 
-/// `V = V0·(U/U0 + ratio·Σ w·(S0/F0 - S0/S))` since the last reset (METHODOLOGY §1.4).
+/// `V = V0·(U/U0 + ratio·Σ w·(F0 - S)/S0)` since the last reset: the parent's return, and what a
+/// forward earns above the rate that came (METHODOLOGY §1.4, which has the rates the other way
+/// about: foreign for one of the index).
 ///
 /// `S` is the live rate from a foreign currency to the variant's, `F` its forward, `w` the
 /// currency's weight in the parent at the reset, `0` the close before the reset. The parent must
@@ -261,8 +263,8 @@ impl Hedged {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Valuation {
-    /// In place of `S`: `S + (D-d)/D·(F-S)`, the forward for the days that are left, where `D` is
-    /// the length of a month from the reset and `d` the days since it.
+    /// In place of `S` the forward for the days that are left: `1/W = 1/S + (D-d)/D·(1/F - 1/S)`,
+    /// where `D` is the length of a month from the reset and `d` the days since it.
     #[default]
     Interpolated,
     /// The live rate, as if it were due now.

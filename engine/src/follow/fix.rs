@@ -140,7 +140,8 @@ impl Engine {
         })
     }
 
-    /// `Σ w·(S0/F0 - S0/S)` over the hedged currencies.
+    /// `Σ w·(F0 - S)/S0` over the hedged currencies. The sources write `Σ w·(S0/F0 - S0/S)` with
+    /// rates the other way about; with those, too, a forward is interpolated.
     fn hedge_gain(
         &self,
         definition: &IndexDefinition,
@@ -158,13 +159,14 @@ impl Engine {
                     let month = month_from(leg.day);
                     let left = (month - (fixing.day - leg.day)).max(0);
                     let part = Ratio::new(left.into(), month.into())?;
-                    spot.add(&forward.subtract(&spot).multiply(&part))
+                    let spot = Ratio::one().divide(&spot)?;
+                    let premium = Ratio::one().divide(&forward)?.subtract(&spot);
+                    Ratio::one().divide(&spot.add(&premium.multiply(&part)))?
                 }
             };
-            let before = Ratio::from(leg.spot);
-            let sold = before.divide(&leg.forward.into())?;
-            let bought = before.divide(&worth)?;
-            gain = gain.add(&sold.subtract(&bought).multiply(&leg.weight.into()));
+            let sold = Ratio::from(leg.forward).subtract(&worth);
+            let earned = sold.divide(&leg.spot.into())?;
+            gain = gain.add(&earned.multiply(&leg.weight.into()));
         }
         Some(gain)
     }

@@ -1,9 +1,11 @@
 //! Levels that follow another index (METHODOLOGY §1.4, §1.5).
 //!
 //! Between two days every variant is a line over its parent's level, `V = slope·U + offset`. With
-//! the first input of a day the line is laid anew through the last levels before it: [`fix`] has
-//! the formula of each kind. What depends on live rates (converted and hedged levels) is worked out
-//! from what was fixed whenever it is asked for.
+//! the first input of a day the line is laid anew through the last levels before it, those of the
+//! official close where the parent's calendar has one: [`fix`] has the formula of each kind. Where
+//! there is no session, a weekend or a holiday, what accrues waits for the next day that has one.
+//! What depends on live rates (converted and hedged levels) is worked out from what was fixed
+//! whenever it is asked for.
 //!
 //! - [`mod@check`]: what a definition may state
 //! - [`fix`]: the lines
@@ -45,6 +47,9 @@ pub(crate) struct Follow {
     pub(crate) closes: VecDeque<Decimal>,
     /// The weighted squares of [`Volatility::decay`](crate::definition::Volatility::decay).
     pub(crate) variances: Vec<Decimal>,
+    /// Its own level and its parent's at the official close that no fixing has followed yet.
+    #[serde(default)]
+    pub(crate) at_close: Option<(Decimal, Decimal)>,
 }
 
 /// What is fixed for a day.
@@ -104,6 +109,7 @@ impl Follow {
             fixing: None,
             closes: VecDeque::new(),
             variances: Vec::new(),
+            at_close: None,
         }
     }
 
@@ -196,6 +202,25 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// The indexes whose days a price of a security moves: those that hold it, and those whose
+    /// variants name it, so that an interest rate or a forward of a new day does not count for the
+    /// day before.
+    pub(crate) fn days_of(&self, security: SecurityId) -> Vec<IndexId> {
+        let entries = self.kernel.entries(security).iter();
+        let mut indexes: Vec<IndexId> = entries.map(|entry| entry.index).collect();
+        if self.securities[security.at()].is_input {
+            for id in (0u32..).map(IndexId).take(self.indexes.len()) {
+                let follow = self.indexes[id.at()].follow.as_ref();
+                let names = follow.is_some_and(|f| f.inputs.values().any(|x| *x == security));
+                let root = self.root(id);
+                if names && !indexes.contains(&root) {
+                    indexes.push(root);
+                }
+            }
+        }
+        indexes
     }
 
     /// Links all indexes anew; parents come before those that follow them.

@@ -160,14 +160,38 @@ impl Engine {
             if let Some(last) = state.last {
                 state.prev_close = Some(last.level);
             }
-            let parent = self.indexes[id.at()].follow.as_ref().map(|f| f.parent);
-            closings.push(Closing {
-                index: id,
-                own: self.exact(id),
-                parent: parent.and_then(|parent| self.exact(parent)),
-            });
+            closings.push(self.closing(id));
         }
         closings
+    }
+
+    /// The last levels of a variant and its parent: of the official close, else of this moment.
+    fn closing(&self, id: IndexId) -> Closing {
+        let follow = self.indexes[id.at()].follow.as_ref();
+        let official = follow.and_then(|follow| follow.at_close);
+        let (own, parent) = match official {
+            Some((own, parent)) => (Some(own.into()), Some(parent.into())),
+            None => (
+                self.exact(id),
+                follow.and_then(|follow| self.exact(follow.parent)),
+            ),
+        };
+        let index = id;
+        Closing { index, own, parent }
+    }
+
+    /// Notes what a variant and its parent are at the official close: prices that come behind it do
+    /// not count for what is fixed.
+    pub(crate) fn note_close(&mut self, id: IndexId) {
+        let cut = self.indexes[id.at()].definition.rounding.carried;
+        let Some(parent) = self.indexes[id.at()].follow.as_ref().map(|f| f.parent) else {
+            return;
+        };
+        let round = |level: Option<Ratio>| level.and_then(|level| level.round(cut));
+        let levels = round(self.exact(id)).zip(round(self.exact(parent)));
+        if let Some(follow) = &mut self.indexes[id.at()].follow {
+            follow.at_close = levels;
+        }
     }
 
     /// Fixes the followers of an index for the day of `ts`, which `begins` ended the one before.
@@ -182,10 +206,16 @@ impl Engine {
             return;
         }
         let day = period::day(ts, &self.indexes[root.at()].zone);
+        let trades = self.trades_today(root);
         for closing in closings {
-            let Some(before) = super::started(&self.indexes[closing.index.at()]) else {
+            let state = &self.indexes[closing.index.at()];
+            let Some(before) = super::started(state) else {
                 continue;
             };
+            // Interest of days without a session accrues with the next one that has.
+            if !trades && state.definition.variant.as_ref().is_some_and(accrues) {
+                continue;
+            }
             let span = Span {
                 from: before.day,
                 to: day,
@@ -223,6 +253,7 @@ impl Engine {
         let variant = definition.variant.as_ref()?;
         let mut follow = state.follow.clone()?;
         let before = follow.fixing.take();
+        follow.at_close = None;
         let cut = definition.rounding.carried;
         let level = closing.own.as_ref()?.round(cut)?;
         let parent = closing.parent.as_ref()?.round(cut)?;
@@ -248,7 +279,8 @@ impl Engine {
         let keeps = before
             .as_ref()
             .filter(|before| keeps(variant, before, dividends, is_new_period));
-        let starts_again = is_new_period && matches!(variant, Variant::DividendPoints(_));
+        let is_over = before.as_ref().is_some_and(|b| ts >= b.period_end);
+        let starts_again = is_over && matches!(variant, Variant::DividendPoints(_));
         let closing_own = if starts_again { Decimal::ZERO } else { level };
         let last = (closing_own, parent);
         let (own, parent) = keeps.map_or(last, |before| (before.own, before.parent));
@@ -291,6 +323,19 @@ impl Engine {
             return Some(Ratio::zero());
         }
         self.index_dividends(follow.parent, net)
+    }
+
+    /// How many dividends of its day each of some indexes has.
+    pub(crate) fn dividends_known(&self, indexes: &[IndexId]) -> Vec<usize> {
+        let count = |id: &IndexId| self.indexes[id.at()].dividends.len();
+        indexes.iter().map(count).collect()
+    }
+
+    /// Which of them have more of them than before.
+    pub(crate) fn paid_since(&self, indexes: &[IndexId], before: &[usize]) -> Vec<IndexId> {
+        let now = indexes.iter().zip(before);
+        let grown = now.filter(|(id, before)| self.indexes[id.at()].dividends.len() > **before);
+        grown.map(|(id, _)| *id).collect()
     }
 
     /// Lets the total returns of an index have dividends that came after its day had begun.
@@ -380,7 +425,8 @@ impl Engine {
         }
     }
 
-    /// Lays a variant's line anew at its level of this moment, by a rule that has changed.
+    /// Lays a variant's line anew at its level of this moment, by a rule that has changed. What it
+    /// has gathered for its volatility stays, where the new rule gathers the same.
     pub(crate) fn refix(&mut self, id: IndexId) -> Result<(), Problem> {
         let definition = &self.indexes[id.at()].definition;
         let Some(fresh) = self.resolve_follow(definition)? else {
@@ -389,10 +435,19 @@ impl Engine {
         let level = self.exact(id);
         let parent = self.exact(fresh.parent);
         let state = &mut self.indexes[id.at()];
-        let before = state.follow.replace(fresh).and_then(|f| f.fixing);
-        let Some(before) = before else {
+        let Some(old) = state.follow.replace(fresh) else {
             return Ok(());
         };
+        let Some(before) = old.fixing else {
+            return Ok(());
+        };
+        if let (Some(follow), Some(Variant::VolatilityControl(rule))) =
+            (&mut state.follow, &state.definition.variant)
+        {
+            follow.closes = old.closes;
+            let fits = old.variances.len() == rule.volatility.decay.len();
+            follow.variances = Some(old.variances).filter(|_| fits).unwrap_or_default();
+        }
         let closing = Closing {
             index: id,
             own: level,
@@ -408,6 +463,20 @@ impl Engine {
         } else {
             Err(Problem::NoDivisor("level"))
         }
+    }
+}
+
+/// Whether a day costs or earns something by itself.
+const fn accrues(variant: &Variant) -> bool {
+    match variant {
+        Variant::ExcessReturn(_)
+        | Variant::Decrement(_)
+        | Variant::Leveraged(_)
+        | Variant::VolatilityControl(_) => true,
+        Variant::TotalReturn(_)
+        | Variant::DividendPoints(_)
+        | Variant::Converted(_)
+        | Variant::Hedged(_) => false,
     }
 }
 

@@ -77,6 +77,7 @@ impl Engine {
             if let Some(level) = state.last.filter(|last| last.seq > before) {
                 state.clock.official = Some((day, level.level));
                 self.tell_close(index, day, false);
+                self.note_close(index);
             }
         }
     }

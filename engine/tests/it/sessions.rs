@@ -361,6 +361,31 @@ fn closes_with_official_prices() {
 }
 
 #[test]
+fn a_variant_is_fixed_at_the_official_close() {
+    let mut world = early(
+        r#"{"calendars":[{"name":"L","zone":"UTC",
+                "week":[{"days":["mon","tue","wed","thu","fri"],"open":"09:30","close":"16:00"}]}],
+            "securities":[{"symbol":"A","currency":"USD"}],
+            "indexes":[
+            {"code":"U","currency":"USD","calendar":"L","weighting":{"scheme":"price"},
+             "base":{"divisor":"1"},"basket":[{"symbol":"A"}]},
+            {"code":"TWICE","currency":"USD","of":"U","variant":{"kind":"leveraged","factor":"2"}},
+            {"code":"LESS","currency":"USD","of":"U",
+             "variant":{"kind":"decrement","rate":"0.36"}}]}"#,
+    );
+    // Friday the 8th closes at 110; 99 is of the evening, 100 of the weekend.
+    world.trade("A", "100", "2021-01-07T15:00:00Z");
+    world.trade("A", "110", "2021-01-08T15:00:00Z");
+    world.trade("A", "99", "2021-01-08T17:00:00Z");
+    world.trade("A", "100", "2021-01-09T12:00:00Z");
+    world.trade("A", "100", "2021-01-10T12:00:00Z");
+    world.trade("A", "121", "2021-01-11T15:00:00Z");
+    // 100·1.2·1.2, and 100·(1.1 - 0.001)·(1.1 - 3·0.001): the weekend accrues with Monday.
+    assert_eq!(world.level("TWICE"), "144.00");
+    assert_eq!(world.level("LESS"), "120.56");
+}
+
+#[test]
 fn an_index_without_a_calendar_closes_by_command() {
     let mut world = early(
         r#"{"securities":[{"symbol":"A","currency":"USD"}],

@@ -270,12 +270,14 @@ fn sells_its_foreign_currencies_forward() {
         }
         levels
     };
-    // 100·(1.1 + 1/1.01 - 1/1.1), then fixed at the last levels of January, 1.10 and 1.12.
-    assert_eq!(hedged("spot"), ["99.009901", "118.100810", "136.570038"]);
-    // Ten of 31 days are over: worth 1.1 + 21/31·0.02; in February 10 are left.
+    // 100·(1.1 + 1.01 - 1.1), then fixed at the last levels of January, 1.10 and 1.12:
+    // 101·(120/110 + (1.12 - 1.20)/1.10).
+    assert_eq!(hedged("spot"), ["101.000000", "101.000000", "102.836364"]);
+    // Ten of 31 days are over: worth W with 1/W = 1/1.1 + 21/31·(1/1.12 - 1/1.1); in February 10
+    // are left.
     assert_eq!(
         hedged("interpolated"),
-        ["100.000000", "119.206888", "138.142048"]
+        ["100.000000", "99.653061", "101.174338"]
     );
 }
 
@@ -343,6 +345,63 @@ fn a_variant_survives_a_change_of_its_rule() {
     assert_eq!(world.level("V"), "132.000000");
     let refusal = world.refusal(&changed(r#""variant":{"kind":"leveraged","factor":"0"}"#));
     assert!(refusal.contains("factor of 0"), "{refusal}");
+}
+
+#[test]
+fn a_rate_of_a_new_day_does_not_count_for_the_one_before() {
+    check(
+        r#""variant":{"kind":"excess_return","rate":{"security":"RATE"}}"#,
+        &[
+            ("2026-01-01", "RATE=3.6"),
+            ("2026-01-01", "100"),
+            ("2026-01-02", "RATE=7.2"),
+            ("2026-01-02", "101"),
+        ],
+        &["100.000000", "100.989901"],
+    );
+}
+
+#[test]
+fn keeps_what_it_has_gathered_when_its_rule_changes() {
+    let rule = |target: &str, places: u8| {
+        format!(
+            r#""rounding":{{"level":{{"places":{places}}}}},"variant":{{"kind":"volatility_control",
+                "target":"{target}","exposure_max":"1.5","lag":1,"volatility":{{"days":2}}}}"#
+        )
+    };
+    let changed = |target: &str, places: u8| {
+        let rule = rule(target, places);
+        format!(r#"{{"indexes":[{{"code":"V","currency":"USD","of":"U",{rule}}}]}}"#)
+    };
+    let run = |change: Option<(&str, u8)>| {
+        let mut world = world(r#""variant":{"kind":"decrement","rate":"0"}"#);
+        world.load(&format!(
+            r#"{{"indexes":[{{"code":"W","currency":"USD","of":"U",{}}}]}}"#,
+            rule("0.1", 6)
+        ));
+        for (day, close) in [
+            ("2026-01-01", "100"),
+            ("2026-01-02", "101"),
+            ("2026-01-03", "99.99"),
+        ] {
+            world.ticks(day, &[("A", close)]);
+        }
+        if let Some((target, places)) = change {
+            world.load(&changed(target, places).replace(r#""V""#, r#""W""#));
+        }
+        world.ticks("2026-01-04", &[("A", "101.9898")]);
+        (world.level("W"), world.revisions("W").len())
+    };
+    let (level, revisions) = run(None);
+    let (shorter, shown) = run(Some(("0.1", 4)));
+    assert_eq!(
+        (level.as_str(), shorter.as_str()),
+        ("100.880782", "100.8808")
+    );
+    assert_eq!(shown, revisions + 1, "other places lay no line anew");
+    // A smaller target takes less of 2 %: 0.05/√(0.0002·252) = 0.222718.
+    let (level, _) = run(Some(("0.05", 6)));
+    assert_eq!(level, "100.435391");
 }
 
 /// Two members, a total return by each convention, and the points.
@@ -480,6 +539,32 @@ fn reinvests_a_late_dividend_when_it_is_announced() {
             "10.000000",
         ],
     );
+}
+
+#[test]
+fn a_dividend_counts_once_whatever_comes_behind_it() {
+    let mut world = paying();
+    world.load(
+        r#"{"actions":[
+            {"id":"1","type":"dividend","symbol":"A","ex_date":"2026-01-30","amount":"2"}]}"#,
+    );
+    world.ticks("2026-01-30", &[("A", "18")]);
+    let after = [
+        "190.000000",
+        "200.000000",
+        "197.500000",
+        "200.000000",
+        "10.000000",
+    ];
+    check_all(&world, after);
+    // Of the same day, and of the index; and of one whose dividend came before.
+    world.load(
+        r#"{"actions":[
+            {"id":"2","type":"share_change","symbol":"B","ex_date":"2026-01-30","shares":"7"}]}"#,
+    );
+    check_all(&world, after);
+    world.ticks("2026-01-30T22:00:00Z", &[("A", "18")]);
+    check_all(&world, after);
 }
 
 #[test]
