@@ -24,37 +24,42 @@ impl Engine {
     /// Makes the hidden securities of the indexes that a basket names.
     pub(crate) fn ensure_components(&mut self, basket: &[Constituent]) -> Result<(), Problem> {
         for member in basket {
-            let Some(code) = member.symbol.strip_prefix(PREFIX) else {
-                continue;
-            };
-            if self.symbols.contains_key(member.symbol.as_str()) {
-                continue;
-            }
-            let unknown = || Problem::UnknownIndex(code.chars().take(64).collect());
-            let index = *self.codes.get(code).ok_or_else(unknown)?;
-            let definition = &self.indexes[index.at()].definition;
-            if matches!(definition.variant, Some(Variant::DividendPoints(_))) {
-                return Err(Problem::Rule(
-                    "a basket cannot hold dividend points: they begin at 0, which is no price",
-                ));
-            }
-            let places = definition.rounding.level.places.min(DIGITS_MAX);
-            let digits = DIGITS_MAX - places;
-            let most = crate::pow10(digits).unwrap_or(1).min(i128::from(LEVEL_MAX));
-            let mut hidden = SecurityDefinition::new(&member.symbol, definition.currency);
-            hidden.price_places = places;
-            hidden.price_max = Decimal::new(most, 0);
-            let mut security = Security::hidden(hidden, index)?;
-            let level = self.indexes[index.at()].last.map(|last| last.level);
-            security.price = level
-                .and_then(|level| security.in_units(level))
-                .unwrap_or(0);
-            let id =
-                SecurityId(u32::try_from(self.securities.len()).map_err(|_| Problem::Overflow)?);
-            self.securities.push(security);
-            self.symbols.insert(member.symbol.as_str().into(), id);
-            self.indexes[index.at()].component = Some(id);
+            self.ensure_component(&member.symbol)?;
         }
+        Ok(())
+    }
+
+    /// The same for one member; nothing where it is no index.
+    pub(crate) fn ensure_component(&mut self, symbol: &str) -> Result<(), Problem> {
+        let Some(code) = symbol.strip_prefix(PREFIX) else {
+            return Ok(());
+        };
+        if self.symbols.contains_key(symbol) {
+            return Ok(());
+        }
+        let unknown = || Problem::UnknownIndex(code.chars().take(64).collect());
+        let index = *self.codes.get(code).ok_or_else(unknown)?;
+        let definition = &self.indexes[index.at()].definition;
+        if matches!(definition.variant, Some(Variant::DividendPoints(_))) {
+            return Err(Problem::Rule(
+                "a basket cannot hold dividend points: they begin at 0, which is no price",
+            ));
+        }
+        let places = definition.rounding.level.places.min(DIGITS_MAX);
+        let digits = DIGITS_MAX - places;
+        let most = crate::pow10(digits).unwrap_or(1).min(i128::from(LEVEL_MAX));
+        let mut hidden = SecurityDefinition::new(symbol, definition.currency);
+        hidden.price_places = places;
+        hidden.price_max = Decimal::new(most, 0);
+        let mut security = Security::hidden(hidden, index)?;
+        let level = self.indexes[index.at()].last.map(|last| last.level);
+        security.price = level
+            .and_then(|level| security.in_units(level))
+            .unwrap_or(0);
+        let id = SecurityId(u32::try_from(self.securities.len()).map_err(|_| Problem::Overflow)?);
+        self.securities.push(security);
+        self.symbols.insert(symbol.into(), id);
+        self.indexes[index.at()].component = Some(id);
         Ok(())
     }
 

@@ -142,8 +142,8 @@ impl Engine {
             let result = self.cancel(id, position).map_err(|p| p.of("action", id));
             note("action", id, result);
         }
-        for action in &definitions.actions {
-            let result = self.announce(action, position);
+        let announced = self.announce(&definitions.actions, position);
+        for (action, result) in definitions.actions.iter().zip(announced) {
             note(
                 "action",
                 &action.id,
@@ -186,7 +186,7 @@ impl Engine {
         self.check_calendar(definition.calendar.as_ref())?;
         let fresh = Security::new(definition.clone())?;
         let Some(id) = self.security_id(&definition.symbol) else {
-            if self.former.symbols.contains_key(&definition.symbol) {
+            if self.was_symbol(&definition.symbol) {
                 return Err(Problem::Retired("symbol"));
             }
             let id =

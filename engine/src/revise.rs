@@ -145,12 +145,7 @@ impl Engine {
         position: Position,
     ) {
         let (actions, concerned) = self.due_actions(security, indexes, ts);
-        let all = if actions.is_empty() {
-            indexes
-        } else {
-            &concerned
-        };
-        let ended: Vec<Ended> = all
+        let ended: Vec<Ended> = concerned
             .iter()
             .filter_map(|index| self.end_day(*index, ts, position))
             .collect();

@@ -138,6 +138,11 @@ pub(crate) fn check_index(definition: &IndexDefinition) -> Result<(), Problem> {
             "the day of a variant is that of its parent: state `calendar` and `stale` there",
         ));
     }
+    if definition.base.date.is_some() && definition.base.day().is_none() {
+        return Err(Problem::Rule(
+            "the base date must begin with a date such as 2026-01-31",
+        ));
+    }
     check_actions(&definition.actions)?;
     if definition.calendar.is_none() && !session.is_default() {
         return Err(Problem::Rule("`session` needs a `calendar`"));

@@ -223,8 +223,9 @@ impl Engine {
     }
 
     /// Lets everything happen that is due before an input of this time, in some indexes that it
-    /// can move: what their sessions have until the end of their day, then the beginning of the
-    /// new day with its actions, then the rest.
+    /// can move and in those that an action concerns which it brings about: what their sessions
+    /// have until the end of their day, then the beginning of the new day with its actions, then
+    /// the rest.
     pub(crate) fn begin(
         &mut self,
         security: Option<SecurityId>,
@@ -232,7 +233,8 @@ impl Engine {
         ts: Time,
         position: Position,
     ) {
-        for index in indexes {
+        let (_, concerned) = self.due_actions(security, indexes, ts);
+        for index in &concerned {
             let state = &self.indexes[index.at()];
             if state.definition.calendar.is_some() && state.clock.session.is_none() {
                 self.seat(*index, ts);
@@ -242,7 +244,7 @@ impl Engine {
             self.pass_moments(*index, ts.min(day_end), position);
         }
         self.begin_days(security, indexes, ts, position);
-        for index in indexes {
+        for index in &concerned {
             self.pass_moments(*index, ts, position);
         }
     }

@@ -1,11 +1,15 @@
 //! What can be said of an action before its day: names, ranges, and when the day begins.
 
-use crate::definition::action::{Dividend, DividendKind, Exchange, Issue, Merger, Rebalance};
-use crate::definition::{ActionDefinition, Event};
+use super::part::LINE;
+use crate::component::PREFIX;
+use crate::definition::action::{
+    Dividend, DividendKind, Exchange, Issue, Merger, Rebalance, Rights,
+};
+use crate::definition::{ActionDefinition, Event, Take};
 use crate::exact::Ratio;
 use crate::problem::Problem;
 use crate::security::check_name;
-use crate::{Decimal, Engine, Time, period};
+use crate::{Decimal, Engine, IndexId, Time, period};
 
 /// The longest transition of a review.
 const DAYS_MAX: i128 = 250;
@@ -18,7 +22,15 @@ impl Engine {
     pub(super) fn check_action(&self, definition: &ActionDefinition) -> Result<Time, Problem> {
         check_terms(&definition.event)?;
         let (security, indexes) = match definition.event.index() {
-            Some(code) => (None, vec![self.known_index(code)?]),
+            Some(code) => {
+                let index = self.known_index(code)?;
+                if self.indexes[index.at()].follow.is_some() {
+                    return Err(Problem::Rule(
+                        "a variant has no members of its own: name the index that it is of",
+                    ));
+                }
+                (None, vec![index])
+            }
             None => {
                 let symbol = definition.event.symbol().unwrap_or_default();
                 let security = self.known_security(symbol)?;
@@ -28,6 +40,8 @@ impl Engine {
         self.check_names(&definition.event)?;
         if let Event::Rebalance(review) = &definition.event {
             self.check_transition(review)?;
+        } else if let Event::Rights(rights) = &definition.event {
+            self.check_line(rights, &indexes)?;
         }
         let zone = match &definition.zone {
             Some(name) => {
@@ -58,27 +72,40 @@ impl Engine {
         Ok(())
     }
 
+    /// An index that keeps rights as a member needs to know which.
+    fn check_line(&self, rights: &Rights, holders: &[IndexId]) -> Result<(), Problem> {
+        let rule = |index: &IndexId| &self.indexes[index.at()].definition.actions.rights;
+        let keeps = holders
+            .iter()
+            .any(|index| rule(index).taken(rights) == Take::Line);
+        if keeps && rights.line.is_none() {
+            return Err(Problem::Terms("line", LINE));
+        }
+        Ok(())
+    }
+
     /// The further names that an event needs.
     fn check_names(&self, event: &Event) -> Result<(), Problem> {
         let mut symbols: Vec<&str> = Vec::new();
+        let mut members: Vec<&str> = Vec::new();
         if let Event::Merger(merger) = event {
             symbols.extend(merger.acquirer.as_deref());
         } else if let Event::Addition(addition) = event {
             self.refuse_retired(std::slice::from_ref(&*addition.member))?;
-            symbols.push(&addition.member.symbol);
-            symbols.extend(addition.replaces.as_deref());
+            members.push(&addition.member.symbol);
+            members.extend(addition.replaces.as_deref());
         } else if let Event::Deletion(deletion) = event {
-            symbols.push(&deletion.symbol);
-            symbols.extend(deletion.proceeds.as_deref());
+            members.push(&deletion.symbol);
+            members.extend(deletion.proceeds.as_deref());
         } else if let Event::Rights(rights) = event {
             symbols.extend(rights.line.as_deref());
         } else if let Event::CapReset(reset) = event {
-            symbols.extend(reset.caps.iter().map(|cap| cap.symbol.as_str()));
+            members.extend(reset.caps.iter().map(|cap| cap.symbol.as_str()));
         } else if let Event::Rebalance(review) = event {
             self.refuse_retired(review.basket.as_deref().unwrap_or_default())?;
-            let members = review.basket.iter().flatten();
-            symbols.extend(members.map(|member| member.symbol.as_str()));
-            symbols.extend(review.reference.iter().map(|price| price.symbol.as_str()));
+            let basket = review.basket.iter().flatten();
+            members.extend(basket.map(|member| member.symbol.as_str()));
+            members.extend(review.reference.iter().map(|price| price.symbol.as_str()));
         } else if let Event::SymbolChange(change) = event {
             check_name(&change.to)?;
             if self.security_once(&change.to).is_some() {
@@ -86,7 +113,12 @@ impl Engine {
             }
         }
         let mut symbols = symbols.into_iter();
-        symbols.try_for_each(|symbol| self.known_security(symbol).map(drop))
+        symbols.try_for_each(|symbol| self.known_security(symbol).map(drop))?;
+        let mut members = members.into_iter();
+        members.try_for_each(|symbol| match symbol.strip_prefix(PREFIX) {
+            Some(code) => self.known_index(code).map(drop),
+            None => self.known_security(symbol).map(drop),
+        })
     }
 }
 

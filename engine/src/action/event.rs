@@ -42,13 +42,14 @@ impl Opening {
         }
     }
 
-    /// Runs `change` on the draft of every index that holds the security.
+    /// Runs `change` on the draft of every index that holds the security and has come to its base
+    /// date.
     pub(super) fn each(
         &mut self,
         security: SecurityId,
         mut change: impl FnMut(&mut Self, IndexId, usize) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        for index in self.holders(security) {
+        for index in self.based_holders(security) {
             if let Some(at) = self.draft(index).place(security) {
                 change(self, index, at)?;
             }
@@ -73,33 +74,37 @@ impl Opening {
         let own = self.engine.securities[security.at()].definition.currency;
         let currency = dividend.currency.unwrap_or(own);
         let special = dividend.kind == DividendKind::Special;
+        if !special {
+            self.pay_all(&ExDividend::of(security, currency, dividend));
+            return Ok(());
+        }
         // The amount in the currency of the price, where a price has to fall by it.
-        let amount = match special {
-            true if currency != own => {
-                Ratio::from(dividend.amount).multiply(&self.engine.plain_rate(currency, own)?)
-            }
-            _ => dividend.amount.into(),
-        };
+        let mut amount = Ratio::from(dividend.amount);
+        if currency != own {
+            amount = amount.multiply(&self.engine.plain_rate(currency, own)?);
+        }
         self.each(security, |day, index, at| {
             let rule = day.rules(index).special_dividends.clone();
             let draft = day.draft(index);
             let in_row = dividend.occurrence.unwrap_or(1);
-            let special = special && rule.first.is_none_or(|first| in_row <= first);
-            if !special || !rule.adjusts(&amount, draft.members[at].price.as_ref()) {
+            let counts = rule.first.is_none_or(|first| in_row <= first);
+            if !counts || !rule.adjusts(&amount, draft.members[at].price.as_ref()) {
                 day.pay(index, ExDividend::of(security, currency, dividend));
                 return Ok(());
             }
             let less = rule.kept(&amount, dividend.tax);
+            let withheld = rule.withheld(dividend.tax);
             let before = draft.members[at].price.clone();
             draft.lower(at, &less)?;
             if rule.reinvest == Reinvest::Security {
                 reinvest(draft, at, before.as_ref())?;
             }
-            Ok(())
+            let of = ExDividend::of(security, currency, dividend);
+            day.pay_withheld(index, &Ratio::from(dividend.amount), withheld, of)
         })?;
         match self.price(security) {
-            Some(price) if special => self.set_price(security, price.subtract(&amount)),
-            _ => Ok(()),
+            Some(price) => self.set_price(security, price.subtract(&amount)),
+            None => Ok(()),
         }
     }
 
@@ -107,11 +112,15 @@ impl Opening {
         let security = self.security(&back.symbol)?;
         let factor = quotient(back.to, back.from)?;
         let amount = Ratio::from(back.amount);
+        let own = self.engine.securities[security.at()].definition.currency;
         self.each(security, |day, index, at| {
             let rule = day.rules(index).special_dividends.clone();
             let draft = day.draft(index);
             draft.lower(at, &rule.kept(&amount, back.tax))?;
-            draft.exchange(at, &factor)
+            draft.exchange(at, &factor)?;
+            let each = amount.divide(&factor).ok_or(Problem::Overflow)?;
+            let of = ExDividend::capital(security, own, back);
+            day.pay_withheld(index, &each, rule.withheld(back.tax), of)
         })?;
         match self.price(security) {
             Some(price) => {
@@ -125,7 +134,7 @@ impl Opening {
     fn cap_reset(&mut self, reset: &CapReset) -> Result<(), Problem> {
         let index = self.engine.known_index(&reset.index)?;
         for cap in &reset.caps {
-            let security = self.security(&cap.symbol)?;
+            let security = self.member(&cap.symbol)?;
             let draft = self.draft(index);
             let at = draft.place(security);
             let at = at.ok_or_else(|| Problem::NotInBasket(cap.symbol.clone()))?;
@@ -205,6 +214,13 @@ impl Opening {
     pub(super) fn security(&self, symbol: &str) -> Result<SecurityId, Problem> {
         self.engine.known_security(symbol)
     }
+
+    /// A security, or the hidden one of an index that an index holds or is to hold.
+    pub(super) fn member(&mut self, symbol: &str) -> Result<SecurityId, Problem> {
+        self.engine.ensure_component(symbol)?;
+        let component = self.engine.security_id(symbol);
+        component.map_or_else(|| self.engine.known_security(symbol), Ok)
+    }
 }
 
 impl SpecialDividends {
@@ -220,13 +236,16 @@ impl SpecialDividends {
         }
     }
 
+    /// The part that the price does not fall by.
+    fn withheld(&self, tax: Option<Decimal>) -> Decimal {
+        tax.or(self.tax)
+            .filter(|_| self.net)
+            .unwrap_or(Decimal::ZERO)
+    }
+
     /// What the price falls by.
     fn kept(&self, amount: &Ratio, tax: Option<Decimal>) -> Ratio {
-        let tax = tax
-            .or(self.tax)
-            .filter(|_| self.net)
-            .unwrap_or(Decimal::ZERO);
-        amount.multiply(&Ratio::from(Decimal::ONE).subtract(&tax.into()))
+        amount.multiply(&Ratio::one().subtract(&self.withheld(tax).into()))
     }
 }
 

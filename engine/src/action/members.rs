@@ -44,6 +44,10 @@ impl Opening {
             {
                 let more = Ratio::from(shares).multiply(&ratio.into());
                 *own = decimal(&Ratio::from(*own).add(&more), cut)?;
+                // So does a number that waits for the next review.
+                if let Some(waits) = draft.deferred.get_mut(&acquirer) {
+                    waits.shares = decimal(&Ratio::from(waits.shares).add(&more), cut)?;
+                }
             }
             Ok(())
         })
@@ -77,7 +81,7 @@ impl Opening {
         }
         let follows_weights = draft.weighting.follows_weights();
         if let Some(symbol) = &addition.replaces {
-            let replaced = self.security(symbol)?;
+            let replaced = self.member(symbol)?;
             let draft = self.draft(index);
             let former = draft.former(replaced);
             let former = former.ok_or_else(|| Problem::NotInBasket(symbol.clone()))?;
@@ -99,11 +103,11 @@ impl Opening {
 
     pub(super) fn deletion(&mut self, deletion: &Deletion) -> Result<(), Problem> {
         let index = self.engine.known_index(&deletion.index)?;
-        let security = self.security(&deletion.symbol)?;
+        let security = self.member(&deletion.symbol)?;
         if deletion.untraded && self.engine.securities[security.at()].origin.is_some() {
             return Ok(());
         }
-        let heir = deletion.proceeds.as_deref().map(|heir| self.security(heir));
+        let heir = deletion.proceeds.as_deref().map(|heir| self.member(heir));
         let heir = heir.transpose()?;
         let draft = self.draft(index);
         let at = draft.place(security);
@@ -139,7 +143,7 @@ impl Opening {
         }
         let mut reference = Vec::with_capacity(review.reference.len());
         for stated in &review.reference {
-            let security = self.security(&stated.symbol)?;
+            let security = self.member(&stated.symbol)?;
             let mut price = Ratio::from(stated.price);
             if let (Some(then), Some(now)) = (stated.rate, self.rate(index, security)) {
                 price = price
@@ -161,7 +165,7 @@ impl Opening {
 
     /// A new member with the price that all see.
     fn line(&mut self, index: IndexId, constituent: &Constituent) -> Result<Line, Problem> {
-        let security = self.security(&constituent.symbol)?;
+        let security = self.member(&constituent.symbol)?;
         let known = self.draft(index).place(security);
         // Who stays is still seen at the price that the index sees.
         let price = match known {

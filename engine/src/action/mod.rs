@@ -130,32 +130,67 @@ impl Engine {
         queue.find_map(|(due, _, id)| is_review(id).then_some(*due))
     }
 
-    /// Announces an action, or announces it anew with other terms.
+    /// Announces actions, or announces them anew with other terms. Those of days that have begun
+    /// already count at once, a day's together as on the day itself: no first input of such a day
+    /// comes any more.
     pub(crate) fn announce(
         &mut self,
-        definition: &ActionDefinition,
+        definitions: &[ActionDefinition],
         position: Position,
-    ) -> Result<Change, Problem> {
-        check_name(&definition.id)?;
-        let change = self.enlist(definition, position)?;
-        let due = self
-            .actions
-            .known
-            .get(&definition.id)
-            .map_or(Time::MAX, |known| known.due);
-        // A day that has begun already brings no further first input.
-        if change != Change::Unchanged && self.has_begun(definition, due) {
-            let id = &definition.id;
-            let ts = self.newest(definition).max(due);
-            self.apply_actions(std::slice::from_ref(id), ts, position);
-            for index in (0u32..).map(IndexId).take(self.indexes.len()) {
+    ) -> Vec<Result<Change, Problem>> {
+        let mut results: Vec<_> = definitions.iter().map(|_| None).collect();
+        let mut caught_up = BTreeSet::new();
+        // One that counts at once may make possible what comes with it, as a new name does.
+        loop {
+            let mut begun = Vec::new();
+            for (definition, result) in definitions.iter().zip(&mut results) {
+                if matches!(result, Some(Ok(_))) {
+                    continue;
+                }
+                let named = check_name(&definition.id);
+                let enlisted = named.and_then(|()| self.enlist(definition, position));
+                if matches!(&enlisted, Ok(change) if *change != Change::Unchanged)
+                    && self.has_begun(&definition.id)
+                {
+                    begun.push(definition.id.clone());
+                }
+                *result = Some(enlisted);
+            }
+            if begun.is_empty() {
+                break;
+            }
+            self.catch_up(&begun, position);
+            caught_up.extend(begun);
+        }
+        let outcome = |(definition, result): (&ActionDefinition, Option<_>)| {
+            let id = caught_up.get(&definition.id);
+            let known = id.and_then(|id| self.actions.known.get(id));
+            match known.map(|known| &known.state) {
+                Some(ActionState::Refused(why)) => Err(Problem::ActionRefused(why.clone())),
+                _ => result.unwrap_or(Ok(Change::Unchanged)),
+            }
+        };
+        definitions.iter().zip(results).map(outcome).collect()
+    }
+
+    /// Applies actions whose days have begun, one day after the other.
+    fn catch_up(&mut self, ids: &[String], position: Position) {
+        let all: Vec<IndexId> = (0u32..).map(IndexId).take(self.indexes.len()).collect();
+        let mut days: BTreeMap<Time, Vec<(u8, String)>> = BTreeMap::new();
+        for known in ids.iter().filter_map(|id| self.actions.known.get(id)) {
+            let entry = (known.definition.event.rank(), known.definition.id.clone());
+            days.entry(known.due).or_default().push(entry);
+        }
+        for (due, mut entries) in days {
+            entries.sort();
+            let ids: Vec<String> = entries.into_iter().map(|(_, id)| id).collect();
+            let newest = ids.iter().map(|id| self.newest(id)).max();
+            let paid = self.dividends_known(&all);
+            self.apply_actions(&ids, newest.unwrap_or(due).max(due), position);
+            for index in self.paid_since(&all, &paid) {
                 self.pay_followers(index, position);
             }
-            if let Some(ActionState::Refused(why)) = self.actions.known.get(id).map(|k| &k.state) {
-                return Err(Problem::ActionRefused(why.clone()));
-            }
         }
-        Ok(change)
     }
 
     /// Puts an action on the list.
@@ -234,6 +269,11 @@ impl Engine {
             .ok_or_else(|| Problem::UnknownSecurity(symbol.chars().take(64).collect()))
     }
 
+    /// True for a name that a security had before and no other has now.
+    pub(crate) fn was_symbol(&self, symbol: &str) -> bool {
+        self.former.symbols.contains_key(symbol) || self.actions.former.contains_key(symbol)
+    }
+
     pub(crate) fn known_index(&self, code: &str) -> Result<IndexId, Problem> {
         self.index_id(code)
             .ok_or_else(|| Problem::UnknownIndex(code.chars().take(64).collect()))
@@ -260,6 +300,14 @@ impl Engine {
         )
     }
 
+    /// The securities and indexes by which an event hangs together with others of its day: also
+    /// those that it brings into an index, whose own actions come first.
+    fn linked(&self, event: &Event) -> (Vec<SecurityId>, Vec<IndexId>) {
+        let (own, indexes) = self.concerned(event);
+        let brought = event.brings().filter_map(|s| self.known_security(s).ok());
+        (own.into_iter().chain(brought).collect(), indexes)
+    }
+
     /// The security that an event happens to, also where it had another name before.
     #[must_use]
     pub fn security_of(&self, event: &Event) -> Option<SecurityId> {
@@ -275,14 +323,18 @@ impl Engine {
         known.map_or_else(Vec::new, |known| self.concerned(&known.definition.event).1)
     }
 
-    /// True when an input of the action's day, or of a later one, was there already.
-    fn has_begun(&self, definition: &ActionDefinition, due: Time) -> bool {
-        self.newest(definition) >= due
+    /// True when an input of an action's day, or of a later one, was there already.
+    fn has_begun(&self, id: &str) -> bool {
+        let known = self.actions.known.get(id);
+        known.is_some_and(|known| self.newest(id) >= known.due)
     }
 
     /// The time of the newest input of what an action concerns.
-    fn newest(&self, definition: &ActionDefinition) -> Time {
-        let (security, indexes) = self.concerned(&definition.event);
+    fn newest(&self, id: &str) -> Time {
+        let Some(known) = self.actions.known.get(id) else {
+            return Time::MIN;
+        };
+        let (security, indexes) = self.concerned(&known.definition.event);
         let traded = security.and_then(|s| self.securities[s.at()].origin);
         let moved = indexes.iter().map(|index| self.marks[index.at()].ts);
         let newest = moved.chain(traded.map(|origin| origin.ts)).max();
@@ -315,12 +367,12 @@ impl Engine {
             let Some(known) = self.actions.known.get(id) else {
                 continue;
             };
-            let (security, indexes) = self.concerned(&known.definition.event);
+            let (securities, indexes) = self.linked(&known.definition.event);
             // The queue is in the order of time, so the first one is the earliest.
             for index in indexes {
                 wakes.indexes.entry(index).or_insert(*due);
             }
-            if let Some(security) = security {
+            for security in securities {
                 wakes.securities.entry(security).or_insert(*due);
             }
         }
@@ -337,7 +389,7 @@ impl Engine {
         ts: Time,
     ) -> (Vec<String>, Vec<IndexId>) {
         if self.actions.first_due() > ts || self.wake_time(security, indexes) > ts {
-            return (Vec::new(), Vec::new());
+            return (Vec::new(), indexes.to_vec());
         }
         let due: Vec<_> = self
             .actions
@@ -354,8 +406,8 @@ impl Engine {
                 let Some(known) = self.actions.known.get(id).filter(|_| !taken[at]) else {
                     continue;
                 };
-                let (own, holding) = self.concerned(&known.definition.event);
-                let touches = own.is_some_and(|s| securities.contains(&s))
+                let (own, holding) = self.linked(&known.definition.event);
+                let touches = own.iter().any(|s| securities.contains(s))
                     || holding.iter().any(|x| concerned.contains(x));
                 if touches {
                     taken[at] = true;
@@ -477,7 +529,11 @@ impl Engine {
     }
 
     /// Units of `to` for one `from` by the direct rate or, failing that, by its inverse.
-    fn plain_rate(&self, from: Currency, to: Currency) -> Result<crate::exact::Ratio, Problem> {
+    pub(crate) fn plain_rate(
+        &self,
+        from: Currency,
+        to: Currency,
+    ) -> Result<crate::exact::Ratio, Problem> {
         let direct = self
             .rates
             .convert(from, to, crate::definition::FxRule::default());

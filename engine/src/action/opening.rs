@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::draft::Draft;
+use super::draft::{Draft, decimal};
 use crate::calendar::working_day_after;
-use crate::definition::action::{Deletion, Dividend};
-use crate::definition::{ActionDefinition, ActionRules, Event, Leaves, Proceeds, Reset};
+use crate::definition::action::{Deletion, Dividend, ReturnOfCapital};
+use crate::definition::{ActionDefinition, ActionRules, Event, Leaves, Proceeds};
 use crate::exact::Ratio;
 use crate::index::{Basket, Kept, Overrides, Weigh};
 use crate::output::{ActionState, Cause};
@@ -48,6 +49,23 @@ impl ExDividend {
             tax: stated.tax,
         }
     }
+
+    /// As [`Self::of`], of a return of capital.
+    pub(super) fn capital(
+        security: SecurityId,
+        currency: Currency,
+        stated: &ReturnOfCapital,
+    ) -> Self {
+        Self {
+            security,
+            amount: stated.amount,
+            currency,
+            special: true,
+            country: None,
+            payer: None,
+            tax: stated.tax,
+        }
+    }
 }
 
 /// A copy of the engine on its way through the actions of a day.
@@ -59,10 +77,15 @@ pub(super) struct Opening {
     pub(super) drafts: BTreeMap<IndexId, Draft>,
     /// Dividends that total returns reinvest.
     paid: Vec<(IndexId, ExDividend)>,
+    /// Ordinary dividends, with the indexes that held the payer when they came up: who joins an
+    /// index on the ex-date has been bought with the dividend.
+    ordinary: Vec<(ExDividend, Vec<IndexId>)>,
     /// Actions that follow from these.
     announced: Vec<ActionDefinition>,
     /// The beginning of the day, of the last one where several come together.
     effective: Time,
+    /// The ex-date of the action that is carried out.
+    ex_date: Date,
 }
 
 impl Engine {
@@ -78,13 +101,16 @@ impl Engine {
             prices: BTreeMap::new(),
             drafts: BTreeMap::new(),
             paid: Vec::new(),
+            ordinary: Vec::new(),
             announced: Vec::new(),
             effective: Time::MIN,
+            ex_date: Date::MIN,
         };
         let mut concerned = Vec::with_capacity(ids.len());
         for id in ids {
             let known = self.actions.known.get(id).ok_or(Problem::UnknownAction)?;
             opening.effective = opening.effective.max(known.due);
+            opening.ex_date = known.definition.ex_date;
             let event = &known.definition.event;
             concerned.push(opening.engine.concerned(event).1);
             if let Event::Rebalance(review) = event {
@@ -93,6 +119,7 @@ impl Engine {
                 opening.event(&known.definition)?;
             }
         }
+        opening.pay_joiners();
         let restored = opening.drafts.iter().filter(|(_, draft)| draft.restores);
         let restored = restored.map(|(index, _)| *index).collect();
         let announced = std::mem::take(&mut opening.announced);
@@ -108,18 +135,19 @@ impl Engine {
 
     /// Notes that an action has been applied, or one day of it, because of an input at `ts`.
     fn applied(&mut self, id: &str, indexes: Vec<IndexId>, ts: Time, position: Position) {
-        let zone = indexes
+        let due = self.actions.known.get(id).map_or(ts, |known| known.due);
+        let next = indexes
             .first()
-            .map(|index| self.indexes[index.at()].zone.clone());
+            .and_then(|index| self.next_day(*index, ts.max(due)));
         let Some(known) = self.actions.known.get_mut(id) else {
             return;
         };
         let entry = (known.due, known.definition.event.rank(), id.to_owned());
         self.actions.queue.remove(&entry);
         known.steps += 1;
-        known.state = match (&known.definition.event, zone) {
-            (Event::Rebalance(review), Some(zone)) if known.steps < review.days() => {
-                known.due = period::span(ts.max(known.due), &zone, Reset::Never).day_end;
+        known.state = match &known.definition.event {
+            Event::Rebalance(review) if known.steps < review.days() => {
+                known.due = next.unwrap_or(Time::MAX);
                 let entry = (known.due, entry.1, entry.2);
                 self.actions.queue.insert(entry);
                 ActionState::Applying
@@ -129,6 +157,19 @@ impl Engine {
         let state = known.state.clone();
         self.actions.rewatch();
         self.tell(id, state, indexes, position);
+    }
+
+    /// The beginning of the next day of an index that has a session.
+    fn next_day(&self, index: IndexId, time: Time) -> Option<Time> {
+        let state = &self.indexes[index.at()];
+        let name = state.definition.calendar.as_ref();
+        let calendar = name.and_then(|name| self.calendars.get(name));
+        let today = state.zone.to_datetime(jiff::Timestamp::from(time)).date();
+        let next = match calendar {
+            Some(calendar) => calendar.day_after(today, 1),
+            None => today.tomorrow().ok(),
+        };
+        next.map(|next| period::start_of(Some(next), &state.zone))
     }
 
     /// Gives a security another name; its name before.
@@ -254,6 +295,63 @@ impl Opening {
 
     pub(super) fn pay(&mut self, index: IndexId, dividend: ExDividend) {
         self.paid.push((index, dividend));
+    }
+
+    /// As [`Self::holders`], without those whose base date is still to come: what they hold is
+    /// stated as it is on that date.
+    pub(super) fn based_holders(&self, security: SecurityId) -> Vec<IndexId> {
+        let mut holders = self.holders(security);
+        holders.retain(|index| {
+            let index = &self.engine.indexes[index.at()];
+            let base = index.definition.base.day();
+            index.has_started() || base.is_none_or(|base| base <= self.ex_date)
+        });
+        holders
+    }
+
+    /// The part of a payment that a price does not fall by because it is withheld: total returns
+    /// that are gross of tax have it, those net of tax do not.
+    pub(super) fn pay_withheld(
+        &mut self,
+        index: IndexId,
+        amount: &Ratio,
+        part: Decimal,
+        of: ExDividend,
+    ) -> Result<(), Problem> {
+        if part.is_positive() {
+            let cut = self.engine.indexes[index.at()]
+                .definition
+                .rounding
+                .coefficient;
+            let withheld = ExDividend {
+                amount: decimal(&amount.multiply(&part.into()), cut)?,
+                tax: Some(Decimal::ONE),
+                ..of
+            };
+            self.pay(index, withheld);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::pay`] of an ordinary dividend, to all who hold its payer, now and by the end of
+    /// the opening.
+    pub(super) fn pay_all(&mut self, dividend: &ExDividend) {
+        let holders = self.based_holders(dividend.security);
+        for index in &holders {
+            self.draft(*index);
+            self.pay(*index, dividend.clone());
+        }
+        self.ordinary.push((dividend.clone(), holders));
+    }
+
+    fn pay_joiners(&mut self) {
+        for (dividend, paid) in std::mem::take(&mut self.ordinary) {
+            for index in self.based_holders(dividend.security) {
+                if !paid.contains(&index) {
+                    self.pay(index, dividend.clone());
+                }
+            }
+        }
     }
 
     /// Puts everything into force: prices, then each index with its one new divisor.
@@ -459,7 +557,7 @@ impl Draft {
                 .coefficient
                 .as_ref()
                 .ok_or(Problem::NoDivisor("coefficient"))?;
-            super::draft::decimal(exact, self.cut)
+            decimal(exact, self.cut)
         };
         let coefficients: Result<_, _> = self.members.iter().map(coefficient).collect();
         Ok(Kept {

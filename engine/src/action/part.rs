@@ -1,6 +1,6 @@
 //! One security becomes two: rights and spin-offs (METHODOLOGY §1.6).
 
-use super::draft::{Draft, decimal};
+use super::draft::{Draft, Line, decimal};
 use super::opening::{ExDividend, Opening};
 use crate::definition::action::{Rights, SpinOff};
 use crate::definition::{ActionDefinition, Child, ChildPrice, Dilutive, Leaves, RightsRule, Take};
@@ -89,7 +89,12 @@ impl Opening {
         };
         self.each(parent, |day, index, at| {
             let rule = day.rules(index).spin_offs.clone();
-            let price = worth(rule.price)?.clone();
+            // An index that holds it already sees it at its own price.
+            let held = child.and_then(|child| day.draft(index).price_of(child));
+            let price = match held {
+                Some(price) => price,
+                None => worth(rule.price)?.clone(),
+            };
             let less = price.multiply(&ratio);
             match rule.child {
                 Child::Drop => day.draft(index).lower(at, &less),
@@ -132,8 +137,10 @@ impl Opening {
     ) -> Result<(), Problem> {
         let (child, draft) = (joiner.security, self.draft(index));
         let parent = draft.members[at].security;
+        let is_there = draft.place(child).is_some();
         draft.adopt(at, joiner)?;
-        leaves.map_or(Ok(()), |rule| {
+        // One that was a member before stays one.
+        leaves.filter(|_| !is_there).map_or(Ok(()), |rule| {
             self.leave(index, child, parent, (rule, action))
         })
     }
@@ -166,7 +173,7 @@ impl Opening {
 }
 
 /// What a rule that makes members of rights asks of the action.
-const LINE: &str = "stated where an index keeps the rights as a member";
+pub(super) const LINE: &str = "stated where an index keeps the rights as a member";
 
 /// What rights are worth.
 struct Terms {
@@ -222,11 +229,9 @@ struct Joiner<'a> {
 }
 
 impl Draft {
-    /// A child joins beside its parent, whose price falls by what the child is worth.
+    /// A child joins beside its parent, whose price falls by what the child is worth; one that is
+    /// a member already becomes a larger one.
     fn adopt(&mut self, at: usize, child: Joiner<'_>) -> Result<(), Problem> {
-        if self.place(child.security).is_some() {
-            return Err(Problem::TwiceInBasket(child.symbol.to_owned()));
-        }
         let mut line = self.members[at].clone();
         line.security = child.security;
         line.constituent.symbol = child.symbol.to_owned();
@@ -254,15 +259,53 @@ impl Draft {
             }
         }
         (line.price, line.rate) = (Some(child.price), child.rate);
-        self.members.push(line);
         self.is_changed = true;
+        match self.place(child.security) {
+            Some(there) => self.enlarge(there, line),
+            None => {
+                self.members.push(line);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds what comes to a member that is there: its shares grow as its units do, whatever part of
+    /// them its factors count, and its stated weight by the weight that comes with them.
+    fn enlarge(&mut self, there: usize, mut more: Line) -> Result<(), Problem> {
+        let by_one = self.weighting.ignores_splits();
+        let own = &mut self.members[there];
+        if by_one && own.constituent.shares.is_none() {
+            own.constituent.units.get_or_insert(Decimal::ONE);
+        }
+        let stated = own.quantity().copied().zip(more.quantity().copied());
+        let stated = stated.map(|(own, more)| (own.into(), more.into()));
+        let units = own.coefficient.clone().zip(more.coefficient);
+        if let Some((own_units, more_units)) = units.or(stated) {
+            let factor: Ratio = own_units.add(&more_units);
+            let factor = factor.divide(&own_units).ok_or(Problem::Overflow)?;
+            if self.weighting.follows_weights() {
+                self.members[there].grow(&factor);
+            } else {
+                self.multiply(there, &factor)?;
+            }
+        }
+        let stated = &mut self.members[there].constituent.weight;
+        if let (Some(weight), Some(more)) = (stated.as_mut(), more.constituent.weight) {
+            *weight = decimal(&Ratio::from(*weight).add(&more.into()), self.cut)?;
+        }
         Ok(())
+    }
+
+    /// The price of a member as the index sees it.
+    fn price_of(&self, security: SecurityId) -> Option<Ratio> {
+        let place = self.place(security)?;
+        self.members[place].price.clone()
     }
 }
 
 impl RightsRule {
     /// What becomes of rights.
-    fn taken(&self, rights: &Rights) -> Take {
+    pub(super) fn taken(&self, rights: &Rights) -> Take {
         let dilutes = |rule: &&Dilutive| {
             let least = Ratio::from(rights.held).multiply(&rule.from.into());
             !least.subtract(&rights.new.into()).is_positive()

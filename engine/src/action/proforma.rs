@@ -50,8 +50,12 @@ impl Engine {
         };
         let index = self.known_index(&review.index).map_err(of)?;
         let mut action = definition.clone();
+        let mut before = self.clone();
+        before.outputs.clear();
+        let basket = review.basket.as_deref().unwrap_or_default();
+        before.ensure_components(basket).map_err(of)?;
         let frozen = Rebalance {
-            reference: self.reference(index, review).map_err(of)?,
+            reference: before.reference(index, review).map_err(of)?,
             ..review.clone()
         };
         action.event = Event::Rebalance(frozen.clone());
@@ -60,8 +64,6 @@ impl Engine {
             days: Decimal::ONE,
             ..frozen
         });
-        let mut before = self.clone();
-        before.outputs.clear();
         match before.actions.known.get(&definition.id).map(|k| &k.state) {
             None | Some(ActionState::Announced) => {}
             Some(state) => return Err(of(Problem::ActionClosed(state.as_str()))),
@@ -90,13 +92,15 @@ impl Engine {
     ) -> Result<Vec<ReferencePrice>, Problem> {
         let state = &self.indexes[index.at()];
         let definition = &state.definition;
-        if !review.reference.is_empty() || !definition.weighting.follows_weights() {
+        let by_price = definition.weighting.follows_weights() || definition.caps.is_some();
+        if !review.reference.is_empty() || !by_price {
             return Ok(review.reference.clone());
         }
         let basket = review.basket.as_ref().unwrap_or(&definition.basket);
         let mut reference = Vec::with_capacity(basket.len());
         for member in basket {
-            let security = self.known_security(&member.symbol)?;
+            let component = self.security_id(&member.symbol);
+            let security = component.map_or_else(|| self.known_security(&member.symbol), Ok)?;
             let held = state
                 .basket
                 .holdings

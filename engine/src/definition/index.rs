@@ -179,6 +179,12 @@ impl Base {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The base date; none where none is stated.
+    #[must_use]
+    pub fn day(&self) -> Option<jiff::civil::Date> {
+        self.date.as_deref()?.get(..10)?.parse().ok()
+    }
 }
 
 /// The day of an index.

@@ -28,6 +28,14 @@ fn kept(dividend: &ExDividend, rule: Option<&Withholding>) -> Ratio {
 }
 
 impl Engine {
+    /// A currency that no member is quoted in comes by way of the payer's.
+    fn rate_by_payer(&self, id: IndexId, dividend: &ExDividend) -> Option<Ratio> {
+        let payer = self.securities[dividend.security.at()].definition.currency;
+        let own = self.indexes[id.at()].currency_rate(payer, &self.rates)?;
+        let paid = self.plain_rate(dividend.currency, payer).ok()?;
+        Some(paid.multiply(&own.into()))
+    }
+
     /// `Σ d·q·FX / D` of an index for the ex-dates of its present day, with the coefficients, the
     /// divisor and the rates of this moment. Cash in a currency without a rate counts nothing.
     pub(super) fn index_dividends(&self, id: IndexId, net: Option<&Withholding>) -> Option<Ratio> {
@@ -47,13 +55,16 @@ impl Engine {
             let place = held.clone().position(|h| h.security == dividend.security);
             let coefficient = place.and_then(|at| index.basket.coefficients.get(at));
             let rate = index.currency_rate(dividend.currency, &self.rates);
+            let rate = rate
+                .map(Ratio::from)
+                .or_else(|| self.rate_by_payer(id, dividend));
             let (Some(coefficient), Some(rate)) = (coefficient, rate) else {
                 continue;
             };
             let value = Ratio::from(dividend.amount)
                 .multiply(&kept(dividend, net))
                 .multiply(&(*coefficient).into())
-                .multiply(&rate.into());
+                .multiply(&rate);
             sum = sum.add(&value);
         }
         sum.divide(&divisor)

@@ -121,9 +121,7 @@ impl Engine {
         };
         let day = definition
             .base
-            .date
-            .as_deref()
-            .and_then(|date| date.get(..10)?.parse().ok())
+            .day()
             .map_or_else(|| period::day(ts, &root.zone), super::interest::number);
         let own = match (&definition.variant, definition.base.value) {
             (Some(Variant::DividendPoints(_)), _) => Some(Ratio::zero()),

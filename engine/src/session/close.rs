@@ -5,12 +5,12 @@ use jiff::civil::Date;
 
 use super::{JUST, Phase, SECOND};
 use crate::calendar::Session;
-use crate::definition::CloseAt;
+use crate::definition::{CloseAt, Reset};
 use crate::exact::Ratio;
 use crate::index::Index;
 use crate::output::{Closed, Output, Quotation};
 use crate::security::Security;
-use crate::{Decimal, Engine, IndexId, Position, Time};
+use crate::{Decimal, Engine, IndexId, Position, Time, period};
 
 impl Engine {
     /// When the close of a session is calculated at the latest.
@@ -25,8 +25,11 @@ impl Engine {
             CloseAt::Official | CloseAt::Command => latest,
         };
         let next = self.session_after(index, session.close);
+        // Actions and resets of the next day come behind it.
+        let day = period::span(session.close, &state.zone, Reset::Never);
         due.saturating_add(JUST)
             .min(next.map_or(Time::MAX, |next| next.pre_open))
+            .min(day.day_end)
     }
 
     /// True when every constituent has its official close of the session.

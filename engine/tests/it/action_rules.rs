@@ -154,16 +154,12 @@ fn rights_may_become_a_member_until_they_leave() {
     let world = opened(dilutive, &less);
     assert_eq!(members(&world, "CAP"), ["A", "B", "C"]);
     assert_eq!(held(&world, "CAP", "A").1, "2000");
-    // Where the action does not say which security the rights are, it cannot be applied.
-    let mut world = three_with(r#""rights":{"take":"line"}"#);
-    world.load(&action(&terms.replace(r#","line":"NEW""#, "")));
-    world.ticks("2026-01-06", &[("B", "100")]);
-    let ActionState::Refused(why) = state(&world) else {
-        panic!("{:?}", state(&world));
-    };
+    // Where the action does not say which security the rights are, it is refused.
+    let world = three_with(r#""rights":{"take":"line"}"#);
+    let why = world.refusal(&action(&terms.replace(r#","line":"NEW""#, "")));
     assert_eq!(
         why,
-        "`line` must be stated where an index keeps the rights as a member"
+        "action x: `line` must be stated where an index keeps the rights as a member"
     );
 }
 

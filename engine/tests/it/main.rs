@@ -4,6 +4,7 @@
     reason = "a test fails by panicking, and its helpers with it"
 )]
 
+mod action_days;
 mod action_model;
 mod action_properties;
 mod action_rules;

@@ -26,12 +26,9 @@ fn world(security: &str, index: &str) -> World {
 }
 
 /// A world with these definitions at the beginning of 2021.
-fn early(definitions: &str) -> World {
+pub(crate) fn early(definitions: &str) -> World {
     let mut world = World::default();
-    let definitions = Box::new(serde_json::from_str(definitions).unwrap());
-    world.engine.plan(&definitions).unwrap();
-    let by = LabelId(0);
-    world.apply_at(time("2021-01-01"), vec![Input::Define { by, definitions }]);
+    world.load_at("2021-01-01", definitions);
     world
 }
 
@@ -61,7 +58,21 @@ impl World {
         self.apply_at(now, vec![Input::Tick(tick)]);
     }
 
-    fn trade(&mut self, symbol: &str, price: &str, ts: &str) {
+    /// Loads definitions that must be accepted, at a time.
+    fn load_at(&mut self, at: &str, definitions: &str) {
+        let definitions = Box::new(serde_json::from_str(definitions).unwrap());
+        self.engine.plan(&definitions).unwrap();
+        let by = LabelId(0);
+        self.apply_at(time(at), vec![Input::Define { by, definitions }]);
+    }
+
+    /// The same at the time of the last batch.
+    pub(crate) fn load_now(&mut self, definitions: &str) {
+        let now = jiff::Timestamp::from(self.engine.time());
+        self.load_at(&now.to_string(), definitions);
+    }
+
+    pub(crate) fn trade(&mut self, symbol: &str, price: &str, ts: &str) {
         self.tick(Kind::Trade, symbol, price, ts, None);
     }
 
