@@ -373,7 +373,8 @@ impl Engine {
         let laid = ["dissemination", "calendar", "stale"];
         self.kernel_is_stale |= changed.iter().any(|field| laid.contains(field));
         self.change_times(id, &changed);
-        if changed.contains(&"variant") || changed.contains(&"weighting") {
+        let borne = ["variant", "weighting", "basket"];
+        if changed.iter().any(|field| borne.contains(field)) {
             self.check_followers(id)?;
         }
         if definition.variant.is_some() {

@@ -9,7 +9,7 @@ use crate::exact::Ratio;
 use crate::input::{Kind, Origin, Rate, Tick};
 use crate::output::{Doubtful, Effect, Output};
 use crate::security::Security;
-use crate::{Decimal, Engine, LabelId, Position, Time};
+use crate::{Decimal, Engine, LabelId, Position, RoundingMode, Time};
 
 /// Prices and rates that wait for an operator at the most; the oldest makes room, as if rejected.
 const HELD_MAX: usize = 4_096;
@@ -47,6 +47,17 @@ pub(crate) struct Prints {
 }
 
 impl Prints {
+    /// Lets official prices follow what an action does to the price.
+    pub(crate) fn scale(&mut self, factor: &Ratio) {
+        let prints = [&mut self.open, &mut self.close, &mut self.before];
+        for print in prints.into_iter().flatten() {
+            let scaled = Ratio::scaled(print.price.into(), 0).multiply(factor);
+            let units = scaled.round_scaled(0, RoundingMode::HalfUp);
+            let units = units.and_then(|units| i64::try_from(units).ok());
+            print.price = units.filter(|units| *units > 0).unwrap_or(print.price);
+        }
+    }
+
     pub(crate) const fn new() -> Self {
         Self {
             open: None,

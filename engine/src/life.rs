@@ -158,12 +158,13 @@ impl Engine {
                 self.check_whole(subject)
             }
             Order::Delete { of, .. } => {
-                let subject = self
-                    .expect(of, Life::Inactive)
-                    .map_err(|error| match error {
-                        OrderError::Life { name, is: "active" } => OrderError::StillActive(name),
-                        other => other,
-                    })?;
+                let subject = self.expect(of, Life::Inactive).map_err(|error| {
+                    if let OrderError::Life { name, is: "active" } = error {
+                        OrderError::StillActive(name)
+                    } else {
+                        error
+                    }
+                })?;
                 // An inactive index follows actions and may come back: it keeps what it holds.
                 self.check_unused(subject, |life| *life != Life::Deleted)?;
                 self.check_unannounced(subject)

@@ -1,6 +1,6 @@
 //! Days and periods of an index in its own time zone.
 
-use jiff::civil::Weekday;
+use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -40,16 +40,32 @@ pub(crate) fn span(time: Time, zone: &TimeZone, reset: Reset) -> Span {
         Reset::Monthly => date.last_of_month().tomorrow().ok(),
         Reset::Quarterly => {
             let last = (date.month() + 2) / 3 * 3;
-            jiff::civil::Date::new(date.year(), last, 1)
+            Date::new(date.year(), last, 1)
                 .ok()
                 .and_then(|first| first.last_of_month().tomorrow().ok())
         }
         Reset::Yearly => date.last_of_year().tomorrow().ok(),
+        Reset::ThirdFridayMonthly => behind_third_friday(date, 1),
+        Reset::ThirdFridayQuarterly => behind_third_friday(date, 3),
+        Reset::ThirdFridayYearly => behind_third_friday(date, 12),
     };
     Span {
         day_begin: start_of(Some(date), zone),
         day_end: start_of(tomorrow, zone),
         period_end: start_of(next, zone),
+    }
+}
+
+/// The next day behind the third Friday of a month whose number is a multiple of `step`.
+fn behind_third_friday(date: Date, step: i8) -> Option<Date> {
+    let mut month = date.first_of_month();
+    loop {
+        let friday = month.nth_weekday_of_month(3, Weekday::Friday).ok()?;
+        let next = friday.tomorrow().ok()?;
+        if month.month() % step == 0 && next > date {
+            return Some(next);
+        }
+        month = month.last_of_month().tomorrow().ok()?;
     }
 }
 
@@ -59,7 +75,7 @@ pub(crate) fn day(time: Time, zone: &TimeZone) -> i32 {
 }
 
 /// The first moment of a date in a zone; "never" at the end of what can be told.
-pub(crate) fn start_of(date: Option<jiff::civil::Date>, zone: &TimeZone) -> Time {
+pub(crate) fn start_of(date: Option<Date>, zone: &TimeZone) -> Time {
     date.and_then(|date| date.to_zoned(zone.clone()).ok())
         .and_then(|start| i64::try_from(start.timestamp().as_nanosecond()).ok())
         .map_or(Time::MAX, Time::from_nanos)
@@ -154,5 +170,23 @@ mod tests {
             span(Time::MIN, &zone("UTC").unwrap(), Reset::Yearly),
             span(Time::MAX, &zone("Asia/Tokyo").unwrap(), Reset::Weekly),
         );
+    }
+
+    #[test]
+    fn ends_periods_behind_third_fridays() {
+        let check = |at: &str, reset, end: &str| {
+            let got = span(time(at), &TimeZone::UTC, reset);
+            assert_eq!(got.period_end, time(end), "{at} {reset:?}");
+        };
+        let noon = "2021-11-04T12:00:00Z";
+        check(noon, Reset::ThirdFridayMonthly, "2021-11-20T00:00:00Z");
+        check(noon, Reset::ThirdFridayQuarterly, "2021-12-18T00:00:00Z");
+        check(noon, Reset::ThirdFridayYearly, "2021-12-18T00:00:00Z");
+        let friday = "2021-12-17T23:59:59Z";
+        check(friday, Reset::ThirdFridayYearly, "2021-12-18T00:00:00Z");
+        let behind = "2021-12-18T00:00:00Z";
+        check(behind, Reset::ThirdFridayMonthly, "2022-01-22T00:00:00Z");
+        check(behind, Reset::ThirdFridayQuarterly, "2022-03-19T00:00:00Z");
+        check(behind, Reset::ThirdFridayYearly, "2022-12-17T00:00:00Z");
     }
 }

@@ -131,6 +131,12 @@ impl Draft {
         self.leaving.as_mut()
     }
 
+    /// An index cannot be empty: its only member stays, at its last price, whatever becomes of the
+    /// security.
+    pub(super) const fn is_single(&self) -> bool {
+        self.members.len() == 1
+    }
+
     pub(super) fn place(&self, security: SecurityId) -> Option<usize> {
         self.members
             .iter()

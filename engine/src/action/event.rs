@@ -1,5 +1,7 @@
 //! What each kind of action does to prices, shares, factors and members (METHODOLOGY §1.6).
 
+use std::collections::BTreeMap;
+
 use super::draft::Draft;
 use super::opening::{ExDividend, Opening};
 use crate::definition::action::{
@@ -38,7 +40,7 @@ impl Opening {
             Event::Resumption(x) => self.suspend(&x.symbol, false),
             Event::Addition(x) => self.addition(x),
             Event::Deletion(x) => self.deletion(x),
-            Event::Rebalance(x) => self.rebalance(x, 1),
+            Event::Rebalance(x) => self.rebalance(x, 1, &BTreeMap::new()),
         }
     }
 

@@ -1,13 +1,15 @@
 //! Who leaves an index and who joins it: takeovers, removals, additions and reviews (METHODOLOGY
 //! §1.6 and §1.7).
 
+use std::collections::BTreeMap;
+
 use super::draft::{Draft, Line, decimal};
 use super::opening::Opening;
 use crate::definition::action::{Addition, Deletion, Merger, Rebalance, Removal};
 use crate::definition::{Constituent, MergerPrice};
 use crate::exact::Ratio;
 use crate::problem::Problem;
-use crate::{Decimal, IndexId};
+use crate::{Decimal, IndexId, SecurityId};
 
 impl Opening {
     pub(super) fn merger(&mut self, merger: &Merger) -> Result<(), Problem> {
@@ -18,6 +20,9 @@ impl Opening {
         };
         let offered = acquirer.zip(merger.ratio);
         self.each(target, |day, index, at| {
+            if day.draft(index).is_single() {
+                return Ok(());
+            }
             let terms = day.rules(index).mergers.price == MergerPrice::Terms;
             if terms && (merger.cash.is_some() || offered.is_some()) {
                 let cash = Ratio::from(merger.cash.unwrap_or(Decimal::ZERO));
@@ -56,6 +61,9 @@ impl Opening {
     pub(super) fn removal(&mut self, removal: &Removal, bankrupt: bool) -> Result<(), Problem> {
         let security = self.security(&removal.symbol)?;
         self.each(security, |day, index, at| {
+            if day.draft(index).is_single() {
+                return Ok(());
+            }
             let rule = &day.rules(index).removals;
             let value = removal.price.or(if bankrupt {
                 Some(rule.bankrupt.unwrap_or(Decimal::ZERO))
@@ -120,8 +128,15 @@ impl Opening {
         }
     }
 
-    /// Gives an index the basket of a review, or, with several days left, its part of today.
-    pub(super) fn rebalance(&mut self, review: &Rebalance, left: u32) -> Result<(), Problem> {
+    /// Gives an index the basket of a review, or, with several days left, its part of today. Its
+    /// reference prices are of when it was announced; `moved` says what actions have done to them
+    /// since.
+    pub(super) fn rebalance(
+        &mut self,
+        review: &Rebalance,
+        left: u32,
+        moved: &BTreeMap<SecurityId, Ratio>,
+    ) -> Result<(), Problem> {
         let index = self.engine.known_index(&review.index)?;
         if let Some(basket) = &review.basket {
             let mut lines = Vec::with_capacity(basket.len());
@@ -145,6 +160,9 @@ impl Opening {
         for stated in &review.reference {
             let security = self.member(&stated.symbol)?;
             let mut price = Ratio::from(stated.price);
+            for factor in [moved.get(&security).cloned(), self.moved(security)] {
+                price = factor.map_or(price.clone(), |factor| price.multiply(&factor));
+            }
             if let (Some(then), Some(now)) = (stated.rate, self.rate(index, security)) {
                 price = price
                     .multiply(&then.into())

@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{ActionDefinition, Event};
+use crate::exact::Ratio;
 use crate::output::{ActionNews, ActionState, Output};
 use crate::problem::Problem;
 use crate::security::check_name;
@@ -59,6 +60,10 @@ struct Known {
     state: ActionState,
     /// Days on which it was applied so far.
     steps: u32,
+    /// How far actions have moved prices since it was announced, of the securities whose reference
+    /// prices a review states.
+    #[serde(default)]
+    moved: BTreeMap<SecurityId, Ratio>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -221,6 +226,7 @@ impl Engine {
             due,
             state: ActionState::Announced,
             steps: 0,
+            moved: BTreeMap::new(),
         };
         self.actions.known.insert(id.clone(), known);
         let entry = (due, definition.event.rank(), id.clone());
@@ -519,21 +525,13 @@ impl Engine {
     }
 
     /// Units of `to`'s currency for one of `from`'s, both securities.
-    fn currency_rate(
-        &self,
-        from: SecurityId,
-        to: SecurityId,
-    ) -> Result<crate::exact::Ratio, Problem> {
+    fn currency_rate(&self, from: SecurityId, to: SecurityId) -> Result<Ratio, Problem> {
         let currency = |id: SecurityId| self.securities[id.at()].definition.currency;
         self.plain_rate(currency(from), currency(to))
     }
 
     /// Units of `to` for one `from` by the direct rate or, failing that, by its inverse.
-    pub(crate) fn plain_rate(
-        &self,
-        from: Currency,
-        to: Currency,
-    ) -> Result<crate::exact::Ratio, Problem> {
+    pub(crate) fn plain_rate(&self, from: Currency, to: Currency) -> Result<Ratio, Problem> {
         let direct = self
             .rates
             .convert(from, to, crate::definition::FxRule::default());
@@ -544,7 +542,7 @@ impl Engine {
             .rates
             .convert(to, from, crate::definition::FxRule::default());
         inverse
-            .and_then(|rate| crate::exact::Ratio::from(crate::Decimal::ONE).divide(&rate.into()))
+            .and_then(|rate| Ratio::one().divide(&rate.into()))
             .ok_or_else(|| Problem::NoRate(from.to_string()))
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draft::{Draft, decimal};
 use crate::calendar::working_day_after;
+use crate::component::PREFIX;
 use crate::definition::action::{Deletion, Dividend, ReturnOfCapital};
 use crate::definition::{ActionDefinition, ActionRules, Event, Leaves, Proceeds};
 use crate::exact::Ratio;
@@ -114,7 +115,8 @@ impl Engine {
             let event = &known.definition.event;
             concerned.push(opening.engine.concerned(event).1);
             if let Event::Rebalance(review) = event {
-                opening.rebalance(review, review.days() - known.steps)?;
+                let left = review.days() - known.steps;
+                opening.rebalance(review, left, &known.moved)?;
             } else {
                 opening.event(&known.definition)?;
             }
@@ -145,15 +147,15 @@ impl Engine {
         let entry = (known.due, known.definition.event.rank(), id.to_owned());
         self.actions.queue.remove(&entry);
         known.steps += 1;
-        known.state = match &known.definition.event {
-            Event::Rebalance(review) if known.steps < review.days() => {
-                known.due = next.unwrap_or(Time::MAX);
-                let entry = (known.due, entry.1, entry.2);
-                self.actions.queue.insert(entry);
-                ActionState::Applying
-            }
-            _ => ActionState::Applied,
-        };
+        known.state = ActionState::Applied;
+        if let Event::Rebalance(review) = &known.definition.event
+            && known.steps < review.days()
+        {
+            known.state = ActionState::Applying;
+            known.due = next.unwrap_or(Time::MAX);
+            let entry = (known.due, entry.1, entry.2);
+            self.actions.queue.insert(entry);
+        }
         let state = known.state.clone();
         self.actions.rewatch();
         self.tell(id, state, indexes, position);
@@ -245,6 +247,12 @@ impl Opening {
         }
         self.prices.insert(security, price);
         Ok(())
+    }
+
+    /// How far the actions so far have moved a price that there was.
+    pub(super) fn moved(&self, security: SecurityId) -> Option<Ratio> {
+        let before = self.engine.securities[security.at()].last_price()?;
+        self.prices.get(&security)?.divide(&before.into())
     }
 
     /// The smallest price that a security can have.
@@ -356,7 +364,17 @@ impl Opening {
 
     /// Puts everything into force: prices, then each index with its one new divisor.
     fn close(mut self, position: Position) -> Result<Engine, Problem> {
+        let moved: Vec<(SecurityId, Ratio)> = self
+            .prices
+            .keys()
+            .copied()
+            .filter_map(|id| Some((id, self.moved(id)?)))
+            .collect();
         let engine = &mut self.engine;
+        engine.move_references(&moved);
+        for (id, factor) in &moved {
+            engine.securities[id.at()].prints.scale(factor);
+        }
         for (id, price) in &self.prices {
             let security = &mut engine.securities[id.at()];
             let symbol = security.definition.symbol.clone();
@@ -402,6 +420,35 @@ impl Engine {
         }
     }
 
+    /// Lets the reference prices of reviews to come follow what actions do to prices.
+    fn move_references(&mut self, moved: &[(SecurityId, Ratio)]) {
+        let ids: Vec<String> = self
+            .actions
+            .queue
+            .iter()
+            .map(|(.., id)| id.clone())
+            .collect();
+        for id in ids {
+            let Some(known) = self.actions.known.get(&id) else {
+                continue;
+            };
+            let Event::Rebalance(review) = &known.definition.event else {
+                continue;
+            };
+            let symbols = review.reference.iter().map(|stated| &stated.symbol);
+            let stated: Vec<SecurityId> = symbols
+                .filter_map(|s| self.known_security(s).ok())
+                .collect();
+            let Some(known) = self.actions.known.get_mut(&id) else {
+                continue;
+            };
+            for (security, factor) in moved.iter().filter(|(s, _)| stated.contains(s)) {
+                let so_far = known.moved.entry(*security).or_insert_with(Ratio::one);
+                *so_far = so_far.multiply(factor);
+            }
+        }
+    }
+
     /// Gives one index what its draft has come to.
     fn conclude(&mut self, id: IndexId, mut draft: Draft) -> Result<(), Problem> {
         self.blend(id, &mut draft)?;
@@ -426,6 +473,11 @@ impl Engine {
             state.basket = Basket::waiting(holdings, state.definition.currency, &self.securities);
             state.refresh_rates(&self.rates);
             self.adopt_references(&state)?;
+            let takes_indexes = state
+                .definition
+                .basket
+                .iter()
+                .any(|c| c.symbol.starts_with(PREFIX));
             if let Some(level) = level {
                 let prices: Overrides = draft.members.iter().map(|x| x.price.clone()).collect();
                 if draft.weighting.follows_weights() && !draft.restores && state.product.is_none() {
@@ -450,6 +502,9 @@ impl Engine {
             self.indexes[id.at()] = state;
             if waits {
                 self.start(id)?;
+            }
+            if takes_indexes {
+                self.check_followers(id)?;
             }
         } else {
             self.indexes[id.at()] = state;

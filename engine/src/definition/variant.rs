@@ -226,9 +226,10 @@ pub struct Converted {
     pub direct: bool,
 }
 
-/// `V = V0·(U/U0 + ratio·Σ w·(F0 - S)/S0)` since the last reset: the parent's return, and what a
-/// forward earns above the rate that came (METHODOLOGY §1.4, which has the rates the other way
-/// about: foreign for one of the index).
+/// `V = V0·(U/U0 + ratio·Σ w·(F0 - S)/S0)` since the last reset (METHODOLOGY §1.4).
+///
+/// That is the parent's return, and what a forward earns above the rate that came; the sources have
+/// the rates the other way about, foreign for one of the index.
 ///
 /// `S` is the live rate from a foreign currency to the variant's, `F` its forward, `w` the
 /// currency's weight in the parent at the reset, `0` the close before the reset. The parent must

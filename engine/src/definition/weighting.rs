@@ -139,4 +139,10 @@ pub enum Reset {
     Quarterly,
     /// At the first day boundary of a year.
     Yearly,
+    /// At the day boundary behind the third Friday of a month.
+    ThirdFridayMonthly,
+    /// Of March, June, September and December.
+    ThirdFridayQuarterly,
+    /// Of December.
+    ThirdFridayYearly,
 }

@@ -1,7 +1,7 @@
 //! Index dividends: what the members pay, in points of the index (METHODOLOGY §1.4).
 
 use crate::action::ExDividend;
-use crate::definition::{Variant, Withholding};
+use crate::definition::{FxRates, Variant, Withholding};
 use crate::exact::Ratio;
 use crate::{Engine, IndexId};
 
@@ -54,7 +54,11 @@ impl Engine {
             let held = index.basket.holdings.iter();
             let place = held.clone().position(|h| h.security == dividend.security);
             let coefficient = place.and_then(|at| index.basket.coefficients.get(at));
+            // Rates of one turn each member's own currency into the index's, no other.
+            let payer = self.securities[dividend.security.at()].definition.currency;
+            let is_own = index.definition.fx.rates != FxRates::One || dividend.currency == payer;
             let rate = index.currency_rate(dividend.currency, &self.rates);
+            let rate = rate.filter(|_| is_own);
             let rate = rate
                 .map(Ratio::from)
                 .or_else(|| self.rate_by_payer(id, dividend));

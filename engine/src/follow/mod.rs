@@ -67,6 +67,9 @@ pub(crate) struct Fixing {
     pub(crate) closing: (Decimal, Decimal),
     /// Dividends of the day in points of the parent.
     pub(crate) dividends: Decimal,
+    /// Those that were in the level already when the line was laid within the day.
+    #[serde(default)]
+    pub(crate) earlier: Decimal,
     /// What the level is today, for kinds that need no live rate.
     pub(crate) line: Line,
     /// The rates it was fixed at, for kinds that do.

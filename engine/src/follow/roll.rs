@@ -3,7 +3,10 @@
 use super::fix::Through;
 use super::interest::Span;
 use super::{Fixing, Follow, check, volatility};
-use crate::definition::{IndexDefinition, Reset, Variant};
+use crate::component::PREFIX;
+use crate::definition::{
+    Constituent, DividendPoints, IndexDefinition, Reset, TotalReturn, Variant,
+};
 use crate::exact::Ratio;
 use crate::output::Cause;
 use crate::problem::Problem;
@@ -60,6 +63,11 @@ impl Engine {
                     "has a parent without dividends of its own",
                 ));
             }
+            if self.passes_dividends_by(&root.basket) {
+                return Err(Problem::Variant(
+                    "has a parent that holds price indexes, whose dividends it does not see: hold their total returns",
+                ));
+            }
         }
         let mut inputs = std::collections::BTreeMap::new();
         for symbol in check::inputs(variant) {
@@ -69,6 +77,18 @@ impl Engine {
             inputs.insert(symbol.to_owned(), id);
         }
         Ok(Some(Follow::new(*parent, inputs)))
+    }
+
+    /// True for a basket with an index whose members' dividends are in no level of its own.
+    fn passes_dividends_by(&self, basket: &[Constituent]) -> bool {
+        let codes = basket.iter().filter_map(|c| c.symbol.strip_prefix(PREFIX));
+        let mut held = codes.filter_map(|code| self.codes.get(code));
+        held.any(|id| {
+            let below = &self.indexes[id.at()].definition;
+            let root = &self.indexes[self.root(*id).at()].definition;
+            matches!(below.variant, None | Some(Variant::Converted(_)))
+                && root.weighting.pays_dividends()
+        })
     }
 
     /// Refuses a change of an index that those which follow or hold it cannot bear.
@@ -269,6 +289,7 @@ impl Engine {
             | Variant::VolatilityControl(_) => Ratio::zero(),
         };
         let dividends = dividends.round(cut)?;
+        let earlier = self.reinvested(variant, &follow, span);
         if let Variant::VolatilityControl(rule) = variant
             && !span.is_empty()
         {
@@ -305,6 +326,7 @@ impl Engine {
             parent,
             closing: last,
             dividends,
+            earlier,
             line,
             legs,
         });
@@ -321,6 +343,22 @@ impl Engine {
             return Some(Ratio::zero());
         }
         self.index_dividends(follow.parent, net)
+    }
+
+    /// The dividends of a day that are in the level already from which a line within it begins.
+    fn reinvested(&self, variant: &Variant, follow: &Follow, span: Span) -> Decimal {
+        let (Variant::TotalReturn(TotalReturn { net, .. })
+        | Variant::DividendPoints(DividendPoints { net, .. })) = variant
+        else {
+            return Decimal::ZERO;
+        };
+        if !span.is_empty() {
+            return Decimal::ZERO;
+        }
+        let cut = self.indexes[follow.parent.at()].definition.rounding.carried;
+        let known = self.index_dividends(follow.parent, net.as_ref());
+        let known = known.and_then(|known| known.round(cut));
+        known.unwrap_or(Decimal::ZERO)
     }
 
     /// How many dividends of its day each of some indexes has.
@@ -362,8 +400,9 @@ impl Engine {
         };
         let mut follow = state.follow.clone()?;
         let dividends = self.index_dividends(follow.parent, net)?;
-        let dividends = dividends.round(state.definition.rounding.carried)?;
         let fixing = follow.fixing.as_ref()?;
+        let dividends = dividends.subtract(&fixing.earlier.into());
+        let dividends = dividends.round(state.definition.rounding.carried)?;
         if dividends == fixing.dividends {
             return None;
         }

@@ -135,9 +135,11 @@ fn a_close_that_is_still_due_comes_before_the_actions_of_the_next_day() {
     applied(&world, &["0"]);
     for (code, close) in [("OWN", "100"), ("OTHER", "150")] {
         let id = world.index(code).id;
-        let of = |output: &Output| match output {
-            Output::Closed(closed) if closed.level.index == id => Some(closed.clone()),
-            _ => None,
+        let of = |output: &Output| {
+            let Output::Closed(closed) = output else {
+                return None;
+            };
+            (closed.level.index == id).then(|| closed.clone())
         };
         let closed: Vec<_> = world.outputs.iter().filter_map(of).collect();
         assert_eq!(closed.len(), 1, "{code}");
@@ -204,6 +206,41 @@ fn a_day_of_a_review_is_one_with_a_session() {
     assert_eq!(shares("2026-01-11T12:00:00Z"), "1500");
     assert_eq!(shares("2026-01-12T12:00:00Z"), "1500");
     assert_eq!(shares("2026-01-13T12:00:00Z"), "2000");
+}
+
+#[test]
+fn reference_prices_follow_what_actions_do_to_prices() {
+    let mut world = three_with("");
+    world.load(
+        r#"{"actions":[{"id":"review","ex_date":"2026-01-08","type":"rebalance","index":"EQUAL",
+            "reference":[{"symbol":"A","price":"100"},{"symbol":"B","price":"100"},
+                         {"symbol":"C","price":"100"}]},
+        {"id":"0","ex_date":"2026-01-07","type":"split","symbol":"A","from":1,"to":2},
+        {"id":"1","ex_date":"2026-01-08","type":"split","symbol":"B","from":1,"to":4},
+        {"id":"2","ex_date":"2026-01-08","type":"dividend","symbol":"C","amount":"20","kind":"special"}]}"#,
+    );
+    world.ticks("2026-01-07", &[("C", "100")]);
+    world.ticks("2026-01-08", &[("C", "80")]);
+    applied(&world, &["review", "0", "1", "2"]);
+    assert_eq!(world.level("EQUAL"), "1000.00");
+    let third = "0.333333";
+    assert_eq!(weights(&world, "EQUAL"), [third; 3]);
+}
+
+#[test]
+fn the_only_member_of_an_index_stays() {
+    let mut world = three_with("");
+    world.load(
+        r#"{"indexes":[{"code":"SOLE","currency":"USD","weighting":{"scheme":"price"},
+            "base":{"value":"100"},"basket":[{"symbol":"A"}]}]}"#,
+    );
+    world.load(&action(r#""type":"bankruptcy","symbol":"A""#));
+    world.ticks("2026-01-06", &[("B", "100")]);
+    applied(&world, &["x"]);
+    assert_eq!(members(&world, "CAP"), ["B", "C"]);
+    assert_eq!(world.level("CAP"), "666.67");
+    assert_eq!(members(&world, "SOLE"), ["A"]);
+    assert_eq!(world.level("SOLE"), "100.00");
 }
 
 #[test]

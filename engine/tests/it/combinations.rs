@@ -18,7 +18,17 @@ use crate::support::World;
 
 const SYMBOLS: [&str; 5] = ["A", "B", "C", "D", "E"];
 const CURRENCIES: [&str; 5] = ["USD", "USD", "EUR", "JPY", "EUR"];
-const RESETS: [&str; 6] = ["never", "daily", "weekly", "monthly", "quarterly", "yearly"];
+const RESETS: [&str; 9] = [
+    "never",
+    "daily",
+    "weekly",
+    "monthly",
+    "quarterly",
+    "yearly",
+    "third_friday_monthly",
+    "third_friday_quarterly",
+    "third_friday_yearly",
+];
 const MODES: [&str; 4] = ["half_up", "half_even", "down", "up"];
 
 /// What is drawn from. A failure tells what came of it, not the numbers.

@@ -506,6 +506,9 @@ fn period(ts: i64, reset: Reset) -> i64 {
         .unwrap()
         .to_zoned(jiff::tz::TimeZone::UTC);
     let month = i64::from(date.year()) * 12 + i64::from(date.month()) - 1;
+    // Three Fridays of the month are over.
+    let fridays = (1..i64::from(date.day())).filter(|back| (day - back + 3).rem_euclid(7) == 4);
+    let behind = i64::from(fridays.count() >= 3);
     match reset {
         Reset::Never => 0,
         Reset::Daily => day,
@@ -514,6 +517,9 @@ fn period(ts: i64, reset: Reset) -> i64 {
         Reset::Monthly => month,
         Reset::Quarterly => month / 3,
         Reset::Yearly => month / 12,
+        Reset::ThirdFridayMonthly => month + behind,
+        Reset::ThirdFridayQuarterly => (month + behind) / 3,
+        Reset::ThirdFridayYearly => (month + behind) / 12,
     }
 }
 

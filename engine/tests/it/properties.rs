@@ -83,8 +83,17 @@ struct Story {
 }
 
 fn weighting() -> impl Strategy<Value = Weighting> {
-    use Reset::{Daily, Monthly, Never, Quarterly, Weekly, Yearly};
-    let reset = select(vec![Never, Daily, Weekly, Monthly, Quarterly, Yearly]);
+    let reset = select(vec![
+        Reset::Never,
+        Reset::Daily,
+        Reset::Weekly,
+        Reset::Monthly,
+        Reset::Quarterly,
+        Reset::Yearly,
+        Reset::ThirdFridayMonthly,
+        Reset::ThirdFridayQuarterly,
+        Reset::ThirdFridayYearly,
+    ]);
     prop_oneof![
         Just(Weighting::Price),
         Just(Weighting::MarketCap),

@@ -372,6 +372,26 @@ fn closes_with_official_prices() {
 }
 
 #[test]
+fn a_prior_close_in_a_quotation_has_been_split_with_the_price() {
+    let mut world = world(r#","calendar":"N""#, r#""session":{"soq":true},"#);
+    for symbol in ["A", "B", "C"] {
+        world.trade(symbol, "20", "2021-11-23T20:00:00Z");
+        world.tick(Kind::Close, symbol, "20", "2021-11-23T21:00:00Z", None);
+    }
+    world.load_now(
+        r#"{"actions":[
+            {"id":"0","ex_date":"2021-11-24","type":"split","symbol":"A","from":1,"to":2}]}"#,
+    );
+    for symbol in ["B", "C"] {
+        world.tick(Kind::Open, symbol, "20", "2021-11-24T14:30:01Z", None);
+    }
+    world.wait("2021-11-24T21:00:01Z");
+    // A has not opened: 10 for it, with the level as it was.
+    let closes = world.closes();
+    assert_eq!(closes.last().unwrap().soq, Some(decimal("60.00")));
+}
+
+#[test]
 fn a_variant_is_fixed_at_the_official_close() {
     let mut world = early(
         r#"{"calendars":[{"name":"L","zone":"UTC",

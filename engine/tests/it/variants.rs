@@ -568,6 +568,83 @@ fn a_dividend_counts_once_whatever_comes_behind_it() {
 }
 
 #[test]
+fn a_late_dividend_adds_to_what_an_earlier_rule_has_reinvested() {
+    let mut world = paying();
+    world.load(
+        r#"{"actions":[
+            {"id":"1","type":"dividend","symbol":"A","ex_date":"2026-01-30","amount":"2"}]}"#,
+    );
+    world.ticks("2026-01-30", &[("A", "18")]);
+    world.load(
+        r#"{"indexes":[{"code":"GROSS","currency":"USD","of":"U","rounding":{"level":{"places":6}},
+            "variant":{"kind":"total_return","net":{"rate":"0.25"}}}]}"#,
+    );
+    assert_eq!(world.level("GROSS"), "200.000000");
+    world.load(
+        r#"{"actions":[
+            {"id":"2","type":"dividend","symbol":"B","ex_date":"2026-01-30","amount":"4"}]}"#,
+    );
+    // 7.5 points more at 190: 200·197.5/190.
+    assert_eq!(world.level("GROSS"), "207.894737");
+}
+
+#[test]
+fn dividends_below_an_index_of_indexes_are_not_lost() {
+    let mut world = paying();
+    let basket = |code: &str, held: &str| {
+        format!(
+            r#"{{"code":"{code}","currency":"USD","weighting":{{"scheme":"equal"}},
+                "base":{{"value":"100"}},"basket":[{{"symbol":"indexes/{held}"}},{{"symbol":"A"}}]}}"#
+        )
+    };
+    let total = |of: &str| {
+        format!(
+            r#"{{"code":"T.{of}","currency":"USD","of":"{of}","variant":{{"kind":"total_return"}}}}"#
+        )
+    };
+    let (prices, returns) = (basket("PRICES", "U"), basket("RETURNS", "GROSS"));
+    world.load(&format!(r#"{{"indexes":[{prices},{returns}]}}"#));
+    world.load(&format!(r#"{{"indexes":[{}]}}"#, total("RETURNS")));
+    let expected = "holds price indexes";
+    let why = world.refusal(&format!(r#"{{"indexes":[{}]}}"#, total("PRICES")));
+    assert!(why.contains(expected), "{why}");
+    // Nor may one join later.
+    let changed = basket("RETURNS", "U");
+    let why = world.refusal(&format!(r#"{{"indexes":[{changed}]}}"#));
+    assert!(why.contains(expected), "{why}");
+    world.load(
+        r#"{"actions":[{"id":"1","ex_date":"2026-01-30","type":"addition","index":"RETURNS",
+            "member":{"symbol":"indexes/U"}}]}"#,
+    );
+    world.ticks("2026-01-30", &[("A", "20")]);
+    let state = world.engine.action("1").unwrap().state.clone();
+    assert!(
+        matches!(&state, divisor_engine::ActionState::Refused(why) if why.contains(expected)),
+        "{state:?}"
+    );
+    assert_eq!(world.index("RETURNS").members.len(), 2);
+}
+
+#[test]
+fn a_quanto_index_takes_dividends_in_the_currency_of_the_price() {
+    let mut world = World::with(
+        r#"{"securities":[{"symbol":"A","currency":"EUR"}],
+            "indexes":[{"code":"Q","currency":"USD","weighting":{"scheme":"price"},
+                "fx":{"rates":"one"},"base":{"divisor":"1"},"basket":[{"symbol":"A"}]},
+            {"code":"T","currency":"USD","of":"Q","variant":{"kind":"total_return"}}]}"#,
+    );
+    let rate = world.rate("EUR", "USD", "1.10", "2026-01-29");
+    world.apply(vec![rate]);
+    world.ticks("2026-01-29", &[("A", "100")]);
+    world.load(
+        r#"{"actions":[{"id":"1","type":"dividend","symbol":"A","ex_date":"2026-01-30",
+            "amount":"11","currency":"USD"}]}"#,
+    );
+    world.ticks("2026-01-30", &[("A", "90")]);
+    assert_eq!(world.level("T"), "100.00", "11 dollars are 10 euros");
+}
+
+#[test]
 fn a_total_return_without_dividends_is_the_price_return() {
     let mut world = paying();
     for (day, price) in [

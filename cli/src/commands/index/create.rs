@@ -39,7 +39,8 @@ pub(crate) struct Opts {
     #[arg(long, value_enum, requires = "currency")]
     scheme: Option<Scheme>,
 
-    /// How often weights are restored: `never`, `daily`, `weekly`, `monthly`, `quarterly`, `yearly`
+    /// How often weights are restored: `never`, `daily`, `weekly`, `monthly`, `quarterly`, `yearly`,
+    /// or behind the third Friday: `third_friday_monthly`, `third_friday_quarterly`, `third_friday_yearly`
     #[arg(long, requires = "scheme", value_parser = reset)]
     reset: Option<Reset>,
 
