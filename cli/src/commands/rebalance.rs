@@ -54,11 +54,14 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "FILE")]
         save: Option<PathBuf>,
     },
-    /// The pro-forma composition of an announced review, at the prices of the moment
-    #[command(after_help = "Examples:\n  divisor rebalance show 2026-06-22-EQUAL -o csv")]
+    /// The pro-forma composition of a planned or announced review, at the prices of the moment
+    #[command(
+        after_help = "Examples:\n  divisor rebalance show 2026-06-22-EQUAL -o csv\n  divisor rebalance show review.json"
+    )]
     Show {
-        /// The id of the review
-        id: String,
+        /// The id of an announced review, or the file of a saved plan
+        #[arg(value_name = "ID|FILE")]
+        review: String,
     },
     /// Announce the review of a saved plan
     #[command(after_help = "Examples:\n  divisor rebalance apply review.json")]
@@ -138,11 +141,8 @@ pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
             }
             print(globals.output, proforma)?;
         }
-        Verb::Show { id } => {
-            let request = Request {
-                action: Some(id),
-                ..Request::default()
-            };
+        Verb::Show { review } => {
+            let request = shown(review)?;
             print(globals.output, ask(globals, request).await?)?;
         }
         Verb::Apply { file } => {
@@ -154,6 +154,22 @@ pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// The review of a saved plan where there is such a file, else the announced one of that name.
+fn shown(review: String) -> anyhow::Result<Request> {
+    let file = Path::new(&review);
+    if file.is_file() {
+        let plan: Proforma = read(file).context("this is no saved plan")?;
+        return Ok(Request {
+            items: Some(only(plan.action)),
+            ..Request::default()
+        });
+    }
+    Ok(Request {
+        action: Some(review),
+        ..Request::default()
+    })
 }
 
 fn only(action: ActionDefinition) -> Items {

@@ -105,6 +105,8 @@ fn a_review_is_planned_saved_announced_and_applied() {
     Run::of(&daemon, &[&arguments[..], &["-o", "csv"]].concat())
         .code(0)
         .shows("symbol,price,coefficient_before,coefficient_after,weight_before,weight_after\nALFA,100,");
+    let shown = Run::of(&daemon, &["rebalance", "show", &plan, "-o", "json"]).code(0);
+    assert_eq!(shown.object()["members"], planned["members"]);
     Run::of(&daemon, &["rebalance", "apply", &plan]).code(0);
     Run::of(&daemon, &["rebalance", "show", "2026-06-10-EQUAL"])
         .code(0)
