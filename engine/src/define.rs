@@ -9,12 +9,13 @@ use crate::engine::Mark;
 use crate::index::{Basket, Index};
 use crate::life::Life;
 use crate::output::{Cause, Output, Status};
+use crate::period::Days;
 use crate::problem::{DefinitionError, Problem};
 use crate::reference::Fixing;
 use crate::revise::Turn;
 use crate::security::{Security, check_name};
 use crate::session::Clock;
-use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, follow, period, rules};
+use crate::{Engine, IndexId, PLACES_MAX, Position, SecurityId, Time, follow, rules};
 
 /// Most places of a level, a divisor or a coefficient: two of them must fit one product.
 const CUT_PLACES_MAX: u8 = 18;
@@ -253,8 +254,7 @@ impl Engine {
         definition: &IndexDefinition,
         position: Position,
     ) -> Result<(), Problem> {
-        let zone = period::zone(&definition.day.zone)
-            .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
+        let days = Days::new(&definition.day)?;
         if self.former.codes.contains_key(&definition.code) {
             return Err(Problem::Retired("code"));
         }
@@ -263,7 +263,7 @@ impl Engine {
         let mut index = Index {
             stated: definition.clone(),
             definition: definition.clone(),
-            zone,
+            days,
             basket: Basket::waiting(Vec::new(), definition.currency, &[]),
             follow: self.resolve_follow(definition)?,
             product: None,
@@ -295,7 +295,7 @@ impl Engine {
         }
         index.refresh_rates(&self.rates);
         let newest = index.newest_price(&self.securities);
-        index.span = newest.map(|ts| period::span(ts, &index.zone, index.reset()));
+        index.span = newest.map(|ts| index.days.span(ts, index.reset()));
         let id = IndexId(u32::try_from(self.indexes.len()).map_err(|_| Problem::Overflow)?);
         self.adopt_references(&index)?;
         index.count_missing(&self.securities);
@@ -350,8 +350,7 @@ impl Engine {
         }
         let level = self.exact_by(id, false);
         let state = &mut self.indexes[id.at()];
-        state.zone = period::zone(&definition.day.zone)
-            .ok_or_else(|| Problem::Zone(definition.day.zone.chars().take(64).collect()))?;
+        state.days = Days::new(&definition.day)?;
         let new_basket = changed.contains(&"basket");
         let in_force = std::mem::take(&mut state.definition.basket);
         if changed.contains(&"fx") {
@@ -364,9 +363,9 @@ impl Engine {
         } else {
             state.definition.basket = in_force;
         }
-        // The day it is in, by the new zone and reset.
+        // The day it is in, by the new days and reset.
         let ts = self.marks[id.at()].ts;
-        let span = || period::span(ts, &state.zone, state.reset());
+        let span = || state.days.span(ts, state.reset());
         state.span = (ts != Time::MIN).then(span);
         self.marks[id.at()].each_tick = definition.dissemination == Dissemination::Tick;
         // What is laid out by it: who publishes by an interval, whom time alone can move.

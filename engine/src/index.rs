@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ExDividend;
@@ -14,7 +13,7 @@ use crate::follow::Follow;
 use crate::fx::Rates;
 use crate::life::Life;
 use crate::output::{Level, Member, Status};
-use crate::period::Span;
+use crate::period::{Days, Span};
 use crate::problem::Problem;
 use crate::reference::Fixing;
 use crate::security::Security;
@@ -40,8 +39,8 @@ pub(crate) struct Index {
     /// The same with the basket that is in force, as revisions and splits left it.
     pub(crate) definition: IndexDefinition,
     /// Follows from the definition.
-    #[serde(skip, default = "utc")]
-    pub(crate) zone: TimeZone,
+    #[serde(skip, default = "Days::utc")]
+    pub(crate) days: Days,
     pub(crate) basket: Basket,
     /// Of a variant: what it follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,11 +95,6 @@ pub(crate) struct Index {
 pub(crate) struct Deferred {
     pub(crate) shares: Decimal,
     pub(crate) float: Option<Decimal>,
-}
-
-/// Stands in until a snapshot's zones are looked up.
-const fn utc() -> TimeZone {
-    TimeZone::UTC
 }
 
 /// Members with the coefficients that are in force.

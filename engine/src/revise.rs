@@ -11,7 +11,7 @@ use crate::life::Life;
 use crate::output::{Cause, Output, Revised};
 use crate::problem::{DefinitionError, Problem};
 use crate::session::Phase;
-use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time, period};
+use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time};
 
 /// A reference price that changes without a trade, resolved and computed exactly.
 pub(crate) struct Adjusted {
@@ -191,7 +191,7 @@ impl Engine {
         if left.is_some_and(|span| ts < span.day_end) {
             return None;
         }
-        let next = period::span(ts, &state.zone, reset);
+        let next = state.days.span(ts, reset);
         state.span = Some(next);
         self.note_day(index, next.day_begin);
         let span = left?;

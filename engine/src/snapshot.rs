@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::Index;
 use crate::life::Life;
+use crate::period::Days;
 use crate::{Engine, LabelId, SecurityId, period};
 
 /// An engine on its way to or from storage.
@@ -87,9 +88,9 @@ impl Engine {
             if !index.fits(securities) {
                 return wrong(format!("the basket of {code}"));
             }
-            match period::zone(&index.definition.day.zone) {
-                Some(zone) => index.zone = zone,
-                None => return wrong(format!("the time zone of {code} is unknown")),
+            match Days::new(&index.definition.day) {
+                Ok(days) => index.days = days,
+                Err(_) => return wrong(format!("the time zone of {code} is unknown")),
             }
             index.prepare();
         }

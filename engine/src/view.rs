@@ -4,7 +4,7 @@ use crate::action::ExDividend;
 use crate::basket::Holding;
 use crate::calendar::Session;
 use crate::definition::{
-    CalendarDefinition, Cut, IndexDefinition, PairDefinition, SecurityDefinition,
+    CalendarDefinition, Cut, IndexDefinition, PairDefinition, Reset, SecurityDefinition,
 };
 use crate::engine::Engine;
 use crate::exact::Ratio;
@@ -290,6 +290,14 @@ impl Engine {
         let announced = self.first_review(&state.definition.code);
         let known = [reset.filter(|end| *end < Time::MAX), announced];
         known.into_iter().flatten().min()
+    }
+
+    /// When the day of the last level of an index began.
+    #[must_use]
+    pub fn day_begin(&self, index: IndexId) -> Option<Time> {
+        let last = self.indexes.get(index.at())?.last?;
+        let days = &self.indexes[self.root(index).at()].days;
+        Some(days.span(last.ts, Reset::Never).day_begin)
     }
 
     /// Dividends of members whose day is the index's present one and that its price lets pass.

@@ -9,7 +9,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use divisor_engine::definition::{IndexDefinition, SecurityDefinition};
 use divisor_engine::{
-    Converted, Currency, Decimal, Engine, HeldInput, IndexId, SecurityId, Time, contribution,
+    Converted, Currency, Decimal, Engine, HeldInput, IndexId, SecurityId, contribution,
 };
 use divisor_wire::command::{self, CommandError, IndexDetail};
 use divisor_wire::level::change;
@@ -127,14 +127,15 @@ pub(super) async fn index(
     allow(caller.may_see_index(&code))?;
     http.board.refresh(&http.sequence, false).await?;
     let asked = code.clone();
-    let (detail, mut members, next_review) = http
+    let (detail, mut members, next_review, day) = http
         .sequence
         .ask(move |sight| {
             let detail = queries::index_show(sight.engine, Some(&asked))?;
             let id = sight.engine.index_id(&asked);
             let members = id.map(|id| members(sight.engine, id, &detail));
             let next_review = id.and_then(|id| sight.engine.next_review(id));
-            Ok((detail, members.unwrap_or_default(), next_review))
+            let day = id.and_then(|id| sight.engine.day_begin(id));
+            Ok((detail, members.unwrap_or_default(), next_review, day))
         })
         .await?
         .map_err(refused)?;
@@ -144,7 +145,7 @@ pub(super) async fn index(
         &detail.definition,
         members.iter().map(|member| member.currency),
     );
-    if let Some(day) = day_of(&row, &detail.definition.day.zone)
+    if let Some(day) = day
         && let Some(closes) = history::closes(&http, id, &row, day, &fx).await
     {
         for member in &mut members {
@@ -201,15 +202,6 @@ fn members(engine: &Engine, index: IndexId, detail: &IndexDetail) -> Vec<Member>
         }
     };
     detail.members.iter().map(member).collect()
-}
-
-/// When the day of the last level began, by the index's zone.
-fn day_of(row: &Line, zone: &str) -> Option<Time> {
-    let level: jiff::Timestamp = row.ts.as_deref()?.parse().ok()?;
-    let zone = jiff::tz::TimeZone::get(zone).ok()?;
-    let begin = level.to_zoned(zone).start_of_day().ok()?;
-    let nanos = i64::try_from(begin.timestamp().as_nanosecond()).ok()?;
-    Some(Time::from_nanos(nanos))
 }
 
 impl Member {

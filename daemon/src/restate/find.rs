@@ -198,15 +198,15 @@ fn announced(
     })
 }
 
-/// Just before the first price of its security, or level of its index, from the day before its
-/// ex-date on: that day has not begun anywhere then.
+/// Just before the first price of its security, or level of its index, from two days before its
+/// ex-date on: that day has not begun anywhere then, even where it begins on the date before.
 fn missed(
     client: &mut Client,
     terms: &ActionDefinition,
     security: Option<SecurityId>,
     index: Option<IndexId>,
 ) -> Result<Edit, FindError> {
-    let eve = terms.ex_date.yesterday().unwrap_or(terms.ex_date);
+    let eve = terms.ex_date.saturating_sub(jiff::Span::new().days(2));
     let eve = eve.to_string();
     let position = match (security, index) {
         (Some(security), _) => {

@@ -7,6 +7,7 @@ use crate::definition::action::{
 };
 use crate::definition::{ActionDefinition, Event, Take};
 use crate::exact::Ratio;
+use crate::period::Days;
 use crate::problem::Problem;
 use crate::security::check_name;
 use crate::{Decimal, Engine, IndexId, Time, period};
@@ -43,15 +44,15 @@ impl Engine {
         } else if let Event::Rights(rights) = &definition.event {
             self.check_line(rights, &indexes)?;
         }
-        let zone = match &definition.zone {
-            Some(name) => {
-                period::zone(name).ok_or_else(|| Problem::Zone(name.chars().take(64).collect()))?
+        let due = match (&definition.zone, indexes.first()) {
+            (Some(name), _) => {
+                let zone = period::zone(name);
+                let zone = zone.ok_or_else(|| Problem::Zone(name.chars().take(64).collect()))?;
+                period::start_of(definition.ex_date, &zone)
             }
-            None => indexes.first().map_or(jiff::tz::TimeZone::UTC, |index| {
-                self.indexes[index.at()].zone.clone()
-            }),
+            (None, Some(index)) => self.indexes[index.at()].days.begin(definition.ex_date),
+            (None, None) => Days::utc().begin(definition.ex_date),
         };
-        let due = period::start_of(Some(definition.ex_date), &zone);
         let last = security.and_then(|s| self.securities[s.at()].origin);
         if definition.event.moves_price() && last.is_some_and(|last| last.ts >= due) {
             return Err(Problem::ActionLate);

@@ -15,7 +15,7 @@ use crate::exact::Ratio;
 use crate::index::{Basket, Kept, Overrides, Weigh};
 use crate::output::{ActionState, Cause};
 use crate::problem::Problem;
-use crate::{Currency, Decimal, Engine, IndexId, Position, RoundingMode, SecurityId, Time, period};
+use crate::{Currency, Decimal, Engine, IndexId, Position, RoundingMode, SecurityId, Time};
 
 /// A dividend of a member whose day has come and that the price index lets pass: what total
 /// returns reinvest.
@@ -166,12 +166,12 @@ impl Engine {
         let state = &self.indexes[index.at()];
         let name = state.definition.calendar.as_ref();
         let calendar = name.and_then(|name| self.calendars.get(name));
-        let today = state.zone.to_datetime(jiff::Timestamp::from(time)).date();
+        let today = state.days.date(time);
         let next = match calendar {
             Some(calendar) => calendar.day_after(today, 1),
             None => today.tomorrow().ok(),
         };
-        next.map(|next| period::start_of(Some(next), &state.zone))
+        next.map(|next| state.days.begin(next))
     }
 
     /// Gives a security another name; its name before.

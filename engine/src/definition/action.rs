@@ -19,8 +19,8 @@ pub struct ActionDefinition {
     /// The first day without the right; the effective day of anything else.
     #[serde(with = "date")]
     pub ex_date: Date,
-    /// The time zone in which that day begins; that of the first index that holds the security,
-    /// UTC without one, when absent.
+    /// The time zone in which that day begins at midnight. When absent, it begins with the
+    /// [day](super::Day) of the first index that holds the security, by UTC without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// For people.

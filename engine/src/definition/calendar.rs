@@ -106,6 +106,9 @@ pub enum Weekday {
 pub struct TimeOfDay(u32);
 
 impl TimeOfDay {
+    /// The end of a day.
+    pub const MIDNIGHT: Self = Self(86_400);
+
     /// `HH:MM` or `HH:MM:SS`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

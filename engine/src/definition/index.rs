@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActionRules, Caps, Constituent, CorrectionRules, Dissemination, FloatRule, FxRule, LatePrices,
-    Rounding, ScoreRule, SessionRules, StaleRule, Variant, Weighting, Window,
+    Rounding, ScoreRule, SessionRules, StaleRule, TimeOfDay, Variant, Weighting, Window,
 };
 use crate::{Currency, Decimal};
 
@@ -193,12 +193,28 @@ impl Base {
 pub struct Day {
     /// An IANA time zone such as `America/New_York`; `UTC` by default.
     pub zone: String,
+    /// When a day ends by the clock on the wall of that zone, above `00:00`: with `16:00` the day of a
+    /// date begins at 16:00 of the date before, as the days of crypto and futures indexes do. At
+    /// midnight by default.
+    #[serde(skip_serializing_if = "Day::is_midnight")]
+    pub ends: TimeOfDay,
+}
+
+impl Day {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature is serde's"
+    )]
+    fn is_midnight(time: &TimeOfDay) -> bool {
+        *time == TimeOfDay::MIDNIGHT
+    }
 }
 
 impl Default for Day {
     fn default() -> Self {
         Self {
             zone: "UTC".to_owned(),
+            ends: TimeOfDay::MIDNIGHT,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::definition::{
 use crate::exact::Ratio;
 use crate::output::Cause;
 use crate::problem::Problem;
-use crate::{Decimal, Engine, IndexId, Position, Time, period};
+use crate::{Decimal, Engine, IndexId, Position, Time};
 
 /// The last levels of a variant and its parent before a day.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl Engine {
         let day = definition
             .base
             .day()
-            .map_or_else(|| period::day(ts, &root.zone), super::interest::number);
+            .map_or_else(|| root.days.number(ts), super::interest::number);
         let own = match (&definition.variant, definition.base.value) {
             (Some(Variant::DividendPoints(_)), _) => Some(Ratio::zero()),
             (_, Some(value)) => Some(value.into()),
@@ -223,7 +223,7 @@ impl Engine {
         if closings.is_empty() {
             return;
         }
-        let day = period::day(ts, &self.indexes[root.at()].zone);
+        let day = self.indexes[root.at()].days.number(ts);
         let trades = self.trades_today(root);
         for closing in closings {
             let state = &self.indexes[closing.index.at()];
@@ -275,7 +275,7 @@ impl Engine {
         let cut = definition.rounding.carried;
         let level = closing.own.as_ref()?.round(cut)?;
         let parent = closing.parent.as_ref()?.round(cut)?;
-        let zone = &self.indexes[self.root(closing.index).at()].zone;
+        let days = &self.indexes[self.root(closing.index).at()].days;
         let reset = reset(variant);
         let is_new_period = before.as_ref().is_none_or(|b| ts >= b.period_end);
         let dividends = match variant {
@@ -318,10 +318,9 @@ impl Engine {
         };
         follow.fixing = Some(Fixing {
             day: span.to,
-            period_end: before.filter(|_| !is_new_period).map_or_else(
-                || period::span(ts, zone, reset).period_end,
-                |b| b.period_end,
-            ),
+            period_end: before
+                .filter(|_| !is_new_period)
+                .map_or_else(|| days.span(ts, reset).period_end, |b| b.period_end),
             own,
             parent,
             closing: last,

@@ -153,7 +153,7 @@ impl Engine {
         if fixing.open.is_none() {
             let own = hours(window)
                 .ok()
-                .and_then(|hours| span(ts, hours, &index.zone));
+                .and_then(|hours| span(ts, hours, &index.days.zone));
             let is_new = |span: &Span| fixing.closed.is_none_or(|closed| closed < span.end);
             fixing.open = own.filter(|span| span.start <= ts && ts < span.end && is_new(span));
             let delay = i64::from(window.delay_s) * 1_000_000_000;

@@ -10,7 +10,7 @@ use crate::exact::Ratio;
 use crate::index::Index;
 use crate::output::{Closed, Output, Quotation};
 use crate::security::Security;
-use crate::{Decimal, Engine, IndexId, Position, Time, period};
+use crate::{Decimal, Engine, IndexId, Position, Time};
 
 impl Engine {
     /// When the close of a session is calculated at the latest.
@@ -26,7 +26,7 @@ impl Engine {
         };
         let next = self.session_after(index, session.close);
         // Actions and resets of the next day come behind it.
-        let day = period::span(session.close, &state.zone, Reset::Never);
+        let day = state.days.span(session.close, Reset::Never);
         due.saturating_add(JUST)
             .min(next.map_or(Time::MAX, |next| next.pre_open))
             .min(day.day_end)
@@ -131,7 +131,7 @@ impl Engine {
                 }
             }
             _ => {
-                let day = state.zone.to_datetime(jiff::Timestamp::from(moment)).date();
+                let day = state.days.date(moment);
                 self.put_close(index, day, moment, position);
             }
         }

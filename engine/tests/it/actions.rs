@@ -622,6 +622,46 @@ fn a_day_begins_where_the_index_is() {
 }
 
 #[test]
+fn a_day_ends_where_the_index_says() {
+    let mut world = World::with(
+        r#"{"securities":[{"symbol":"A","currency":"USD"},{"symbol":"B","currency":"USD"}],"indexes":[
+        {"code":"X","currency":"USD","weighting":{"scheme":"equal","reset":"daily"},"base":{"value":"100"},
+         "day":{"zone":"Europe/London","ends":"16:00"},"basket":[{"symbol":"A"},{"symbol":"B"}]},
+        {"code":"X2","currency":"USD","of":"X","variant":{"kind":"leveraged","factor":"2"}}]}"#,
+    );
+    world.ticks("2026-01-05T15:00:00Z", &[("A", "10"), ("B", "30")]);
+    world.load(&action(r#""type":"split","symbol":"A","from":1,"to":2"#));
+    assert_eq!(
+        world.engine.action("x").unwrap().due,
+        time("2026-01-05T16:00:00Z"),
+        "2026-01-06 begins on the day before"
+    );
+    world.ticks("2026-01-05T15:59:59Z", &[("A", "20")]);
+    assert_eq!(world.level("X"), "150.00");
+    assert_eq!(world.level("X2"), "200.00");
+    assert_eq!(
+        world.engine.day_begin(world.index("X2").id),
+        Some(time("2026-01-04T16:00:00Z"))
+    );
+    // From there on half of 150 is in each, and A is worth 10 after its split: 150·(1 + 0.5·0.1).
+    world.ticks("2026-01-05T16:00:00Z", &[("A", "11")]);
+    assert_eq!(state(&world), ActionState::Applied);
+    assert_eq!(world.level("X"), "157.50");
+    assert_eq!(world.level("X2"), "220.00");
+    let last = world.levels("X").pop().unwrap();
+    assert_eq!(last.prev_close, Some(crate::support::decimal("150")));
+    // Midnight begins nothing.
+    world.ticks("2026-01-06T00:00:00Z", &[("A", "12")]);
+    assert_eq!(world.level("X"), "165.00");
+    let last = world.levels("X").pop().unwrap();
+    assert_eq!(last.prev_close, Some(crate::support::decimal("150")));
+    assert_eq!(
+        world.engine.day_begin(last.index),
+        Some(time("2026-01-05T16:00:00Z"))
+    );
+}
+
+#[test]
 fn a_preview_says_what_would_change() {
     let world = three();
     let definitions = action(r#""type":"rights","symbol":"A","held":4,"new":1,"price":70"#);

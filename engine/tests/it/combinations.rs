@@ -349,13 +349,10 @@ fn of_any(d: &mut Draw<'_>, index: &mut Value) {
         1 => json!({"mode": "conflate"}),
         _ => json!({"mode": "interval", "every_ms": 500}),
     });
-    maybe(
-        d,
-        3,
-        index,
-        "day",
-        |d| json!({"zone": d.pick(&["UTC", "Asia/Tokyo", "America/New_York"])}),
-    );
+    maybe(d, 3, index, "day", |d| {
+        json!({"zone": d.pick(&["UTC", "Asia/Tokyo", "America/New_York"]),
+                "ends": d.pick(&["24:00", "24:00", "16:00", "02:30"])})
+    });
     maybe(d, 4, index, "calendar", |_| json!("CAL"));
     let seldom = if index["calendar"].is_null() { 80 } else { 2 };
     maybe(d, seldom, index, "session", session);
