@@ -348,6 +348,7 @@ impl Engine {
         if changed.contains(&"basket") {
             self.refuse_retired(&definition.basket)?;
         }
+        let before = known.variant.clone();
         let level = self.exact_by(id, false);
         let state = &mut self.indexes[id.at()];
         state.days = Days::new(&definition.day)?;
@@ -380,7 +381,7 @@ impl Engine {
             if changed.contains(&"variant") || changed.contains(&"rounding") {
                 // What is carried has been rounded: other places show a level, they fix none.
                 if changed.contains(&"variant") {
-                    self.refix(id)?;
+                    self.refix(id, before.as_ref())?;
                 }
                 self.revised(id, Cause::Definition, self.time, position);
                 self.touch(id, Time::MIN);

@@ -305,11 +305,11 @@ pub struct Leveraged {
     pub trigger: Option<Decimal>,
 }
 
-/// `V = V0·(1 + K·(U/U0-1) + (1-K)·c)` with `K = min(exposure_max, target/σ)`.
+/// `V = V0·(1 + K·(U/U0-1) + (1-K)·c)` since the last reset, with `K = min(exposure_max, target/σ)`.
 ///
-/// `σ` comes from the parent's daily closes, up to `lag` days before the day. It is computed in
-/// floating point with one portable library; `K` is cut to the places of
-/// [`Rounding::coefficient`](super::Rounding::coefficient).
+/// `σ` comes from the parent's daily closes, or as prices of a security, up to `lag` days before
+/// the day. It is computed in floating point with one portable library; `K` is cut to the places of
+/// [`Rounding::coefficient`](super::Rounding::coefficient). `c` is the sum of the days' interest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VolatilityControl {
@@ -325,6 +325,9 @@ pub struct VolatilityControl {
     /// How many closes back the newest close lies that counts: 1 is the last one before the day.
     #[serde(default = "VolatilityControl::lag")]
     pub lag: u16,
+    /// When the exposure is set anew; every day by default.
+    #[serde(default = "VolatilityControl::reset")]
+    pub reset: Reset,
     /// Days of a year.
     #[serde(default = "VolatilityControl::year")]
     pub year: u16,
@@ -342,12 +345,16 @@ impl VolatilityControl {
         2
     }
 
+    const fn reset() -> Reset {
+        Reset::Daily
+    }
+
     const fn year() -> u16 {
         252
     }
 }
 
-/// A measure of volatility: exactly one of `days` and `decay`.
+/// A measure of volatility: exactly one of `days`, `decay` and `security`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Volatility {
@@ -359,10 +366,24 @@ pub struct Volatility {
     /// which the largest counts: `["0.94", "0.97"]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decay: Vec<Decimal>,
+    /// The security whose price is the volatility per year in percent: that of an options market,
+    /// or one that somebody else has measured. Its last price before a day counts as of that close.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<String>,
     /// Logarithmic returns instead of simple ones.
     pub log: bool,
     /// For `days`: squares around 0 divided by n, instead of around the mean divided by n-1.
     pub zero_mean: bool,
+}
+
+impl Volatility {
+    /// Whether what has been gathered for another measure serves this one: closes of the same
+    /// thing, and variances of the same returns.
+    pub(crate) fn gathers_as(&self, other: &Self) -> (bool, bool) {
+        let closes = self.security == other.security;
+        let variances = self.decay == other.decay && self.log == other.log;
+        (closes, closes && variances)
+    }
 }
 
 /// One number, or several in a list.

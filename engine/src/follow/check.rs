@@ -118,14 +118,23 @@ fn volatility(rule: &VolatilityControl) -> Result<(), Problem> {
     }
     let least = if rule.volatility.zero_mean { 1 } else { 2 };
     let is_window = |days: &u16| (least..=1000).contains(days);
-    match (&*rule.volatility.days, &*rule.volatility.decay) {
-        (days @ [_, ..], []) if days.iter().all(is_window) => {}
-        ([], decay @ [_, ..]) => {
+    let measure = &rule.volatility;
+    match (&*measure.days, &*measure.decay, &measure.security) {
+        (days @ [_, ..], [], None) if days.iter().all(is_window) => {}
+        ([], decay @ [_, ..], None) => {
             for decay in decay {
                 within(*decay, 0, Some(1))?;
             }
         }
-        _ => return refuse("measures volatility over 2 to 1,000 `days`, or by its `decay`"),
+        ([], [], Some(_)) => {}
+        _ => {
+            return refuse(
+                "measures volatility over 2 to 1,000 `days`, by its `decay`, or has it of a `security`",
+            );
+        }
+    }
+    if rule.reset == Reset::Never {
+        return refuse("never sets its exposure");
     }
     interest(rule.cash.as_ref())
 }
@@ -184,6 +193,7 @@ pub(super) fn inputs(variant: &Variant) -> Vec<&str> {
         }
         Variant::VolatilityControl(rule) => {
             all.extend(rule.cash.iter().filter_map(|i| i.security.as_deref()));
+            all.extend(rule.volatility.security.as_deref());
         }
         Variant::TotalReturn(_)
         | Variant::DividendPoints(_)

@@ -122,6 +122,34 @@ impl Engine {
         })
     }
 
+    /// The line of a day that keeps the one before: where cash is part of it, with the interest of
+    /// the day.
+    pub(super) fn kept_line(
+        &self,
+        variant: &Variant,
+        follow: &Follow,
+        before: &Fixing,
+        span: Span,
+    ) -> Option<Line> {
+        let Line { slope, offset } = before.line.clone();
+        let offset = match variant {
+            Variant::VolatilityControl(rule) => {
+                let own = Ratio::from(before.own);
+                let invested = slope.multiply(&before.parent.into());
+                let earned = self.accrued(follow, rule.cash.as_ref(), span)?;
+                offset.add(&own.subtract(&invested).multiply(&earned))
+            }
+            Variant::TotalReturn(_)
+            | Variant::DividendPoints(_)
+            | Variant::ExcessReturn(_)
+            | Variant::Decrement(_)
+            | Variant::Converted(_)
+            | Variant::Hedged(_)
+            | Variant::Leveraged(_) => offset,
+        };
+        Some(Line { slope, offset })
+    }
+
     fn leveraged(&self, follow: &Follow, rule: &Leveraged, at: Through) -> Option<Line> {
         let own = Ratio::from(at.own);
         let factor = Ratio::from(rule.factor);

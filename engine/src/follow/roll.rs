@@ -5,7 +5,7 @@ use super::interest::Span;
 use super::{Fixing, Follow, check, volatility};
 use crate::component::PREFIX;
 use crate::definition::{
-    Constituent, DividendPoints, IndexDefinition, Reset, TotalReturn, Variant,
+    Constituent, DividendPoints, IndexDefinition, Reset, TotalReturn, Variant, VolatilityControl,
 };
 use crate::exact::Ratio;
 use crate::output::Cause;
@@ -277,7 +277,8 @@ impl Engine {
         let parent = closing.parent.as_ref()?.round(cut)?;
         let days = &self.indexes[self.root(closing.index).at()].days;
         let reset = reset(variant);
-        let is_new_period = before.as_ref().is_none_or(|b| ts >= b.period_end);
+        let is_new_period =
+            reset == Reset::Daily || before.as_ref().is_none_or(|before| ts >= before.period_end);
         let dividends = match variant {
             Variant::TotalReturn(rule) => self.paid(&follow, span, rule.net.as_ref())?,
             Variant::DividendPoints(rule) => self.paid(&follow, span, rule.net.as_ref())?,
@@ -292,8 +293,9 @@ impl Engine {
         let earlier = self.reinvested(variant, &follow, span);
         if let Variant::VolatilityControl(rule) = variant
             && !span.is_empty()
+            && let Some(close) = self.measured(rule, &follow, parent)
         {
-            volatility::take(rule, parent, &mut follow.closes, &mut follow.variances);
+            volatility::take(rule, close, &mut follow.closes, &mut follow.variances);
         }
         let keeps = before
             .as_ref()
@@ -310,7 +312,10 @@ impl Engine {
             span,
         };
         let (line, legs) = match keeps {
-            Some(before) => (before.line.clone(), before.legs.clone()),
+            Some(before) => (
+                self.kept_line(variant, &follow, before, span)?,
+                before.legs.clone(),
+            ),
             None => (
                 self.fixed_line(definition, &follow, through)?,
                 self.legs(closing.index, &follow, span.from)?,
@@ -330,6 +335,22 @@ impl Engine {
             legs,
         });
         Some(follow)
+    }
+
+    /// What the volatility is measured by at a close; none while its security has no price.
+    fn measured(
+        &self,
+        rule: &VolatilityControl,
+        follow: &Follow,
+        parent: Decimal,
+    ) -> Option<Decimal> {
+        match &rule.volatility.security {
+            Some(symbol) => {
+                let id = follow.inputs.get(symbol)?;
+                self.securities.get(id.at())?.last_price()
+            }
+            None => Some(parent),
+        }
     }
 
     fn paid(
@@ -463,7 +484,7 @@ impl Engine {
 
     /// Lays a variant's line anew at its level of this moment, by a rule that has changed. What it
     /// has gathered for its volatility stays, where the new rule gathers the same.
-    pub(crate) fn refix(&mut self, id: IndexId) -> Result<(), Problem> {
+    pub(crate) fn refix(&mut self, id: IndexId, known: Option<&Variant>) -> Result<(), Problem> {
         let definition = &self.indexes[id.at()].definition;
         let Some(fresh) = self.resolve_follow(definition)? else {
             return Ok(());
@@ -477,12 +498,19 @@ impl Engine {
         let Some(before) = old.fixing else {
             return Ok(());
         };
-        if let (Some(follow), Some(Variant::VolatilityControl(rule))) =
-            (&mut state.follow, &state.definition.variant)
+        if let (
+            Some(follow),
+            Some(Variant::VolatilityControl(rule)),
+            Some(Variant::VolatilityControl(known)),
+        ) = (&mut state.follow, &state.definition.variant, known)
         {
-            follow.closes = old.closes;
-            let fits = old.variances.len() == rule.volatility.decay.len();
-            follow.variances = Some(old.variances).filter(|_| fits).unwrap_or_default();
+            let (closes, variances) = rule.volatility.gathers_as(&known.volatility);
+            if closes {
+                follow.closes = old.closes;
+            }
+            if variances {
+                follow.variances = old.variances;
+            }
         }
         let closing = Closing {
             index: id,
@@ -527,12 +555,9 @@ fn keeps(variant: &Variant, before: &Fixing, dividends: Decimal, is_new_period: 
             crate::definition::Reinvestment::PriorClose => dividends.mantissa() == 0,
         },
         Variant::Converted(_) => true,
-        Variant::Hedged(_) => !is_new_period,
+        Variant::Hedged(_) | Variant::VolatilityControl(_) => !is_new_period,
         Variant::DividendPoints(_) => !is_new_period && dividends.mantissa() == 0,
-        Variant::ExcessReturn(_)
-        | Variant::Decrement(_)
-        | Variant::Leveraged(_)
-        | Variant::VolatilityControl(_) => false,
+        Variant::ExcessReturn(_) | Variant::Decrement(_) | Variant::Leveraged(_) => false,
     }
 }
 
@@ -540,11 +565,11 @@ const fn reset(variant: &Variant) -> Reset {
     match variant {
         Variant::Hedged(rule) => rule.reset,
         Variant::DividendPoints(rule) => rule.reset,
+        Variant::VolatilityControl(rule) => rule.reset,
         Variant::TotalReturn(_)
         | Variant::ExcessReturn(_)
         | Variant::Decrement(_)
         | Variant::Converted(_)
-        | Variant::Leveraged(_)
-        | Variant::VolatilityControl(_) => Reset::Never,
+        | Variant::Leveraged(_) => Reset::Never,
     }
 }

@@ -1,4 +1,4 @@
-//! Realised volatility, and the exposure that follows from it. The one place of a variant with
+//! Volatility, and the exposure that follows from it. The one place of a variant with
 //! floating point: from decimals to a decimal of stated places, by one portable library, so that
 //! every machine gives the same digits (METHODOLOGY §5.2).
 #![expect(
@@ -18,7 +18,8 @@ const VARIANCE: Cut = Cut {
     mode: RoundingMode::HalfUp,
 };
 
-/// Takes a close into the history and forgets what is not needed any more.
+/// Takes a close, of the parent or of the volatility itself, into the history and forgets what is
+/// not needed any more.
 pub(super) fn take(
     rule: &VolatilityControl,
     close: Decimal,
@@ -27,6 +28,12 @@ pub(super) fn take(
 ) {
     closes.push_back(close);
     let behind = usize::from(rule.lag.max(1)) - 1;
+    if rule.volatility.security.is_some() {
+        while closes.len() > 1 + behind {
+            closes.pop_front();
+        }
+        return;
+    }
     if let Some(days) = rule.volatility.days.iter().max() {
         while closes.len() > usize::from(*days) + 1 + behind {
             closes.pop_front();
@@ -60,7 +67,29 @@ pub(super) fn exposure(
     variances: &[Decimal],
     cut: Cut,
 ) -> Option<Decimal> {
+    let yearly = yearly(rule, closes, variances)?;
+    let most = rule.exposure_max;
+    if yearly <= 0.0 {
+        return Some(most);
+    }
+    let wanted = from_decimal(rule.target) / yearly;
+    if wanted >= from_decimal(most) {
+        return Some(most);
+    }
+    to_decimal(wanted, cut)
+}
+
+/// The volatility per year as a fraction; none while there are too few closes.
+fn yearly(
+    rule: &VolatilityControl,
+    closes: &VecDeque<Decimal>,
+    variances: &[Decimal],
+) -> Option<f64> {
     let behind = usize::from(rule.lag.max(1)) - 1;
+    if rule.volatility.security.is_some() {
+        let newest = closes.len().checked_sub(1 + behind)?;
+        return Some(from_decimal(*closes.get(newest)?) / 100.0);
+    }
     let over = |days: &u16| {
         let usable = closes.len().checked_sub(behind)?;
         let first = usable.checked_sub(usize::from(*days) + 1)?;
@@ -71,16 +100,7 @@ pub(super) fn exposure(
     let decayed = variances.iter().map(|v| from_decimal(*v));
     let measures = windows?.into_iter().chain(decayed);
     let daily = measures.reduce(f64::max)?;
-    let yearly = libm::sqrt(daily * f64::from(rule.year));
-    let most = rule.exposure_max;
-    if yearly <= 0.0 {
-        return Some(most);
-    }
-    let wanted = from_decimal(rule.target) / yearly;
-    if wanted >= from_decimal(most) {
-        return Some(most);
-    }
-    to_decimal(wanted, cut)
+    Some(libm::sqrt(daily * f64::from(rule.year)))
 }
 
 /// The return from one close to the next.
@@ -159,6 +179,15 @@ mod tests {
         let rule = rule(r#"{"target":"0.1","exposure_max":"1.5","lag":3,"volatility":{"days":2}}"#);
         let got = exposures(&rule, &["100", "101", "99.99", "99.99", "99.99"]);
         assert_eq!(got, ["-", "-", "-", "-", "0.445435"]);
+    }
+
+    #[test]
+    fn takes_a_volatility_that_is_stated() {
+        let rule = rule(
+            r#"{"target":"0.1","exposure_max":"1.5","lag":2,"volatility":{"security":"VOL"}}"#,
+        );
+        let got = exposures(&rule, &["8", "5", "16", "12.5", "1"]);
+        assert_eq!(got, ["-", "1.250000", "1.5", "0.625000", "0.800000"]);
     }
 
     #[test]

@@ -403,10 +403,11 @@ fn variant_index(d: &mut Draw<'_>, code: &str, parent: &Value) -> Value {
         }
         _ => {
             json!({"kind": "volatility_control", "target": d.hundredths(1, 50), "exposure_max": "1.5",
-            "lag": 1 + d.below(3),
-            "volatility": match d.below(3) {
+            "lag": 1 + d.below(3), "reset": d.pick(&["daily", "daily", "weekly", "monthly"]),
+            "volatility": match d.below(4) {
                 0 => json!({"days": 2}),
                 1 => json!({"days": [2, 2 + d.below(3)]}),
+                2 => json!({"security": "SOFR"}),
                 _ => json!({"decay": ["0.94", "0.97"], "log": true}),
             }})
         }

@@ -206,6 +206,51 @@ fn keeps_a_target_volatility() {
 }
 
 #[test]
+fn keeps_a_volatility_that_is_stated() {
+    let rule = |more: &str| {
+        format!(
+            r#""base":{{"value":"1000"}},"variant":{{"kind":"volatility_control","target":"0.1",
+                "exposure_max":"1.5","lag":1,"volatility":{{"security":"RATE"}},
+                "cash":{{"daily":"0.0001"}}{more}}}"#
+        )
+    };
+    // Exposures 0.1/0.2 and 0.1/0.08: 1000·(1 + 0.5·0.01 + 0.5·0.0001), and with a quarter borrowed
+    // 1005.05·(1 + 1.25·0.02 - 0.25·0.0001).
+    check(
+        &rule(""),
+        &[
+            ("2026-01-01", "RATE=20"),
+            ("2026-01-01", "100"),
+            ("2026-01-02", "101"),
+            ("2026-01-02", "RATE=8"),
+            ("2026-01-03", "103.02"),
+        ],
+        &["1000.000000", "1005.050000", "1030.151124"],
+    );
+    // Once a month, from the levels before: 1 until the first reset; 1010·(1 + 0.5·0.02 + 0.5·0.0001),
+    // 1010·(1 + 0.5·0.0302 + 0.5·0.0002), then 1025.352·(1 + 1.25·0.01 - 0.25·0.0001).
+    check(
+        &rule(r#","reset":"monthly""#),
+        &[
+            ("2026-01-30", "RATE=20"),
+            ("2026-01-30", "100"),
+            ("2026-01-31", "101"),
+            ("2026-02-01", "103.02"),
+            ("2026-02-01", "RATE=8"),
+            ("2026-02-02", "104.0502"),
+            ("2026-03-01", "105.090702"),
+        ],
+        &[
+            "1000.000000",
+            "1010.000000",
+            "1020.150500",
+            "1025.352000",
+            "1038.143266",
+        ],
+    );
+}
+
+#[test]
 fn converts_at_the_live_rate() {
     let mut world = world(r#""variant":{"kind":"converted"}"#);
     world.load(
@@ -713,10 +758,6 @@ fn refuses_what_cannot_be_followed() {
             "trigger of 0",
         ),
         (
-            r#"{"kind":"volatility_control","target":"0.1","exposure_max":"2","volatility":{}}"#,
-            "`days`",
-        ),
-        (
             r#"{"kind":"total_return","net":{"rate":"1.5"}}"#,
             "out of range",
         ),
@@ -733,5 +774,32 @@ fn refuses_what_cannot_be_followed() {
         let text = usd(&format!(r#""of":"U","variant":{unknown}"#));
         let read = serde_json::from_str::<divisor_engine::definition::IndexDefinition>(&text);
         assert!(read.is_err(), "{unknown}");
+    }
+}
+
+#[test]
+fn refuses_volatilities_that_cannot_be_measured() {
+    let world = world(r#""variant":{"kind":"decrement","rate":"0.05"}"#);
+    for (rule, expected) in [
+        (r#""volatility":{}"#, "`days`"),
+        (r#""volatility":{"days":1}"#, "2 to 1,000 `days`"),
+        (
+            r#""volatility":{"days":20,"security":"FWD"}"#,
+            "or has it of a `security`",
+        ),
+        (
+            r#""volatility":{"security":"NONE"}"#,
+            "not a known security",
+        ),
+        (
+            r#""volatility":{"days":20},"reset":"never""#,
+            "never sets its exposure",
+        ),
+    ] {
+        let refusal = world.refusal(&format!(
+            r#"{{"indexes":[{{"code":"N","currency":"USD","of":"U","variant":
+                {{"kind":"volatility_control","target":"0.1","exposure_max":"2",{rule}}}}}]}}"#
+        ));
+        assert!(refusal.contains(expected), "{rule}: {refusal}");
     }
 }
