@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::Globals;
 use crate::commands::{connected, load};
-use crate::connection::TIMEOUT;
+use crate::connection::{Connection, TIMEOUT};
 use crate::exit::Exit;
 use crate::fixtures::{self, Form, Source};
 use crate::output::{self, Format, Row};
@@ -133,8 +133,12 @@ pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
     connected(globals, "action", async |connection| {
         match verb {
             Verb::Add { dry_run, .. } => {
+                let ids: Vec<String> = items.actions.iter().map(|a| a.id.clone()).collect();
                 let summary = load::apply(connection, items, dry_run, false).await?;
                 load::print(globals.output, &summary)?;
+                if summary.actions.unchanged > 0 {
+                    return still_open(connection, &ids).await;
+                }
             }
             Verb::List { index, symbol } => {
                 let wanted = Request {
@@ -176,6 +180,24 @@ pub(crate) async fn run(verb: Verb, globals: &Globals) -> anyhow::Result<Exit> {
         Ok(Exit::Done)
     })
     .await
+}
+
+/// Loading what is known already changes nothing; but who announces what was cancelled wants more.
+async fn still_open(connection: &Connection, ids: &[String]) -> anyhow::Result<Exit> {
+    let known: Vec<ActionRow> = connection
+        .list_of("action.list", Request::default())
+        .await?;
+    let mut exit = Exit::Done;
+    for row in known.iter().filter(|row| ids.contains(&row.action)) {
+        if matches!(row.state.as_str(), "cancelled" | "refused") {
+            let (id, state) = (&row.action, &row.state);
+            output::say(format_args!(
+                "error: {id} is {state} and stays so: announce it under another id"
+            ));
+            exit = Exit::Failure;
+        }
+    }
+    Ok(exit)
 }
 
 /// Fixtures that hold actions and nothing else.

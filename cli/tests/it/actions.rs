@@ -38,6 +38,10 @@ fn an_action_is_announced_previewed_and_applied_on_its_day() {
     Run::of(&daemon, &["action", "cancel", "2026-06-10-ALFA-RIGHTS"])
         .code(0)
         .says("is cancelled");
+    Run::of(&daemon, &["action", "add", &rights])
+        .code(1)
+        .says("is cancelled and stays so");
+    Run::of(&daemon, &["action", "add", &split]).code(0);
     Run::of(&daemon, &["action", "cancel", "NOTHING"])
         .code(1)
         .says("no such action");
