@@ -278,7 +278,6 @@ impl Engine {
             });
             return;
         }
-        self.trade(position, tick);
         let known = self.securities.get(tick.security.at());
         // The bound is looked at again: it may have been lowered since the tick was admitted, and
         // the sums rely on it.
@@ -286,6 +285,7 @@ impl Engine {
             |known: &Security| self.is_late(known, tick) || tick.price > known.price_max;
         let is_behind = known.is_some_and(|known| tick.origin.ts < known.day_begun);
         if known.is_none_or(comes_late) {
+            self.trade(position, tick);
             self.note_late_price(position, tick);
             self.outputs.push_back(Output::Tick {
                 position,
@@ -294,6 +294,7 @@ impl Engine {
             return;
         }
         let looks = self.look(position, tick);
+        self.trade(position, tick);
         let known = &self.securities[tick.security.at()];
         // Nearly every tick is a trade of a security without further rules.
         let is_plain = tick.kind == Kind::Trade

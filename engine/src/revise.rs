@@ -144,7 +144,9 @@ impl Engine {
         ts: Time,
         position: Position,
     ) {
-        let (actions, concerned) = self.due_actions(security, indexes, ts);
+        let (actions, mut concerned) = self.due_actions(security, indexes, ts);
+        // Upwards: what closes may move the indexes that hold it.
+        concerned.sort_by_key(|id| self.ranks.get(id.at()).copied().unwrap_or(0));
         let ended: Vec<Ended> = concerned
             .iter()
             .filter_map(|index| self.end_day(*index, ts, position))
@@ -165,6 +167,9 @@ impl Engine {
             {
                 self.restore_weights(end.index, period_end, position);
             }
+        }
+        for index in self.paid_since(&concerned, &paid) {
+            self.note_points(index);
         }
         for end in &ended {
             self.fix_followers(end.index, &end.closings, (ts, end.day_end), position);

@@ -15,13 +15,14 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Session;
-use crate::definition::CloseAt;
+use crate::definition::{CloseAt, Reset};
 use crate::engine::Mark;
 use crate::exact::Ratio;
 use crate::index::Index;
 use crate::input::Kind;
 use crate::life::Life;
 use crate::output::Status;
+use crate::period::Days;
 use crate::security::Security;
 use crate::{Decimal, Engine, IndexId, Position, SecurityId, Time};
 
@@ -165,7 +166,7 @@ impl Engine {
             None => (Phase::Always, Time::MAX),
             Some(session) if ts < session.pre_open => (Phase::Closed, session.pre_open),
             Some(session) if ts < session.open => (Phase::PreOpen, session.open),
-            Some(session) => (Phase::Open, session.close.saturating_add(JUST)),
+            Some(session) => (Phase::Open, ends(&state.days, &session)),
         };
         if clock.phase == Phase::Closed && was == Phase::Final {
             clock.phase = was;
@@ -292,9 +293,10 @@ impl Engine {
             }
             Phase::Closed | Phase::Final => self.begin_session(index, moment, position),
             Phase::PreOpen => {
+                let end = ends(&self.indexes[index.at()].days, &session);
                 let clock = &mut self.indexes[index.at()].clock;
                 clock.phase = Phase::Open;
-                clock.due = session.close.saturating_add(JUST);
+                clock.due = end;
                 self.check_opening(index);
                 self.change_status(index, moment, position);
             }
@@ -523,6 +525,12 @@ impl Index {
             .count();
         Ratio::new(count as i128, basket.holdings.len() as i128)
     }
+}
+
+/// When a session is over: just after its close, but within its day.
+fn ends(days: &Days, session: &Session) -> Time {
+    let day = days.span(session.close.saturating_add(-JUST), Reset::Never);
+    session.close.saturating_add(JUST).min(day.day_end)
 }
 
 /// True when a share does not reach a percentage.

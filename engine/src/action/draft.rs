@@ -68,6 +68,9 @@ pub(super) struct Line {
     pub(super) coefficient: Option<Ratio>,
     /// What a share turned out to be worth, in the index currency, where not its price.
     pub(super) worth: Option<Ratio>,
+    /// How far takeovers of today have grown the coefficient, which is not what members that leave
+    /// are measured by.
+    pub(super) taken_over: Ratio,
     /// On its way out of the index, with the review that takes several days.
     pub(super) leaves: bool,
 }
@@ -84,6 +87,7 @@ impl Draft {
                 rate: basket.rates[basket.slots[at]].map(Ratio::from),
                 coefficient: basket.coefficients.get(at).copied().map(Ratio::from),
                 worth: None,
+                taken_over: Ratio::one(),
                 leaves: false,
             }
         };
@@ -204,7 +208,10 @@ impl Draft {
         let (Some(price), Some(rate), Some(coefficient)) = parts else {
             return;
         };
-        let more = worth.subtract(&price.multiply(rate)).multiply(coefficient);
+        let Some(coefficient) = coefficient.divide(&line.taken_over) else {
+            return;
+        };
+        let more = worth.subtract(&price.multiply(rate)).multiply(&coefficient);
         if let Some(leaving) = self.leaving() {
             leaving.gain = leaving.gain.add(&more);
             let grown = leaving.worth.add(&leaving.gain).divide(&leaving.worth);

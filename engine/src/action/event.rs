@@ -40,7 +40,7 @@ impl Opening {
             Event::Resumption(x) => self.suspend(&x.symbol, false),
             Event::Addition(x) => self.addition(x),
             Event::Deletion(x) => self.deletion(x),
-            Event::Rebalance(x) => self.rebalance(x, 1, &BTreeMap::new()),
+            Event::Rebalance(x) => self.rebalance(x, 1, (&BTreeMap::new(), &BTreeMap::new())),
         }
     }
 
@@ -183,6 +183,8 @@ impl Opening {
         }
         self.engine
             .redenominate(security, change.currency, &factor)?;
+        let recoined = self.recoined.entry(security).or_insert_with(Ratio::one);
+        *recoined = recoined.multiply(&factor);
         for (index, old) in old_rates {
             let new = self.rate(index, security);
             let draft = self.draft(index);

@@ -48,7 +48,12 @@ impl Opening {
                     (gone.quantity().copied(), draft.members[place].quantity())
             {
                 let more = Ratio::from(shares).multiply(&ratio.into());
-                *own = decimal(&Ratio::from(*own).add(&more), cut)?;
+                let grown = Ratio::from(*own).add(&more);
+                let factor = grown.divide(&Ratio::from(*own)).ok_or(Problem::Overflow)?;
+                *own = decimal(&grown, cut)?;
+                let line = &mut draft.members[place];
+                line.grow(&factor);
+                line.taken_over = line.taken_over.multiply(&factor);
                 // So does a number that waits for the next review.
                 if let Some(waits) = draft.deferred.get_mut(&acquirer) {
                     waits.shares = decimal(&Ratio::from(waits.shares).add(&more), cut)?;
@@ -135,7 +140,7 @@ impl Opening {
         &mut self,
         review: &Rebalance,
         left: u32,
-        moved: &BTreeMap<SecurityId, Ratio>,
+        (moved, recoined): (&BTreeMap<SecurityId, Ratio>, &BTreeMap<SecurityId, Ratio>),
     ) -> Result<(), Problem> {
         let index = self.engine.known_index(&review.index)?;
         if let Some(basket) = &review.basket {
@@ -164,6 +169,14 @@ impl Opening {
                 price = factor.map_or(price.clone(), |factor| price.multiply(&factor));
             }
             if let (Some(then), Some(now)) = (stated.rate, self.rate(index, security)) {
+                // The rate of then is one of the currency of then.
+                let mut now = now;
+                for factor in [recoined.get(&security), self.recoined.get(&security)]
+                    .into_iter()
+                    .flatten()
+                {
+                    now = now.multiply(factor);
+                }
                 price = price
                     .multiply(&then.into())
                     .divide(&now)
@@ -201,6 +214,7 @@ impl Opening {
             rate: self.rate(index, security),
             coefficient: None,
             worth: None,
+            taken_over: Ratio::one(),
             leaves: false,
         })
     }

@@ -64,6 +64,9 @@ struct Known {
     /// prices a review states.
     #[serde(default)]
     moved: BTreeMap<SecurityId, Ratio>,
+    /// The part of it that came of new currencies.
+    #[serde(default)]
+    recoined: BTreeMap<SecurityId, Ratio>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -145,11 +148,14 @@ impl Engine {
     ) -> Vec<Result<Change, Problem>> {
         let mut results: Vec<_> = definitions.iter().map(|_| None).collect();
         let mut caught_up = BTreeSet::new();
+        // Others may state the new names.
+        let mut names_first = true;
         // One that counts at once may make possible what comes with it, as a new name does.
         loop {
             let mut begun = Vec::new();
             for (definition, result) in definitions.iter().zip(&mut results) {
-                if matches!(result, Some(Ok(_))) {
+                let is_name = matches!(definition.event, Event::SymbolChange(_));
+                if matches!(result, Some(Ok(_))) || (names_first && !is_name) {
                     continue;
                 }
                 let named = check_name(&definition.id);
@@ -162,7 +168,11 @@ impl Engine {
                 *result = Some(enlisted);
             }
             if begun.is_empty() {
-                break;
+                if !names_first {
+                    break;
+                }
+                names_first = false;
+                continue;
             }
             self.catch_up(&begun, position);
             caught_up.extend(begun);
@@ -190,9 +200,24 @@ impl Engine {
             entries.sort();
             let ids: Vec<String> = entries.into_iter().map(|(_, id)| id).collect();
             let newest = ids.iter().map(|id| self.newest(id)).max();
+            let ts = newest.unwrap_or(due).max(due);
+            // The day begins in all indexes that they concern, also where no input has brought it.
+            let concerned = ids.iter().flat_map(|id| self.concerned_by(id));
+            let concerned: BTreeSet<IndexId> = concerned.collect();
+            let concerned: Vec<IndexId> = concerned.into_iter().collect();
+            self.begin(None, &concerned, ts, position);
+            let is_left = |id: &String| {
+                let known = self.actions.known.get(id);
+                known.is_some_and(|k| k.due == due && k.state == ActionState::Announced)
+            };
+            let ids: Vec<String> = ids.into_iter().filter(is_left).collect();
+            if ids.is_empty() {
+                continue;
+            }
             let paid = self.dividends_known(&all);
-            self.apply_actions(&ids, newest.unwrap_or(due).max(due), position);
+            self.apply_actions(&ids, ts, position);
             for index in self.paid_since(&all, &paid) {
+                self.note_points(index);
                 self.pay_followers(index, position);
             }
         }
@@ -227,6 +252,7 @@ impl Engine {
             state: ActionState::Announced,
             steps: 0,
             moved: BTreeMap::new(),
+            recoined: BTreeMap::new(),
         };
         self.actions.known.insert(id.clone(), known);
         let entry = (due, definition.event.rank(), id.clone());
@@ -342,7 +368,7 @@ impl Engine {
         };
         let (security, indexes) = self.concerned(&known.definition.event);
         let traded = security.and_then(|s| self.securities[s.at()].origin);
-        let moved = indexes.iter().map(|index| self.marks[index.at()].ts);
+        let moved = indexes.iter().map(|index| self.marks[index.at()].newest);
         let newest = moved.chain(traded.map(|origin| origin.ts)).max();
         newest.unwrap_or(Time::MIN)
     }

@@ -36,6 +36,10 @@ pub struct ExDividend {
     pub payer: Option<String>,
     /// The rate withheld, where it is stated.
     pub tax: Option<Decimal>,
+    /// In points of the index, before anything is withheld, once it has come: what changes later
+    /// does not change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) points: Option<Ratio>,
 }
 
 impl ExDividend {
@@ -48,6 +52,7 @@ impl ExDividend {
             country: stated.country.clone(),
             payer: stated.payer.clone(),
             tax: stated.tax,
+            points: None,
         }
     }
 
@@ -65,6 +70,7 @@ impl ExDividend {
             country: None,
             payer: None,
             tax: stated.tax,
+            points: None,
         }
     }
 }
@@ -81,6 +87,8 @@ pub(super) struct Opening {
     /// Ordinary dividends, with the indexes that held the payer when they came up: who joins an
     /// index on the ex-date has been bought with the dividend.
     ordinary: Vec<(ExDividend, Vec<IndexId>)>,
+    /// Units of a new currency for one of the old.
+    pub(super) recoined: BTreeMap<SecurityId, Ratio>,
     /// Actions that follow from these.
     announced: Vec<ActionDefinition>,
     /// The beginning of the day, of the last one where several come together.
@@ -103,6 +111,7 @@ impl Engine {
             drafts: BTreeMap::new(),
             paid: Vec::new(),
             ordinary: Vec::new(),
+            recoined: BTreeMap::new(),
             announced: Vec::new(),
             effective: Time::MIN,
             ex_date: Date::MIN,
@@ -116,7 +125,7 @@ impl Engine {
             concerned.push(opening.engine.concerned(event).1);
             if let Event::Rebalance(review) = event {
                 let left = review.days() - known.steps;
-                opening.rebalance(review, left, &known.moved)?;
+                opening.rebalance(review, left, (&known.moved, &known.recoined))?;
             } else {
                 opening.event(&known.definition)?;
             }
@@ -371,7 +380,7 @@ impl Opening {
             .filter_map(|id| Some((id, self.moved(id)?)))
             .collect();
         let engine = &mut self.engine;
-        engine.move_references(&moved);
+        engine.move_references(&moved, &self.recoined);
         for (id, factor) in &moved {
             engine.securities[id.at()].prints.scale(factor);
         }
@@ -421,7 +430,11 @@ impl Engine {
     }
 
     /// Lets the reference prices of reviews to come follow what actions do to prices.
-    fn move_references(&mut self, moved: &[(SecurityId, Ratio)]) {
+    fn move_references(
+        &mut self,
+        moved: &[(SecurityId, Ratio)],
+        recoined: &BTreeMap<SecurityId, Ratio>,
+    ) {
         let ids: Vec<String> = self
             .actions
             .queue
@@ -446,6 +459,10 @@ impl Engine {
                 let so_far = known.moved.entry(*security).or_insert_with(Ratio::one);
                 *so_far = so_far.multiply(factor);
             }
+            for (security, factor) in recoined.iter().filter(|(s, _)| stated.contains(s)) {
+                let so_far = known.recoined.entry(*security).or_insert_with(Ratio::one);
+                *so_far = so_far.multiply(factor);
+            }
         }
     }
 
@@ -463,7 +480,7 @@ impl Engine {
             } else {
                 level.and_then(|(value, divisor)| value.divide(&divisor.into()))
             };
-            if level.is_none() && state.has_started() {
+            if level.is_none() && state.has_started() && state.fixing.is_none() {
                 return Err(Problem::NoDivisor("level"));
             }
             let cash = Ratio::scaled(state.basket.cash, state.basket.scale);

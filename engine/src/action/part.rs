@@ -165,6 +165,7 @@ impl Opening {
             country: None,
             payer: None,
             tax: None,
+            points: None,
         };
         self.draft(index);
         self.pay(index, dividend);

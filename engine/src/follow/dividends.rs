@@ -37,7 +37,8 @@ impl Engine {
     }
 
     /// `Σ d·q·FX / D` of an index for the ex-dates of its present day, with the coefficients, the
-    /// divisor and the rates of this moment. Cash in a currency without a rate counts nothing.
+    /// divisor and the rates with which each of them came. Cash in a currency without a rate counts
+    /// nothing.
     pub(super) fn index_dividends(&self, id: IndexId, net: Option<&Withholding>) -> Option<Ratio> {
         let index = &self.indexes[id.at()];
         if let Some(follow) = &index.follow {
@@ -48,29 +49,41 @@ impl Engine {
                 _ => Some(Ratio::zero()),
             };
         }
-        let divisor = Ratio::from(index.divisor?);
+        index.divisor?;
         let mut sum = Ratio::zero();
         for dividend in &index.dividends {
-            let held = index.basket.holdings.iter();
-            let place = held.clone().position(|h| h.security == dividend.security);
-            let coefficient = place.and_then(|at| index.basket.coefficients.get(at));
-            // Rates of one turn each member's own currency into the index's, no other.
-            let payer = self.securities[dividend.security.at()].definition.currency;
-            let is_own = index.definition.fx.rates != FxRates::One || dividend.currency == payer;
-            let rate = index.currency_rate(dividend.currency, &self.rates);
-            let rate = rate.filter(|_| is_own);
-            let rate = rate
-                .map(Ratio::from)
-                .or_else(|| self.rate_by_payer(id, dividend));
-            let (Some(coefficient), Some(rate)) = (coefficient, rate) else {
-                continue;
-            };
-            let value = Ratio::from(dividend.amount)
-                .multiply(&kept(dividend, net))
-                .multiply(&(*coefficient).into())
-                .multiply(&rate);
-            sum = sum.add(&value);
+            let noted = dividend.points.clone();
+            if let Some(points) = noted.or_else(|| self.points(id, dividend)) {
+                sum = sum.add(&points.multiply(&kept(dividend, net)));
+            }
         }
-        sum.divide(&divisor)
+        Some(sum)
+    }
+
+    /// `d·q·FX / D` of one dividend, before anything is withheld, at this moment.
+    fn points(&self, id: IndexId, dividend: &ExDividend) -> Option<Ratio> {
+        let index = &self.indexes[id.at()];
+        let mut held = index.basket.holdings.iter();
+        let place = held.position(|h| h.security == dividend.security)?;
+        let coefficient = *index.basket.coefficients.get(place)?;
+        // Rates of one turn each member's own currency into the index's, no other.
+        let payer = self.securities[dividend.security.at()].definition.currency;
+        let is_own = index.definition.fx.rates != FxRates::One || dividend.currency == payer;
+        let rate = index.currency_rate(dividend.currency, &self.rates);
+        let rate = rate.filter(|_| is_own).map(Ratio::from);
+        let rate = rate.or_else(|| self.rate_by_payer(id, dividend))?;
+        let value = Ratio::from(dividend.amount).multiply(&coefficient.into());
+        value.multiply(&rate).divide(&index.divisor?.into())
+    }
+
+    /// Notes what the dividends of an index come to that have just come.
+    pub(crate) fn note_points(&mut self, id: IndexId) {
+        for at in 0..self.indexes[id.at()].dividends.len() {
+            let dividend = &self.indexes[id.at()].dividends[at];
+            if dividend.points.is_none() {
+                let points = self.points(id, dividend);
+                self.indexes[id.at()].dividends[at].points = points;
+            }
+        }
     }
 }

@@ -84,10 +84,14 @@ impl Engine {
         let codes = basket.iter().filter_map(|c| c.symbol.strip_prefix(PREFIX));
         let mut held = codes.filter_map(|code| self.codes.get(code));
         held.any(|id| {
-            let below = &self.indexes[id.at()].definition;
-            let root = &self.indexes[self.root(*id).at()].definition;
-            matches!(below.variant, None | Some(Variant::Converted(_)))
-                && root.weighting.pays_dividends()
+            // A converted level is what its parent is.
+            let mut below = &self.indexes[id.at()];
+            while let (Some(Variant::Converted(_)), Some(follow)) =
+                (&below.definition.variant, &below.follow)
+            {
+                below = &self.indexes[follow.parent.at()];
+            }
+            below.follow.is_none() && below.definition.weighting.pays_dividends()
         })
     }
 
@@ -186,7 +190,14 @@ impl Engine {
     /// The last levels of a variant and its parent: of the official close, else of this moment.
     fn closing(&self, id: IndexId) -> Closing {
         let follow = self.indexes[id.at()].follow.as_ref();
-        let official = follow.and_then(|follow| follow.at_close);
+        // A hedge is rolled at the rates of this moment, so that its level is of this moment, too.
+        let is_hedged = matches!(
+            self.indexes[id.at()].definition.variant,
+            Some(Variant::Hedged(_))
+        );
+        let official = follow
+            .and_then(|follow| follow.at_close)
+            .filter(|_| !is_hedged);
         let (own, parent) = match official {
             Some((own, parent)) => (Some(own.into()), Some(parent.into())),
             None => (
@@ -440,6 +451,11 @@ impl Engine {
         let fixing = follow.fixing.as_mut()?;
         (fixing.own, fixing.parent) = (own, parent);
         fixing.dividends = dividends;
+        // What came behind the official close is in it.
+        if let Some((own, parent)) = &mut follow.at_close {
+            let level = line.slope.multiply(&(*parent).into()).add(&line.offset);
+            *own = level.round(state.definition.rounding.carried)?;
+        }
         fixing.line = line;
         self.indexes[id.at()].follow = Some(follow);
         Some(())

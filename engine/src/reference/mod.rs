@@ -144,7 +144,7 @@ impl Engine {
         if open.is_some_and(|open| ts >= open.end) {
             self.close_window(id, position);
         }
-        self.begin_days(None, &[id], ts, position);
+        self.begin(None, &[id], ts, position);
         let now = self.time;
         let index = &mut self.indexes[id.at()];
         let (Some(window), Some(fixing)) = (&index.definition.window, &mut index.fixing) else {

@@ -26,7 +26,9 @@ impl Engine {
         };
         let next = self.session_after(index, session.close);
         // Actions and resets of the next day come behind it.
-        let day = state.days.span(session.close, Reset::Never);
+        let day = state
+            .days
+            .span(session.close.saturating_add(-JUST), Reset::Never);
         due.saturating_add(JUST)
             .min(next.map_or(Time::MAX, |next| next.pre_open))
             .min(day.day_end)
@@ -81,6 +83,8 @@ impl Engine {
                 state.clock.official = Some((day, level.level));
                 self.tell_close(index, day, false);
                 self.note_close(index);
+            } else if !state.life.is_active() {
+                self.note_close(index);
             }
         }
     }
@@ -110,7 +114,13 @@ impl Engine {
         clock.phase = Phase::Final;
         self.touch(index, moment);
         for index in self.with_followers(index) {
+            let before = self.indexes[index.at()].seq;
             self.publish(index, position);
+            let state = &mut self.indexes[index.at()];
+            if let Some(level) = state.last.filter(|last| last.seq > before) {
+                state.clock.official = Some((day, level.level));
+                self.note_close(index);
+            }
             self.tell_close(index, day, true);
         }
     }

@@ -26,5 +26,6 @@ mod revisions;
 mod session_model;
 mod sessions;
 mod support;
+mod turns;
 mod variants;
 mod vectors;

@@ -34,7 +34,14 @@ pub(crate) fn early(definitions: &str) -> World {
 
 impl World {
     /// A price of a kind, received when it was made unless `received` says otherwise.
-    fn tick(&mut self, kind: Kind, symbol: &str, price: &str, ts: &str, received: Option<&str>) {
+    pub(crate) fn tick(
+        &mut self,
+        kind: Kind,
+        symbol: &str,
+        price: &str,
+        ts: &str,
+        received: Option<&str>,
+    ) {
         let received = time(received.unwrap_or(ts));
         let origin = Origin {
             ts: time(ts),
@@ -77,7 +84,7 @@ impl World {
     }
 
     /// Lets time go by, with the timers that are due.
-    fn wait(&mut self, until: &str) {
+    pub(crate) fn wait(&mut self, until: &str) {
         let until = time(until);
         while let Some(due) = self.engine.poll_timeout().filter(|due| *due <= until) {
             let due = due.max(self.engine.time());
@@ -90,14 +97,14 @@ impl World {
         self.apply_at(until, Vec::new());
     }
 
-    fn order(&mut self, order: Order) {
+    pub(crate) fn order(&mut self, order: Order) {
         self.engine.check_order(&order).unwrap();
         let order = Box::new(order);
         let by = LabelId(0);
         self.apply_at(self.engine.time(), vec![Input::Operate { by, order }]);
     }
 
-    fn closes(&self) -> Vec<Closed> {
+    pub(crate) fn closes(&self) -> Vec<Closed> {
         let close = |output: &Output| {
             let Output::Closed(closed) = output else {
                 return None;
