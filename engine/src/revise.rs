@@ -211,9 +211,7 @@ impl Engine {
         state.dividends.clear();
         // By a calendar the sessions say what the previous close is.
         if state.clock.phase == Phase::Always {
-            let official = state.clock.official.take().map(|(_, level)| level);
-            let last = state.last.map(|last| last.level);
-            state.prev_close = official.or(last).or(state.prev_close);
+            state.take_close();
         }
         Some(Ended {
             index,

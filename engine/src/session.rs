@@ -334,10 +334,10 @@ impl Engine {
 
     /// The first moment of a session: what was the last close is the previous one now.
     fn begin_session(&mut self, index: IndexId, moment: Time, position: Position) {
+        for id in self.with_followers(index) {
+            self.indexes[id.at()].take_close();
+        }
         let state = &mut self.indexes[index.at()];
-        let official = state.clock.official.take().map(|(_, level)| level);
-        let last = state.last.map(|last| last.level);
-        state.prev_close = official.or(last).or(state.prev_close);
         let clock = &mut state.clock;
         clock.phase = Phase::PreOpen;
         clock.due = clock.session.map_or(Time::MAX, |session| session.open);
@@ -524,6 +524,15 @@ impl Index {
             .filter(|h| pick(h.security, &securities[h.security.at()]))
             .count();
         Ratio::new(count as i128, basket.holdings.len() as i128)
+    }
+}
+
+impl Index {
+    /// Makes the official close the previous one; without one, the last level.
+    pub(crate) fn take_close(&mut self) {
+        let official = self.clock.official.take().map(|(_, level)| level);
+        let last = self.last.map(|last| last.level);
+        self.prev_close = official.or(last).or(self.prev_close);
     }
 }
 

@@ -177,6 +177,15 @@ impl Opening {
             .into_iter()
             .map(|index| (index, self.rate(index, security)))
             .collect();
+        let makes_a_rate = |(index, _): &(IndexId, Option<Ratio>)| {
+            let state = &self.engine.indexes[index.at()];
+            state.fixing.is_some() && state.definition.currency != change.currency
+        };
+        if old_rates.iter().any(makes_a_rate) {
+            return Err(Problem::Rule(
+                "a reference rate is made of this security, in its old currency",
+            ));
+        }
         // Drafts are opened under the old currency.
         for (index, _) in &old_rates {
             self.draft(*index);

@@ -383,6 +383,13 @@ impl Opening {
         engine.move_references(&moved, &self.recoined);
         for (id, factor) in &moved {
             engine.securities[id.at()].prints.scale(factor);
+            for index in &mut engine.indexes {
+                if let Some(fixing) = &mut index.fixing
+                    && index.basket.holdings.iter().any(|h| h.security == *id)
+                {
+                    fixing.scale(factor);
+                }
+            }
         }
         for (id, price) in &self.prices {
             let security = &mut engine.securities[id.at()];

@@ -226,26 +226,19 @@ impl Engine {
         indexes
     }
 
-    /// Links all indexes anew; parents come before those that follow them.
+    /// Links all indexes anew, in the order in which they were defined; the first that follows itself
+    /// or nothing, else.
     pub(crate) fn link_all(&mut self) -> Result<(), IndexId> {
         self.followers.clear();
         self.unstarted.clear();
         self.fixings.clear();
         let count = self.indexes.len();
-        let mut depths = vec![0usize; count];
-        let mut order: Vec<IndexId> = (0u32..).map(IndexId).take(count).collect();
-        for (id, depth) in order.iter().zip(&mut depths) {
-            let mut above = id.at();
-            while let Some(follow) = &self.indexes[above].follow {
-                above = follow.parent.at();
-                *depth += 1;
-                if above >= count || *depth > count {
-                    return Err(*id);
-                }
+        for id in (0u32..).map(IndexId).take(count) {
+            // A parent is there before its variant can be defined, and is the same for ever.
+            let parent = self.indexes[id.at()].follow.as_ref().map(|f| f.parent);
+            if parent.is_some_and(|parent| parent >= id) {
+                return Err(id);
             }
-        }
-        order.sort_by_key(|id| depths[id.at()]);
-        for id in order {
             self.link(id);
         }
         self.unstarted

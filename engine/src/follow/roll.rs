@@ -10,6 +10,7 @@ use crate::definition::{
 use crate::exact::Ratio;
 use crate::output::Cause;
 use crate::problem::Problem;
+use crate::session::Phase;
 use crate::{Decimal, Engine, IndexId, Position, Time};
 
 /// The last levels of a variant and its parent before a day.
@@ -178,9 +179,9 @@ impl Engine {
                 self.marks[id.at()].ts = self.marks[id.at()].ts.max(ts);
                 self.publish(id, position);
             }
-            let state = &mut self.indexes[id.at()];
-            if let Some(last) = state.last {
-                state.prev_close = Some(last.level);
+            // By a calendar the sessions say what the previous close is.
+            if self.indexes[root.at()].clock.phase == Phase::Always {
+                self.indexes[id.at()].take_close();
             }
             closings.push(self.closing(id));
         }

@@ -10,7 +10,7 @@ use crate::definition::Window;
 use crate::exact::Ratio;
 use crate::input::{Kind, Tick};
 use crate::problem::Problem;
-use crate::{Decimal, Engine, IndexId, LabelId, Position, Time};
+use crate::{Decimal, Engine, IndexId, LabelId, Position, RoundingMode, Time};
 
 /// Trades of one window at the most: what is beyond is not believed.
 const TRADES_MAX: usize = 4_000_000;
@@ -86,6 +86,16 @@ impl Fixing {
     pub(crate) fn take(&mut self, trade: Trade) {
         if trade.size.is_positive() && self.trades.len() < TRADES_MAX {
             self.trades.push(trade);
+        }
+    }
+
+    /// Lets the trades of the open window follow what an action does to the price.
+    pub(crate) fn scale(&mut self, factor: &Ratio) {
+        for trade in &mut self.trades {
+            let scaled = Ratio::scaled(trade.price.into(), 0).multiply(factor);
+            let units = scaled.round_scaled(0, RoundingMode::HalfUp);
+            let units = units.and_then(|units| i64::try_from(units).ok());
+            trade.price = units.filter(|units| *units > 0).unwrap_or(trade.price);
         }
     }
 

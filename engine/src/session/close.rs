@@ -169,8 +169,11 @@ impl Engine {
             let security = &self.securities[holding.security.at()];
             let opened = security.prints.open.filter(|p| p.ts >= session.pre_open);
             missing += u32::from(opened.is_none());
+            // What it sees at a price of its own has not traded since.
             let prior = || security.prints.close_before(session.open);
-            let units = opened.or_else(prior).map_or(security.price, |p| p.price);
+            let prior = || prior().filter(|_| holding.seen.is_none());
+            let kept = holding.seen.unwrap_or(security.price);
+            let units = opened.or_else(prior).map_or(kept, |print| print.price);
             let places = security.definition.price_places;
             prices.push(Ratio::from(Decimal::new(units.into(), places)));
         }

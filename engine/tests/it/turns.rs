@@ -1,6 +1,6 @@
 //! Where days, closes and announcements that come late meet.
 
-use divisor_engine::{ActionState, Input, Kind, Named, Order};
+use divisor_engine::{ActionState, Input, Kind, Named, Order, Output};
 
 use crate::actions::{held, price, three_with};
 use crate::support::{World, decimal, origin, time};
@@ -737,4 +737,130 @@ fn points_at_their_rate() {
     assert_eq!(world.level("P"), "10.00");
     world.load(r#"{"actions":[{"id":"2","type":"dividend","symbol":"B","ex_date":"2026-01-30","amount":"1"}]}"#);
     assert_eq!(world.level("P"), "11.00");
+}
+
+/// A special dividend that an index does not take out of the price, and its opening quotation.
+#[test]
+fn quotation_at_the_price_that_the_index_sees() {
+    let mut world = crate::sessions::early(&format!(
+        r#"{{"calendars":[{L}],
+        "securities":[{{"symbol":"A","currency":"USD","calendar":"L"}},{{"symbol":"B","currency":"USD","calendar":"L"}}],
+        "indexes":[{{"code":"X","currency":"USD","calendar":"L","weighting":{{"scheme":"price"}},
+            "base":{{"divisor":"1"}},"session":{{"soq":true}},"actions":{{"special_dividends":{{"adjust":"never"}}}},
+            "basket":[{{"symbol":"A"}},{{"symbol":"B"}}]}}]}}"#
+    ));
+    for s in ["A", "B"] {
+        world.trade(s, "100", "2021-01-07T15:00:00Z");
+        world.tick(Kind::Close, s, "100", "2021-01-07T16:00:00Z", None);
+    }
+    world.load_now(r#"{"actions":[{"id":"0","ex_date":"2021-01-08","type":"dividend","kind":"special","symbol":"A","amount":"10"}]}"#);
+    world.tick(Kind::Open, "B", "100", "2021-01-08T09:30:01Z", None);
+    assert_eq!(world.level("X"), "200.00");
+    world.wait("2021-01-08T16:00:01Z");
+    assert_eq!(world.closes().last().unwrap().soq, Some(decimal("200.00")));
+}
+
+/// The order of variants in a snapshot.
+#[test]
+fn order_of_variants() {
+    let mut world = World::with(
+        r#"{"securities":[{"symbol":"A","currency":"USD"}],
+        "indexes":[{"code":"U","currency":"USD","weighting":{"scheme":"price"},"base":{"divisor":"1"},"basket":[{"symbol":"A"}]},
+        {"code":"V","currency":"USD","of":"U","variant":{"kind":"total_return"}},
+        {"code":"W","currency":"USD","of":"V","variant":{"kind":"leveraged","factor":"2"}},
+        {"code":"X","currency":"USD","of":"U","variant":{"kind":"leveraged","factor":"2"}}]}"#,
+    );
+    world.ticks("2026-01-05", &[("A", "100")]);
+    let text = serde_json::to_string(&divisor_engine::Snapshot::of(world.engine.clone())).unwrap();
+    let read: divisor_engine::Snapshot = serde_json::from_str(&text).unwrap();
+    let mut other = world.clone();
+    other.engine = read.into_engine().unwrap();
+    world.ticks("2026-01-06", &[("A", "110")]);
+    other.ticks("2026-01-06", &[("A", "110")]);
+    let order = |w: &World| {
+        w.outputs
+            .iter()
+            .filter_map(|o| {
+                if let Output::Level(l) = o {
+                    Some(l.index.0)
+                } else {
+                    None
+                }
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(order(&world), order(&other));
+}
+
+/// The previous close of a variant is its official close, too.
+#[test]
+fn previous_close_of_a_variant() {
+    let mut world = crate::sessions::early(&format!(
+        r#"{{"calendars":[{L}],"securities":[{{"symbol":"A","currency":"USD"}}],
+        "indexes":[{{"code":"U","currency":"USD","calendar":"L","weighting":{{"scheme":"price"}},
+            "base":{{"divisor":"1"}},"basket":[{{"symbol":"A"}}]}},
+        {{"code":"T","currency":"USD","of":"U","variant":{{"kind":"total_return"}}}}]}}"#
+    ));
+    world.trade("A", "100", "2021-01-06T15:00:00Z");
+    world.trade("A", "110", "2021-01-07T15:00:00Z");
+    world.trade("A", "99", "2021-01-07T17:00:00Z");
+    // The closed index says again what it is worth.
+    world.load_now(
+        r#"{"indexes":[{"code":"U","currency":"USD","calendar":"L","weighting":{"scheme":"price"},
+            "base":{"divisor":"1"},"session":{"final_after_s":1},"basket":[{"symbol":"A"}]}]}"#,
+    );
+    world.trade("A", "121", "2021-01-08T15:00:00Z");
+    let prev = |code: &str| {
+        world
+            .levels(code)
+            .pop()
+            .unwrap()
+            .prev_close
+            .map(|p| p.to_string())
+    };
+    assert_eq!(
+        (prev("U"), prev("T")),
+        (Some("110.00".into()), Some("110.00".into()))
+    );
+}
+
+/// A split within an open window.
+#[test]
+fn a_split_in_a_window() {
+    let mut world = World::with(
+        r#"{"securities":[{"symbol":"T","currency":"USD"}],
+        "indexes":[{"code":"R","currency":"USD","weighting":{"scheme":"volume_median"},
+            "window":{"start":"14:00","end":"16:00","partitions":1},
+            "basket":[{"symbol":"T"}]}]}"#,
+    );
+    let put = |world: &mut World, price: &str, ts: &str| {
+        let input = sized(world, "T", price, ts);
+        world.apply(vec![input]);
+    };
+    world.load(r#"{"actions":[{"id":"0","ex_date":"2026-07-02","zone":"Asia/Tokyo","type":"split","symbol":"T","from":1,"to":2}]}"#);
+    put(&mut world, "100", "2026-07-01T14:30:00Z");
+    put(&mut world, "100", "2026-07-01T14:31:00Z");
+    put(&mut world, "100", "2026-07-01T14:32:00Z");
+    put(&mut world, "50", "2026-07-01T15:30:00Z");
+    put(&mut world, "50", "2026-07-01T16:00:00Z");
+    assert_eq!(world.level("R"), "50.00");
+}
+
+/// A rate has the currency of what it is made of.
+#[test]
+fn a_redenomination_of_what_a_rate_is_made_of() {
+    let mut world = World::with(
+        r#"{"securities":[{"symbol":"T","currency":"HRK"}],
+        "indexes":[{"code":"R","currency":"HRK","weighting":{"scheme":"volume_median"},
+            "window":{"start":"14:00","end":"16:00"},"basket":[{"symbol":"T"}]}]}"#,
+    );
+    world.load(
+        r#"{"actions":[{"id":"0","ex_date":"2026-07-02","type":"redenomination","symbol":"T",
+            "currency":"EUR","rate":"0.125"}]}"#,
+    );
+    world.ticks("2026-07-02", &[("T", "100")]);
+    let ActionState::Refused(why) = world.engine.action("0").unwrap().state else {
+        panic!("it is accepted");
+    };
+    assert!(why.contains("a reference rate is made of this"), "{why}");
 }
